@@ -89,7 +89,8 @@ int stream_prefixed(struct stream *inner, struct bytes prefix, struct stream **o
     struct err *err) WARN_UNUSED;
 
 /* [parks] Copies until the end of both directions (half-closing each as it ends) or an error of
- * one, which resets both. Closes neither. The byte counts may be NULL. */
+ * one, which resets both. An end that a carrier cannot express (E_UNSUPPORTED) is kept to ourselves.
+ * Closes neither. The byte counts may be NULL. */
 int stream_splice(struct stream *a, struct stream *b, uint64_t *a_to_b, uint64_t *b_to_a,
     struct err *err) WARN_UNUSED;
 
