@@ -97,8 +97,8 @@ struct buf {
 
 #define BUF_INIT(limit) ((struct buf){.max = (limit)})
 
-void buf_free(struct buf *b); /* frees and zeroes, keeping `max` */
-void buf_reset(struct buf *b); /* forgets the content, keeps the memory */
+void buf_free(struct buf *b);                            /* frees and zeroes, keeping `max` */
+void buf_reset(struct buf *b);                           /* forgets the content, keeps the memory */
 int buf_reserve(struct buf *b, size_t more) WARN_UNUSED; /* 0, E_TOO_LARGE or E_MEMORY */
 void buf_put(struct buf *b, const void *p, size_t n);
 void buf_bytes(struct buf *b, struct bytes v);
@@ -108,7 +108,7 @@ void buf_u32be(struct buf *b, uint32_t v);
 void buf_u64be(struct buf *b, uint64_t v);
 void buf_str(struct buf *b, const char *s);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
-void buf_consume(struct buf *b, size_t n); /* drops n bytes from the front */
+void buf_consume(struct buf *b, size_t n);                    /* drops n bytes from the front */
 int buf_ok(const struct buf *b, struct err *err) WARN_UNUSED; /* 0 or E_TOO_LARGE */
 
 static inline struct bytes buf_view(const struct buf *b)

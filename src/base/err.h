@@ -10,17 +10,26 @@
 #include <stdarg.h>
 #include <stdbool.h>
 
-#define WARN_UNUSED        __attribute__((warn_unused_result))
-#define PRINTF_LIKE(f, a)  __attribute__((format(printf, f, a)))
-#define NORETURN           __attribute__((noreturn))
+#define WARN_UNUSED       __attribute__((warn_unused_result))
+#define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
+#define NORETURN          __attribute__((noreturn))
 
 /* Whose fault an error is.
  * SELF: the caller asked for something wrong. PEER: the other side broke a rule (it is scored).
  * LOCAL: this machine failed (disk, memory, network). BUG: we did; the process may abort. */
-enum err_blame { ERR_SELF, ERR_PEER, ERR_LOCAL, ERR_BUG };
+enum err_blame {
+	ERR_SELF,
+	ERR_PEER,
+	ERR_LOCAL,
+	ERR_BUG
+};
 
 /* Whether trying the same thing again may help. ELSEWHERE: only with another target. */
-enum err_retry { RETRY_NEVER, RETRY_ELSEWHERE, RETRY_LATER };
+enum err_retry {
+	RETRY_NEVER,
+	RETRY_ELSEWHERE,
+	RETRY_LATER
+};
 
 /* X(name, value, HTTP status, OpenAI error type, OpenAI error code, retry, blame, text) */
 #define ERR_TABLE(X)                                                                               \
@@ -36,8 +45,8 @@ enum err_retry { RETRY_NEVER, RETRY_ELSEWHERE, RETRY_LATER };
 	    "not allowed")                                                                         \
 	X(E_NOT_FOUND, 6, 404, "invalid_request_error", "not_found", RETRY_ELSEWHERE, ERR_SELF,    \
 	    "not found")                                                                           \
-	X(E_MODEL_NOT_FOUND, 7, 404, "invalid_request_error", "model_not_found",                   \
-	    RETRY_ELSEWHERE, ERR_SELF, "model not found")                                          \
+	X(E_MODEL_NOT_FOUND, 7, 404, "invalid_request_error", "model_not_found", RETRY_ELSEWHERE,  \
+	    ERR_SELF, "model not found")                                                           \
 	X(E_METHOD, 8, 405, "invalid_request_error", "method_not_allowed", RETRY_NEVER, ERR_SELF,  \
 	    "method not allowed")                                                                  \
 	X(E_CONTEXT_LENGTH, 9, 400, "invalid_request_error", "context_length_exceeded",            \
@@ -46,8 +55,7 @@ enum err_retry { RETRY_NEVER, RETRY_ELSEWHERE, RETRY_LATER };
 	    "busy")                                                                                \
 	X(E_UNAVAILABLE, 11, 503, "server_error", "unavailable", RETRY_LATER, ERR_LOCAL,           \
 	    "unavailable")                                                                         \
-	X(E_TIMEOUT, 12, 504, "server_error", "timeout", RETRY_ELSEWHERE, ERR_LOCAL,               \
-	    "timed out")                                                                           \
+	X(E_TIMEOUT, 12, 504, "server_error", "timeout", RETRY_ELSEWHERE, ERR_LOCAL, "timed out")  \
 	X(E_CANCELLED, 13, 499, "server_error", "cancelled", RETRY_NEVER, ERR_SELF, "cancelled")   \
 	X(E_CLOSED, 14, 502, "server_error", "connection_closed", RETRY_ELSEWHERE, ERR_PEER,       \
 	    "closed by the other side")                                                            \
@@ -74,8 +82,7 @@ enum err_retry { RETRY_NEVER, RETRY_ELSEWHERE, RETRY_LATER };
 	    "a limit is reached")                                                                  \
 	X(E_UNSUPPORTED, 26, 400, "invalid_request_error", "unsupported", RETRY_NEVER, ERR_SELF,   \
 	    "not supported")                                                                       \
-	X(E_FORMAT, 27, 500, "server_error", "bad_file", RETRY_NEVER, ERR_LOCAL,                   \
-	    "malformed file")                                                                      \
+	X(E_FORMAT, 27, 500, "server_error", "bad_file", RETRY_NEVER, ERR_LOCAL, "malformed file") \
 	X(E_EXISTS, 28, 409, "invalid_request_error", "already_exists", RETRY_NEVER, ERR_SELF,     \
 	    "already exists")                                                                      \
 	X(E_LOOP, 29, 508, "server_error", "hop_limit", RETRY_NEVER, ERR_SELF, "too many hops")    \
@@ -126,7 +133,8 @@ void err_clear(struct err *err);
 /* The text of `err`, or the table's text for its code when it is empty. */
 const char *err_text(const struct err *err);
 
-/* A broken invariant of ours: prints file, line and text to stderr with a stack trace and aborts. */
+/* A broken invariant of ours: prints file, line and text to stderr with a stack trace and aborts.
+ */
 void bug(const char *file, int line, const char *fmt, ...) PRINTF_LIKE(3, 4) NORETURN;
 #define BUG(...)        bug(__FILE__, __LINE__, __VA_ARGS__)
 #define INVARIANT(cond) ((cond) ? (void)0 : bug(__FILE__, __LINE__, "broken invariant: %s", #cond))

@@ -47,8 +47,9 @@ void rt_post(struct rt *rt, void (*fn)(void *), void *arg);
 
 /* [parks] Runs `fn(arg)` on a worker thread and waits for it. `fn` touches only what `arg` holds.
  * 0 when it ran to its end. When the wait is cut short (E_CANCELLED, E_TIMEOUT) the work goes on
- * unattended: `arg` then belongs to the runtime, which calls `drop(arg)` once it has ended.
- * `drop` NULL means the caller cannot let go: the wait is then not interruptible. */
+ * unattended and the runtime calls `drop(arg)` once it has ended; E_MEMORY or E_LIMIT when it could
+ * not be started, after drop(arg): on every error `arg` is the runtime's. `drop` NULL means that
+ * the caller cannot let go: the wait is then not interruptible and `arg` stays the caller's. */
 int rt_work(void (*fn)(void *), void *arg, void (*drop)(void *), struct err *err) WARN_UNUSED;
 
 /* ---- scopes -------------------------------------------------------------------------------- */
@@ -56,13 +57,13 @@ int rt_work(void (*fn)(void *), void *arg, void (*drop)(void *), struct err *err
 /* Fields are private. Lives on a fiber's stack (scope_open) or in an object (scope_init). */
 struct scope {
 	struct scope *parent, *first_child, *next, *prev;
-	struct fiber *inside;     /* fibers now in this scope */
-	struct fiber *joiner;     /* the fiber waiting in scope_close or scope_join */
+	struct fiber *inside; /* fibers now in this scope */
+	struct fiber *joiner; /* the fiber waiting in scope_close or scope_join */
 	struct rt *rt;
 	struct log *log;
-	void *mem;                /* talloc context, made when first asked for */
-	struct instant deadline;  /* effective: never later than the parent's, unless shielded */
-	int n_fibers;             /* fibers spawned here and not yet ended */
+	void *mem;               /* talloc context, made when first asked for */
+	struct instant deadline; /* effective: never later than the parent's, unless shielded */
+	int n_fibers;            /* fibers spawned here and not yet ended */
 	bool cancelled;
 	bool shielded;
 	bool entered;
@@ -105,7 +106,8 @@ struct duration scope_remaining(void);
  * do much without waiting. */
 int scope_check(struct err *err) WARN_UNUSED;
 
-/* The log of the current scope, inherited from its parents; and a way to replace it from here on. */
+/* The log of the current scope, inherited from its parents; and a way to replace it from here on.
+ */
 struct log *scope_log(void);
 void scope_set_log(struct scope *sc, struct log *log);
 
@@ -117,8 +119,8 @@ void scope_set_log(struct scope *sc, struct log *log);
 /* Starts a fiber in `sc` (NULL: the current scope). It begins to run later, never inside this call.
  * `name` is not copied. E_CANCELLED when `sc` is cancelled, E_MEMORY or E_LIMIT without a stack:
  * `arg` then still belongs to the caller. */
-int fiber_spawn(struct scope *sc, const char *name, void (*fn)(void *), void *arg,
-    struct err *err) WARN_UNUSED;
+int fiber_spawn(
+    struct scope *sc, const char *name, void (*fn)(void *), void *arg, struct err *err) WARN_UNUSED;
 
 /* [parks] Lets the other ready fibers run once. */
 void fiber_yield(void);

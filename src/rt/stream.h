@@ -68,7 +68,8 @@ static inline void stream_reset(struct stream *s, int code)
 }
 
 /* Frees it. Bytes already written are still delivered where the carrier can; without a
- * close_write before, the peer may see either an end or a reset. NULL is nothing to do. Never parks. */
+ * close_write before, the peer may see either an end or a reset. NULL is nothing to do. Never
+ * parks. */
 static inline void stream_close(struct stream *s)
 {
 	if (s)
@@ -85,12 +86,12 @@ int stream_pipe(const char *name, size_t capacity, struct stream **a, struct str
 
 /* A stream that first reads `prefix` (copied) and then `inner`, which it takes over. For protocols
  * that read ahead and hand on. On failure `inner` still belongs to the caller. */
-int stream_prefixed(struct stream *inner, struct bytes prefix, struct stream **out,
-    struct err *err) WARN_UNUSED;
+int stream_prefixed(
+    struct stream *inner, struct bytes prefix, struct stream **out, struct err *err) WARN_UNUSED;
 
 /* [parks] Copies until the end of both directions (half-closing each as it ends) or an error of
- * one, which resets both. An end that a carrier cannot express (E_UNSUPPORTED) is kept to ourselves.
- * Closes neither. The byte counts may be NULL. */
+ * one, which resets both. An end that a carrier cannot express (E_UNSUPPORTED) is kept to
+ * ourselves. Closes neither. The byte counts may be NULL. */
 int stream_splice(struct stream *a, struct stream *b, uint64_t *a_to_b, uint64_t *b_to_a,
     struct err *err) WARN_UNUSED;
 

@@ -18,7 +18,10 @@ struct world {
 
 /* ---- addresses ----------------------------------------------------------------------------- */
 
-enum net_family { NET_IP4 = 4, NET_IP6 = 6 };
+enum net_family {
+	NET_IP4 = 4,
+	NET_IP6 = 6
+};
 
 struct netaddr {
 	enum net_family family;
@@ -57,11 +60,11 @@ uint64_t world_random_u64(struct world *w);
 struct listener;
 
 /* Port 0 picks a free one. E_IN_USE when taken, E_FORBIDDEN for privileged ports. */
-int world_tcp_listen(struct world *w, const struct netaddr *at, struct listener **out,
-    struct err *err) WARN_UNUSED;
+int world_tcp_listen(
+    struct world *w, const struct netaddr *at, struct listener **out, struct err *err) WARN_UNUSED;
 /* Connects within the scope's deadline. E_REFUSED, E_UNREACHABLE, E_TIMEOUT. No Nagle delay. */
-int world_tcp_dial(struct world *w, const struct netaddr *to, struct stream **out,
-    struct err *err) WARN_UNUSED;
+int world_tcp_dial(
+    struct world *w, const struct netaddr *to, struct stream **out, struct err *err) WARN_UNUSED;
 /* A socket at `path`, created with mode 0600; a stale one (nobody answers) is replaced. */
 int world_unix_listen(
     struct world *w, const char *path, struct listener **out, struct err *err) WARN_UNUSED;
@@ -70,8 +73,8 @@ int world_unix_dial(
 
 /* `from` (may be NULL) is the remote address for TCP, untouched for Unix sockets. Running out of
  * descriptors parks and retries instead of failing. */
-int listener_accept(struct listener *l, struct stream **out, struct netaddr *from,
-    struct err *err) WARN_UNUSED;
+int listener_accept(
+    struct listener *l, struct stream **out, struct netaddr *from, struct err *err) WARN_UNUSED;
 /* The bound address, with the real port. */
 void listener_addr(const struct listener *l, struct netaddr *out);
 /* Frees it; removes a Unix socket's path. */
@@ -86,7 +89,8 @@ struct udp;
  * group on interface `ifindex` and sends there with TTL 255 and loopback on. */
 int world_udp_open(struct world *w, const struct netaddr *at, const struct netaddr *group,
     uint32_t ifindex, struct udp **out, struct err *err) WARN_UNUSED;
-int udp_send(struct udp *u, const struct netaddr *to, struct bytes data, struct err *err) WARN_UNUSED;
+int udp_send(
+    struct udp *u, const struct netaddr *to, struct bytes data, struct err *err) WARN_UNUSED;
 /* The datagram's length; longer ones are cut to cap. */
 ssize_t udp_recv(struct udp *u, void *buf, size_t cap, struct netaddr *from, struct err *err);
 void udp_close(struct udp *u);
@@ -103,23 +107,25 @@ struct file_info {
 	uint64_t size;
 	uint32_t mode; /* permission bits */
 	bool is_dir;
-	bool mine;     /* owned by the effective user */
+	bool mine; /* owned by the effective user */
 };
 
 /* All of a file, at most `max` bytes (E_TOO_LARGE), appended to `out`. E_NOT_FOUND. */
-int file_read(struct world *w, const char *path, size_t max, struct buf *out,
-    struct err *err) WARN_UNUSED;
+int file_read(
+    struct world *w, const char *path, size_t max, struct buf *out, struct err *err) WARN_UNUSED;
 /* Replaces it whole or not at all: temporary file, fsync, rename, fsync of the folder. */
 int file_write(struct world *w, const char *path, struct bytes data, uint32_t mode,
     struct err *err) WARN_UNUSED;
-int file_stat(struct world *w, const char *path, struct file_info *out, struct err *err) WARN_UNUSED;
+int file_stat(
+    struct world *w, const char *path, struct file_info *out, struct err *err) WARN_UNUSED;
 int file_remove(struct world *w, const char *path, struct err *err) WARN_UNUSED;
 /* Creates a folder and its parents; there already is fine. */
 int file_mkdirs(struct world *w, const char *path, uint32_t mode, struct err *err) WARN_UNUSED;
 /* An exclusive lock held until file_unlock or the end of the process. E_IN_USE when another
  * process holds it. */
 struct file_lock;
-int file_lock(struct world *w, const char *path, struct file_lock **out, struct err *err) WARN_UNUSED;
+int file_lock(
+    struct world *w, const char *path, struct file_lock **out, struct err *err) WARN_UNUSED;
 void file_unlock(struct file_lock *lock);
 
 /* ---- processes ----------------------------------------------------------------------------- */
@@ -129,8 +135,8 @@ struct process;
 /* Starts a child. In the real world `argv` is executed with one end of a socketpair as descriptor
  * 3, stdin from /dev/null, and its stderr lines go to the log. In the simulation argv[0]'s
  * registered fiber runs with the other end of a pipe. */
-int process_start(struct world *w, const char *const *argv, struct process **out,
-    struct err *err) WARN_UNUSED;
+int process_start(
+    struct world *w, const char *const *argv, struct process **out, struct err *err) WARN_UNUSED;
 /* The stream to the child's descriptor 3. The caller takes it over; once. */
 struct stream *process_stream(struct process *p);
 /* Waits for its end. `status`: exit code 0..255, or 256 + signal. */
@@ -166,16 +172,15 @@ struct world_ops {
 	    struct world *w, struct netif *out, size_t cap, size_t *n, struct err *err);
 	int (*file_read)(
 	    struct world *w, const char *path, size_t max, struct buf *out, struct err *err);
-	int (*file_write)(struct world *w, const char *path, struct bytes data, uint32_t mode,
-	    struct err *err);
-	int (*file_stat)(
-	    struct world *w, const char *path, struct file_info *out, struct err *err);
+	int (*file_write)(
+	    struct world *w, const char *path, struct bytes data, uint32_t mode, struct err *err);
+	int (*file_stat)(struct world *w, const char *path, struct file_info *out, struct err *err);
 	int (*file_remove)(struct world *w, const char *path, struct err *err);
 	int (*file_mkdirs)(struct world *w, const char *path, uint32_t mode, struct err *err);
 	int (*file_lock)(
 	    struct world *w, const char *path, struct file_lock **out, struct err *err);
-	int (*process_start)(struct world *w, const char *const *argv, struct process **out,
-	    struct err *err);
+	int (*process_start)(
+	    struct world *w, const char *const *argv, struct process **out, struct err *err);
 	const char *(*self_path)(struct world *w);
 	const char *(*env)(struct world *w, const char *name);
 };
@@ -192,8 +197,7 @@ struct listener {
 };
 
 struct udp_ops {
-	int (*send)(
-	    struct udp *u, const struct netaddr *to, struct bytes data, struct err *err);
+	int (*send)(struct udp *u, const struct netaddr *to, struct bytes data, struct err *err);
 	ssize_t (*recv)(
 	    struct udp *u, void *buf, size_t cap, struct netaddr *from, struct err *err);
 	void (*close)(struct udp *u);

@@ -1,0 +1,328 @@
+/* The scheduler, scopes, deadlines, cancellation, channels and workers, on the real loop. */
+#include "rt/world_uv.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <talloc.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+static struct world *world;
+
+static int setup(void **state)
+{
+	(void)state;
+	return world_uv_new(&world, NULL);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	world_uv_free(world);
+	return 0;
+}
+
+static void run(void (*fn)(void *), void *arg)
+{
+	assert_int_equal(rt_start(world->rt, "test", NULL, fn, arg, NULL), 0);
+	rt_run(world->rt);
+}
+
+struct trace {
+	char text[256];
+	struct waitq q;
+	struct chan *chan;
+	struct sem sem;
+	int rc;
+};
+
+static void mark(struct trace *t, const char *what)
+{
+	assert_true(strlen(t->text) + strlen(what) < sizeof t->text);
+	strcat(t->text, what);
+}
+
+/* ---- order --------------------------------------------------------------------------------- */
+
+static void child_ab(void *arg)
+{
+	mark(arg, "a");
+	fiber_yield();
+	mark(arg, "b");
+}
+
+static void parent_order(void *arg)
+{
+	struct scope sc;
+	scope_open(&sc, DURATION_FOREVER);
+	assert_int_equal(fiber_spawn(NULL, "one", child_ab, arg, NULL), 0);
+	assert_int_equal(fiber_spawn(NULL, "two", child_ab, arg, NULL), 0);
+	mark(arg, "P");
+	assert_int_equal(scope_join(&sc), 0);
+	mark(arg, "J");
+	scope_close(&sc);
+}
+
+static void test_fibers_take_turns(void **state)
+{
+	(void)state;
+	struct trace t = {0};
+	run(parent_order, &t);
+	assert_string_equal(t.text, "PaabbJ");
+}
+
+/* ---- cancellation and deadlines ------------------------------------------------------------ */
+
+static void sleeps_long(void *arg)
+{
+	struct trace *t = arg;
+	t->rc = fiber_sleep(duration_s(3600));
+	mark(t, "x");
+}
+
+static void closes_at_once(void *arg)
+{
+	struct scope sc;
+	scope_open(&sc, DURATION_FOREVER);
+	assert_int_equal(fiber_spawn(NULL, "sleeper", sleeps_long, arg, NULL), 0);
+	fiber_yield();
+	scope_close(&sc);
+	mark(arg, "c");
+}
+
+static void test_closing_a_scope_cancels_and_joins(void **state)
+{
+	(void)state;
+	struct trace t = {0};
+	run(closes_at_once, &t);
+	assert_int_equal(t.rc, E_CANCELLED);
+	assert_string_equal(t.text, "xc");
+}
+
+static void nested_deadlines(void *arg)
+{
+	struct trace *t = arg;
+	struct scope outer, inner;
+	scope_open(&outer, duration_ms(20));
+	scope_open(&inner, duration_s(100));
+	assert_int_equal(fiber_sleep(duration_s(50)), E_TIMEOUT);
+	assert_int_equal(scope_check(NULL), E_TIMEOUT);
+	struct scope goodbye;
+	scope_open_shielded(&goodbye, duration_s(5));
+	assert_int_equal(fiber_sleep(duration_ms(1)), 0);
+	scope_close(&goodbye);
+	assert_int_equal(waitq_wait(&t->q, NULL), E_TIMEOUT);
+	scope_close(&inner);
+	scope_close(&outer);
+	assert_int_equal(scope_check(NULL), 0);
+	assert_int_equal(waitq_wait_for(&t->q, duration_ms(1), NULL), E_TIMEOUT);
+	mark(t, "ok");
+}
+
+static void test_the_earliest_deadline_holds(void **state)
+{
+	(void)state;
+	struct trace t = {0};
+	run(nested_deadlines, &t);
+	assert_string_equal(t.text, "ok");
+}
+
+static void shielded_sleeper(void *arg)
+{
+	struct trace *t = arg;
+	struct scope sc;
+	scope_open_shielded(&sc, duration_s(5));
+	t->rc = fiber_sleep(duration_ms(10));
+	scope_close(&sc);
+	assert_int_equal(fiber_sleep(duration_ms(10)), E_CANCELLED);
+}
+
+static void cancels_a_shield(void *arg)
+{
+	struct scope sc;
+	scope_open(&sc, DURATION_FOREVER);
+	assert_int_equal(fiber_spawn(NULL, "shielded", shielded_sleeper, arg, NULL), 0);
+	fiber_yield();
+	scope_cancel(&sc);
+	assert_int_equal(fiber_spawn(&sc, "late", shielded_sleeper, arg, NULL), E_CANCELLED);
+	scope_close(&sc);
+}
+
+static void test_a_shield_holds_off_cancellation(void **state)
+{
+	(void)state;
+	struct trace t = {.rc = 1};
+	run(cancels_a_shield, &t);
+	assert_int_equal(t.rc, 0);
+}
+
+static int destroyed(struct trace **object)
+{
+	mark(*object, "d");
+	return 0;
+}
+
+static void memory_after_fibers(void *arg)
+{
+	struct scope sc;
+	scope_open(&sc, DURATION_FOREVER);
+	struct trace **object = talloc(scope_mem(&sc), struct trace *);
+	*object = arg;
+	talloc_set_destructor(object, destroyed);
+	assert_int_equal(fiber_spawn(NULL, "sleeper", sleeps_long, arg, NULL), 0);
+	fiber_yield();
+	scope_close(&sc);
+}
+
+static void test_memory_goes_after_the_fibers(void **state)
+{
+	(void)state;
+	struct trace t = {0};
+	run(memory_after_fibers, &t);
+	assert_string_equal(t.text, "xd");
+}
+
+/* ---- many timers --------------------------------------------------------------------------- */
+
+#define MANY 2000
+
+struct timed {
+	struct instant base;
+	int ms;
+	int *last, *count;
+};
+
+static void timed_sleep(void *arg)
+{
+	struct timed *s = arg;
+	struct instant at = instant_add(s->base, duration_ms(s->ms));
+	assert_int_equal(fiber_sleep(instant_since(at, rt_now())), 0);
+	assert_true(*s->last <= s->ms);
+	*s->last = s->ms;
+	(*s->count)++;
+}
+
+static void many_timers(void *arg)
+{
+	(void)arg;
+	struct timed *all = calloc(MANY, sizeof *all);
+	struct instant base = rt_now();
+	int last = 0, count = 0;
+	struct scope sc;
+	scope_open(&sc, DURATION_FOREVER);
+	for (int i = 0; i < MANY; i++) {
+		all[i] = (struct timed){base, 500 + (i * 7919) % 97 * 3, &last, &count};
+		assert_int_equal(fiber_spawn(NULL, "timed", timed_sleep, &all[i], NULL), 0);
+	}
+	assert_int_equal(scope_join(&sc), 0);
+	scope_close(&sc);
+	assert_int_equal(count, MANY);
+	free(all);
+}
+
+static void test_timers_fire_in_order(void **state)
+{
+	(void)state;
+	struct trace t = {0};
+	run(many_timers, &t);
+}
+
+/* ---- workers ------------------------------------------------------------------------------- */
+
+struct job {
+	int in, out;
+	bool *dropped;
+};
+
+static void square(void *arg)
+{
+	struct job *j = arg;
+	j->out = j->in * j->in;
+}
+
+static void slow(void *arg)
+{
+	(void)arg;
+	struct timespec ts = {.tv_nsec = 50000000};
+	nanosleep(&ts, NULL);
+}
+
+static void drop_job(void *arg)
+{
+	struct job *j = arg;
+	*j->dropped = true;
+	free(j);
+}
+
+static void works(void *arg)
+{
+	bool *dropped = arg;
+	struct job j = {.in = 7};
+	assert_int_equal(rt_work(square, &j, NULL, NULL), 0);
+	assert_int_equal(j.out, 49);
+
+	struct job *abandoned = malloc(sizeof *abandoned);
+	*abandoned = (struct job){.dropped = dropped};
+	struct scope sc;
+	scope_open(&sc, duration_ms(5));
+	assert_int_equal(rt_work(slow, abandoned, drop_job, NULL), E_TIMEOUT);
+	scope_close(&sc);
+	assert_false(*dropped);
+}
+
+static void test_workers(void **state)
+{
+	(void)state;
+	bool dropped = false;
+	run(works, &dropped);
+	teardown(NULL); /* waits for the abandoned one */
+	assert_true(dropped);
+	assert_int_equal(setup(NULL), 0);
+}
+
+static void posted(void *arg)
+{
+	struct trace *t = arg;
+	mark(t, "p");
+	waitq_wake_all(&t->q);
+}
+
+static void post_from_thread(void *arg)
+{
+	rt_post(world->rt, posted, arg);
+}
+
+static void waits_for_post(void *arg)
+{
+	struct trace *t = arg;
+	assert_int_equal(rt_work(post_from_thread, t, NULL, NULL), 0);
+	while (!t->text[0])
+		assert_int_equal(waitq_wait_for(&t->q, duration_s(5), NULL), 0);
+}
+
+static void test_posts_from_threads(void **state)
+{
+	(void)state;
+	struct trace t = {0};
+	run(waits_for_post, &t);
+	assert_string_equal(t.text, "p");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_fibers_take_turns, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		test_closing_a_scope_cancels_and_joins, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_the_earliest_deadline_holds, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_a_shield_holds_off_cancellation, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_memory_goes_after_the_fibers, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_timers_fire_in_order, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_workers, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_posts_from_threads, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
