@@ -1,0 +1,45 @@
+/* What the tests of the text half of the engine share: cmocka, and vocabularies built in memory. */
+#ifndef TESTS_ENGINE_TEXT_TEST_H
+#define TESTS_ENGINE_TEXT_TEST_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "engine/gguf.h"
+
+#include <cmocka.h>
+
+/* A GGUF file of metadata only, being written. Owns its bytes. */
+struct gguf_writer {
+	struct buf kv;
+	uint64_t n_kv;
+};
+
+void gguf_writer_init(struct gguf_writer *w);
+void gguf_put_str(struct gguf_writer *w, const char *key, const char *value);
+void gguf_put_u32(struct gguf_writer *w, const char *key, uint32_t value);
+void gguf_put_bool(struct gguf_writer *w, const char *key, bool value);
+void gguf_put_strs(struct gguf_writer *w, const char *key, const char *const *values, size_t n);
+void gguf_put_i32s(struct gguf_writer *w, const char *key, const int32_t *values, size_t n);
+void gguf_put_f32s(struct gguf_writer *w, const char *key, const float *values, size_t n);
+/* The whole file; the writer is used up. */
+struct buf gguf_writer_finish(struct gguf_writer *w);
+
+/* A vocabulary: a file in memory, opened. */
+struct tiny_vocab {
+	struct buf bytes;
+	struct gguf *file;
+};
+
+/* SentencePiece: <unk> <s> </s>, 256 bytes, <|im_start|> <|im_end|> (control), <tool>
+ * (user-defined), then "\u2581", letters and the pieces of "hello world" with scores. */
+struct tiny_vocab tiny_spm(void);
+/* Byte-level BPE: 256 bytes, a dozen merges, <|endoftext|> <|im_start|> <|im_end|>; `pre` as given.
+ */
+struct tiny_vocab tiny_bpe(const char *pre);
+void tiny_vocab_free(struct tiny_vocab *v);
+
+#endif
