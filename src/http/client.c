@@ -1,0 +1,215 @@
+/* See client.h. One exchange at a time; a connection is reused only after an answer whose end was
+ * seen, with nothing behind it. */
+#include "http/client.h"
+
+#include "http/reader_priv.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+#define REQUEST_HEAD_MAX (32u << 10)
+/* Interim answers before the final one. */
+#define INTERIM_MAX 8
+
+enum client_state {
+	CLIENT_IDLE,   /* a request can be sent */
+	CLIENT_SENT,   /* the answer's head is awaited */
+	CLIENT_BODY,   /* the head was read */
+	CLIENT_BROKEN, /* good for nothing more */
+};
+
+struct http_client {
+	struct stream *stream;
+	struct http_reader in;
+	struct http_parser parser;
+	struct http_head head;
+	enum client_state state;
+	bool to_head;        /* the request was HEAD */
+	struct err send_err; /* why sending failed, when the answer may tell more */
+};
+
+int http_client_new(struct stream *s, struct http_client **out, struct err *err)
+{
+	struct http_client *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		stream_close(s);
+		return err_set(err, E_MEMORY, "no memory for an HTTP client");
+	}
+	c->stream = s;
+	http_reader_init(&c->in, s);
+	http_head_init(&c->head);
+	*out = c;
+	return 0;
+}
+
+void http_client_free(struct http_client *c)
+{
+	if (!c)
+		return;
+	if (c->state != CLIENT_IDLE && !(c->state == CLIENT_BODY && c->parser.done))
+		stream_reset(c->stream, E_CANCELLED);
+	stream_close(c->stream);
+	http_reader_free(&c->in);
+	http_head_free(&c->head);
+	free(c);
+}
+
+static bool is_target(const char *s)
+{
+	if (*s != '/' && *s != '*')
+		return false;
+	for (; *s; s++)
+		if ((unsigned char)*s <= ' ' || *s == 0x7f)
+			return false;
+	return true;
+}
+
+static bool expects_body(const char *method)
+{
+	return strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 ||
+	       strcmp(method, "PATCH") == 0;
+}
+
+static int put_request(struct buf *out, const struct http_call *call, struct err *err)
+{
+	int rc;
+
+	if (!is_target(call->target) || !*call->method ||
+	    call->method[strspn(call->method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")])
+		return err_set(err, E_INVALID, "no HTTP request line: %.16s %.64s", call->method,
+		    call->target);
+	buf_printf(out, "%s %s HTTP/1.1\r\n", call->method, call->target);
+	rc = http_put_header(out, "Host", call->host, err);
+	for (size_t i = 0; rc == 0 && i < call->n_headers; i++)
+		rc = http_put_header(out, call->headers[i].name, call->headers[i].value, err);
+	if (rc != 0)
+		return rc;
+	if (call->body.n > 0 || expects_body(call->method))
+		buf_printf(out, "Content-Length: %zu\r\n", call->body.n);
+	buf_put(out, "\r\n", 2);
+	return buf_ok(out, err);
+}
+
+int http_client_send(struct http_client *c, const struct http_call *call, struct err *err)
+{
+	struct buf head = BUF_INIT(REQUEST_HEAD_MAX);
+	struct bytes v[2];
+	int rc;
+
+	if (c->state == CLIENT_BODY && http_client_reusable(c))
+		c->state = CLIENT_IDLE;
+	if (c->state != CLIENT_IDLE)
+		return err_set(err, E_INVALID, "a request on a connection that is in use");
+	rc = put_request(&head, call, err);
+	if (rc != 0)
+		goto out;
+	c->state = CLIENT_SENT;
+	c->to_head = strcmp(call->method, "HEAD") == 0;
+	err_clear(&c->send_err);
+	http_parser_response(&c->parser, &c->head, c->to_head);
+	v[0] = buf_view(&head);
+	v[1] = call->body;
+	rc = stream_writev(c->stream, v, call->body.n > 0 ? 2 : 1, &c->send_err);
+	if (rc == E_CLOSED || rc == E_RESET) {
+		rc = 0; /* the answer may be here already */
+	} else if (rc != 0) {
+		c->state = CLIENT_BROKEN;
+		rc = err_set(err, rc, "%s", err_text(&c->send_err));
+	}
+out:
+	buf_free(&head);
+	return rc;
+}
+
+/* Reads heads until one is final. */
+static int read_final_head(struct http_client *c, struct err *err)
+{
+	for (int i = 0; i < INTERIM_MAX; i++) {
+		int rc = http_reader_head(&c->in, &c->parser, err);
+
+		if (rc != 0)
+			return rc;
+		if (c->head.status == 101)
+			return err_set(err, E_PROTOCOL, "an unasked change of protocols");
+		if (c->head.status >= 200)
+			return 0;
+		rc = http_reader_poll(&c->in, &c->parser, err); /* 1xx have no body: done */
+		if (rc < 0)
+			return rc;
+		http_parser_response(&c->parser, &c->head, c->to_head);
+	}
+	return err_set(err, E_PROTOCOL, "too many interim answers");
+}
+
+int http_client_head(struct http_client *c, const struct http_head **head, struct err *err)
+{
+	int rc;
+
+	if (c->state != CLIENT_SENT)
+		return err_set(err, E_INVALID, "no answer is awaited");
+	rc = read_final_head(c, err);
+	if (rc == 0 && c->head.content_length == 0) {
+		rc = http_reader_poll(&c->in, &c->parser, err);
+		rc = rc < 0 ? rc : 0;
+	}
+	if (rc != 0 && c->send_err.code != 0)
+		rc = err_set(err, c->send_err.code, "%s", err_text(&c->send_err));
+	if (c->send_err.code != 0)
+		c->head.keep_alive = false;
+	c->state = rc == 0 ? CLIENT_BODY : CLIENT_BROKEN;
+	*head = &c->head;
+	return rc;
+}
+
+ssize_t http_client_read(struct http_client *c, void *buf, size_t cap, struct err *err)
+{
+	ssize_t n;
+
+	if (c->state != CLIENT_BODY)
+		return err_set(err, E_INVALID, "no answer to read");
+	n = http_reader_body(&c->in, &c->parser, buf, cap, err);
+	if (n < 0 && n != E_TIMEOUT && n != E_CANCELLED)
+		c->state = CLIENT_BROKEN;
+	return n;
+}
+
+int http_client_read_all(struct http_client *c, size_t limit, struct buf *out, struct err *err)
+{
+	size_t total = 0;
+	uint8_t beyond;
+	ssize_t n;
+
+	while (total < limit) {
+		size_t want = limit - total < HTTP_READ_SIZE ? limit - total : HTTP_READ_SIZE;
+		int rc = buf_reserve(out, want);
+
+		if (rc != 0)
+			return err_set(err, rc, "no room for an answer's body");
+		n = http_client_read(c, out->p + out->n, want, err);
+		if (n <= 0)
+			return (int)n;
+		out->n += (size_t)n;
+		out->p[out->n] = 0;
+		total += (size_t)n;
+	}
+	n = http_client_read(c, &beyond, 1, err);
+	if (n > 0)
+		return err_set(err, E_TOO_LARGE, "the answer is larger than %zu bytes", limit);
+	return (int)n;
+}
+
+bool http_client_began(const struct http_client *c)
+{
+	return c->state != CLIENT_IDLE &&
+	       (c->parser.head_bytes > 0 || http_reader_held(&c->in) > 0 ||
+		   c->state == CLIENT_BODY);
+}
+
+bool http_client_reusable(const struct http_client *c)
+{
+	if (c->state == CLIENT_IDLE)
+		return !c->in.ended;
+	return c->state == CLIENT_BODY && c->parser.done && c->in.body.n == 0 &&
+	       c->head.keep_alive && !c->in.ended && http_reader_held(&c->in) == 0;
+}
