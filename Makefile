@@ -22,8 +22,9 @@ deps:
 	@$(if $(SKIP_DEPS),:,scripts/install-deps --build)
 
 ## three nodes, one cluster, one prompt, answered by a real model
-demo: all
-	@scripts/run-poc.sh
+demo: deps $(BUILD)/build.ninja
+	@$(NINJA) gate
+	@GATE=$(BUILD)/gate scripts/run-poc.sh
 
 ## everything: lint, unit, sanitizers, integration; ends with "N passed, N failed"
 test:
