@@ -267,7 +267,7 @@ static void sim_poll(struct reactor *r, struct instant until)
 {
 	struct universe *u = universe_of(r);
 	bool nothing = u->n_heap == 0 && (until.ns == INT64_MAX || until.ns == u->limit.ns) &&
-	    u->rt->n_heap == 0;
+		       u->rt->n_heap == 0;
 
 	if (u->interrupted) {
 		u->interrupted = false;
@@ -313,8 +313,8 @@ static void work_fire(struct universe *u, struct sim_event *e)
 	w.done(w.done_arg);
 }
 
-static int sim_work(struct reactor *r, void (*fn)(void *), void *arg, void (*done)(void *),
-    void *done_arg)
+static int sim_work(
+    struct reactor *r, void (*fn)(void *), void *arg, void (*done)(void *), void *done_arg)
 {
 	struct universe *u = universe_of(r);
 	struct sim_work *w = sim_alloc(sizeof(*w));

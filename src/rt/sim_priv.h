@@ -213,6 +213,7 @@ void conn_addrs(struct sim_conn *c, const struct netaddr *a, const struct netadd
 /* The end begins to exist: it is listed with its host. */
 void end_born(struct sim_end *e);
 void end_vanish(struct sim_end *e, enum vanish how);
+void ends_crash(struct host *h, bool reset);
 void end_freeze(struct sim_end *e, bool frozen);
 /* Sends a connection request; end_wait_connected parks until it is answered. */
 void conn_request(struct sim_conn *c);
@@ -242,7 +243,7 @@ enum knock {
 	KNOCK_FULL
 };
 enum knock listener_knock(struct host *h, struct sim_conn *c);
-void listener_vanish(struct sim_listener *l);
+void listeners_crash(struct host *h);
 
 int sim_tcp_listen(
     struct world *w, const struct netaddr *at, struct listener **out, struct err *err);
@@ -255,8 +256,7 @@ int sim_unix_dial(struct world *w, const char *path, struct stream **out, struct
 #define SIM_IF_LOOPBACK 1
 #define SIM_IF_LAN      2
 
-struct sim_udp;
-void udp_vanish(struct sim_udp *s);
+void udps_crash(struct host *h);
 int sim_udp_open(struct world *w, const struct netaddr *at, const struct netaddr *group,
     uint32_t ifindex, struct udp **out, struct err *err);
 int sim_resolve(struct world *w, const char *name, int family, struct netaddr *out, size_t cap,
@@ -295,7 +295,7 @@ struct sim_process {
 	struct waitq ended;
 };
 
-void process_vanish(struct sim_process *p);
+void processes_crash(struct host *h);
 int sim_process_start(
     struct world *w, const char *const *argv, struct process **out, struct err *err);
 

@@ -64,7 +64,8 @@ static void host_free(struct host *h)
 	struct sim_var *v, *next;
 
 	files_free(h);
-	LL_FOREACH_SAFE (h->vars, v, next) {
+	LL_FOREACH_SAFE(h->vars, v, next)
+	{
 		free(v->name);
 		free(v->value);
 		free(v);
@@ -79,8 +80,8 @@ static void unwind(struct universe *u)
 
 	for (size_t i = 0; i < u->n_hosts; i++)
 		u->hosts[i]->next_boot.wanted = false;
-	DL_FOREACH (u->guests, g)
-		guest_cancel(g);
+	DL_FOREACH(u->guests, g)
+	guest_cancel(g);
 	u->running = true;
 	u->stuck = false;
 	u->limit = instant_add(u->now, duration_s(UNWIND_LIMIT_S));
@@ -107,7 +108,8 @@ void universe_free(struct universe *u)
 		HASH_DEL(u->cuts, cut);
 		free(cut);
 	}
-	LL_FOREACH_SAFE (u->roles, role, next_role) {
+	LL_FOREACH_SAFE(u->roles, role, next_role)
+	{
 		free(role->name);
 		free(role);
 	}
@@ -225,8 +227,8 @@ static void at_drop(struct universe *u, struct sim_event *e)
 	free(e);
 }
 
-int universe_at(struct universe *u, struct duration when, void (*fn)(void *), void *arg,
-    struct err *err)
+int universe_at(
+    struct universe *u, struct duration when, void (*fn)(void *), void *arg, struct err *err)
 {
 	struct sim_at *a = sim_alloc(sizeof(*a));
 
@@ -358,8 +360,7 @@ static void host_main(void *arg)
 	host_root_ended(b.host);
 }
 
-static int boot_now(
-    struct host *h, struct log *log, void (*fn)(void *), void *arg, struct err *err)
+static int boot_now(struct host *h, struct log *log, void (*fn)(void *), void *arg, struct err *err)
 {
 	struct boot *b = sim_alloc(sizeof(*b));
 	int rc;
@@ -423,24 +424,16 @@ bool universe_alive(const struct universe *u, const struct world *host)
 void universe_crash(struct universe *u, struct world *host, bool reset)
 {
 	struct host *h = host_of(host);
-	struct sim_process *p, *next_p;
-	struct sim_listener *l;
-	struct sim_udp *udp;
-	struct sim_end *e;
 
 	INVARIANT(h->u == u);
 	sim_note(u, "crash", h->id, reset, 0);
 	h->next_boot.wanted = false;
 	h->powered = reset;
 	h->ghost = h->n_roots > 0;
-	DL_FOREACH (h->ends, e)
-		end_vanish(e, reset ? VANISH_RESET : VANISH_SILENT);
-	DL_FOREACH (h->listeners, l)
-		listener_vanish(l);
-	DL_FOREACH (h->udps, udp)
-		udp_vanish(udp);
-	DL_FOREACH_SAFE (h->processes, p, next_p)
-		process_vanish(p);
+	ends_crash(h, reset);
+	listeners_crash(h);
+	udps_crash(h);
+	processes_crash(h);
 	files_crash(h, !reset);
 	if (h->running)
 		guest_cancel(&h->main);
@@ -529,9 +522,9 @@ static struct sim_var *var_find(const struct host *h, const char *name)
 {
 	struct sim_var *v;
 
-	LL_FOREACH (h->vars, v)
-		if (strcmp(v->name, name) == 0)
-			return v;
+	LL_FOREACH(h->vars, v)
+	if (strcmp(v->name, name) == 0)
+		return v;
 	return NULL;
 }
 

@@ -28,7 +28,7 @@ struct universe;
 struct universe_options {
 	uint64_t seed;
 	struct duration latency_min, latency_max; /* one way, per delivery, drawn between */
-	uint32_t loss_ppm;          /* datagrams lost; stream segments delayed by a retransmission */
+	uint32_t loss_ppm; /* datagrams lost; stream segments delayed by a retransmission */
 	struct duration retransmit; /* what a lost stream segment costs extra; 0: 200 ms */
 	uint64_t bytes_per_s;       /* of each direction of a stream between hosts; 0: unlimited */
 	struct duration time_limit; /* virtual; the run is cut off after it; 0: none */
@@ -53,16 +53,16 @@ struct world *universe_host(struct universe *u, const char *name);
 /* Its address, port 0. */
 void universe_host_addr(const struct world *host, struct netaddr *out);
 
-/* Starts `fn` as a host's main fiber, with the power on; E_IN_USE while one is running. After a crash
- * the old fibers may still be unwinding: the new one then starts when they have. */
+/* Starts `fn` as a host's main fiber, with the power on; E_IN_USE while one is running. After a
+ * crash the old fibers may still be unwinding: the new one then starts when they have. */
 int universe_boot(struct universe *u, struct world *host, struct log *log, void (*fn)(void *),
     void *arg, struct err *err) WARN_UNUSED;
 
 /* The end of all that runs on a host, its processes included: fibers are cancelled, and whatever
  * they still do has no effect on the world (E_CANCELLED). File locks are free. Without `reset`, as
- * power loss: connections vanish without a goodbye, so that peers notice by their own timeouts; unsynced
- * file changes may be undone; nothing answers until the next boot. With `reset`, as SIGKILL:
- * connections end with a reset, new ones are refused, files are as they were. */
+ * power loss: connections vanish without a goodbye, so that peers notice by their own timeouts;
+ * unsynced file changes may be undone; nothing answers until the next boot. With `reset`, as
+ * SIGKILL: connections end with a reset, new ones are refused, files are as they were. */
 void universe_crash(struct universe *u, struct world *host, bool reset);
 /* Whether its main fiber runs, or is about to. */
 bool universe_alive(const struct universe *u, const struct world *host);
@@ -90,7 +90,12 @@ int universe_at(struct universe *u, struct duration when, void (*fn)(void *), vo
     struct err *err) WARN_UNUSED;
 
 /* Why a run ended. STUCK: fibers are left, and all of them wait for what can no longer happen. */
-enum universe_end { UNIVERSE_DONE, UNIVERSE_STOPPED, UNIVERSE_TIME_LIMIT, UNIVERSE_STUCK };
+enum universe_end {
+	UNIVERSE_DONE,
+	UNIVERSE_STOPPED,
+	UNIVERSE_TIME_LIMIT,
+	UNIVERSE_STUCK
+};
 
 /* Runs until all fibers ended, universe_stop, or the time limit. May be called again. */
 enum universe_end universe_run(struct universe *u);
