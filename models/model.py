@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The network and its tokens: a plain llama (RMSNorm, interleaved RoPE, GQA, SwiGLU, tied embedding) over bytes.
+
+Token ids: 0..255 are the bytes, in the order of the GPT-2 byte alphabet written by export_gguf.py;
+256 is a merged token that no UTF-8 text contains (some loaders insist on a merge); then the specials.
+"""
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+ENDOFTEXT, IM_START, IM_END, VOCAB = 257, 258, 259, 260
+
+DIM, LAYERS, HEADS, KV_HEADS, FFN = 192, 6, 6, 3, 512
+HEAD_DIM = DIM // HEADS
+CONTEXT = 2048
+ROPE_BASE = 10000.0
+EPS = 1e-5
+
+
+def encode(turns):
+    """Renders (role, text, learn) turns as the chat template does; returns ids and a 0/1 learn list."""
+    ids, learn = [], []
+    for role, text, teach in turns:
+        head = [IM_START] + list(role.encode() + b"\n")
+        body = list(text.encode()) + [IM_END]
+        ids += head + body + [10]
+        learn += [0] * len(head) + [1 if teach else 0] * len(body) + [0]
+    return ids, learn
+
+
+def prompt_ids(messages):
+    """The ids of [(role, text), …] followed by the head of the assistant's turn."""
+    return encode([(role, text, False) for role, text in messages])[0] + [IM_START] + list(b"assistant\n")
+
+
+class Norm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(DIM))
+
+    def forward(self, x):
+        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + EPS) * self.weight
+
+
+def rotate(x, cos, sin):
+    even, odd = x[..., 0::2].float(), x[..., 1::2].float()
+    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attn_norm, self.ffn_norm = Norm(), Norm()
+        self.attn_q = nn.Linear(DIM, DIM, bias=False)
+        self.attn_k = nn.Linear(DIM, KV_HEADS * HEAD_DIM, bias=False)
+        self.attn_v = nn.Linear(DIM, KV_HEADS * HEAD_DIM, bias=False)
+        self.attn_output = nn.Linear(DIM, DIM, bias=False)
+        self.ffn_gate = nn.Linear(DIM, FFN, bias=False)
+        self.ffn_up = nn.Linear(DIM, FFN, bias=False)
+        self.ffn_down = nn.Linear(FFN, DIM, bias=False)
+
+    def forward(self, x, cos, sin, mask, cache=None):
+        batch, length, _ = x.shape
+        h = self.attn_norm(x)
+        q = rotate(self.attn_q(h).view(batch, length, HEADS, HEAD_DIM).transpose(1, 2), cos, sin)
+        k = rotate(self.attn_k(h).view(batch, length, KV_HEADS, HEAD_DIM).transpose(1, 2), cos, sin)
+        v = self.attn_v(h).view(batch, length, KV_HEADS, HEAD_DIM).transpose(1, 2)
+        if cache is not None:
+            if cache:
+                k, v = torch.cat((cache[0], k), 2), torch.cat((cache[1], v), 2)
+            cache[:] = [k, v]
+        groups = HEADS // KV_HEADS
+        k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
+        scores = torch.matmul(q, k.transpose(-1, -2)) * HEAD_DIM ** -0.5 + mask
+        h = torch.matmul(scores.softmax(-1), v).transpose(1, 2).reshape(batch, length, DIM)
+        x = x + self.attn_output(h)
+        h = self.ffn_norm(x)
+        return x + self.ffn_down(F.silu(self.ffn_gate(h)) * self.ffn_up(h))
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.token_embd = nn.Embedding(VOCAB, DIM)
+        self.blk = nn.ModuleList(Block() for _ in range(LAYERS))
+        self.output_norm = Norm()
+        nn.init.normal_(self.token_embd.weight, std=0.04)
+        for block in self.blk:
+            for linear in (block.attn_output, block.ffn_down):
+                nn.init.zeros_(linear.weight)
+        self.register_buffer("freq", ROPE_BASE ** (-torch.arange(0, HEAD_DIM, 2) / HEAD_DIM), persistent=False)
+
+    def forward(self, ids, positions, cache=None, select=None):
+        """Logits of the selected places (a boolean mask), or of all."""
+        angle = positions[:, None, :, None].float() * self.freq
+        cos, sin = angle.cos(), angle.sin()
+        length = ids.shape[1]
+        mask = torch.full((length, length), -1e9).triu(1) if length > 1 else torch.zeros(1, 1)
+        x = self.token_embd(ids)
+        for index, block in enumerate(self.blk):
+            x = block(x, cos, sin, mask, None if cache is None else cache[index])
+        x = self.output_norm(x)
+        if select is not None:
+            x = x[select]
+        return F.linear(x, self.token_embd.weight)
+
+
+def quantise_q8_0(weight):
+    """Q8_0 blocks of 32 along the rows: (float16 scales, int8 values)."""
+    blocks = weight.detach().float().reshape(-1, 32)
+    scale = blocks.abs().amax(1) / 127.0
+    inverse = torch.where(scale > 0, 1.0 / scale, torch.zeros_like(scale))
+    values = (blocks * inverse[:, None]).round().clamp(-127, 127).to(torch.int8)
+    return scale.half(), values
+
+
+def through_q8_0(model):
+    """Replaces every matrix by what the Q8_0 file will hold."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 2:
+                scale, values = quantise_q8_0(parameter)
+                parameter.copy_((values.float() * scale.float()[:, None]).reshape(parameter.shape))
+    return model
+
+
+def generate(model, messages, limit=160):
+    """Greedy answer to [(role, text), …]."""
+    ids = prompt_ids(messages)
+    cache = [[] for _ in range(LAYERS)]
+    out, position = [], 0
+    with torch.no_grad():
+        while len(out) < limit:
+            places = torch.arange(position, position + len(ids))[None]
+            logits = model(torch.tensor([ids]), places, cache)[0, -1]
+            position += len(ids)
+            token = int(logits.argmax())
+            if token >= 256:
+                break
+            out.append(token)
+            ids = [token]
+    return bytes(out).decode("utf-8", "replace")
