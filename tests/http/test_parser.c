@@ -51,7 +51,7 @@ static int transcribe(
 	start(&p, &h, kind);
 	for (;;) {
 		/* An exact copy: AddressSanitizer then sees any read outside the piece. */
-		uint8_t *piece = malloc(fed - at + 1);
+		uint8_t *piece = malloc(fed > at ? fed - at : 1);
 
 		assert_non_null(piece);
 		memcpy(piece, in.p + at, fed - at);
