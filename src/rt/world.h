@@ -30,7 +30,7 @@ struct netaddr {
 	uint32_t scope_id; /* interface index for link-local IPv6, else 0 */
 };
 
-#define NETADDR_TEXT_MAX 64
+#define NETADDR_TEXT_MAX 72
 /* "127.0.0.1:4001", "[::1]:4001" */
 void netaddr_print(const struct netaddr *a, char out[NETADDR_TEXT_MAX]);
 /* An IP address without port; E_SYNTAX otherwise. */
