@@ -423,7 +423,7 @@ int gguf_open(const char *path, struct gguf **out, struct err *err)
 		return errno == ENOENT ? err_set(err, E_NOT_FOUND, "%s: no such file", path)
 				       : err_errno(err, errno, "%s", path);
 	void *map;
-	size_t n;
+	size_t n = 0;
 	int rc = map_file(fd, path, &map, &n, err);
 	close(fd);
 	if (rc)
@@ -444,6 +444,11 @@ void gguf_close(struct gguf *g)
 	if (g->map)
 		munmap(g->map, g->file.n);
 	free(g);
+}
+
+uint64_t gguf_size(const struct gguf *g)
+{
+	return g->file.n;
 }
 
 static const struct gguf_kv *find_kv(const struct gguf *g, const char *key)
@@ -486,6 +491,11 @@ static bool kv_integer(const struct gguf_kv *kv, uint64_t *magnitude, bool *nega
 		return false;
 	}
 	return false;
+}
+
+bool gguf_has(const struct gguf *g, const char *key)
+{
+	return find_kv(g, key) != NULL;
 }
 
 bool gguf_get_u32(const struct gguf *g, const char *key, uint32_t *out)

@@ -51,9 +51,11 @@ int gguf_open(const char *path, struct gguf **out, struct err *err) WARN_UNUSED;
 /* The same over borrowed memory that outlives the object (tests, fuzzing). */
 int gguf_open_memory(struct bytes file, struct gguf **out, struct err *err) WARN_UNUSED;
 void gguf_close(struct gguf *g);
+uint64_t gguf_size(const struct gguf *g); /* bytes of the file */
 
 /* Getters: true and *out when the key is there with a fitting type (integers convert between widths
  * when the value fits; bool only from bool); false otherwise, *out untouched. */
+bool gguf_has(const struct gguf *g, const char *key); /* of whatever type */
 bool gguf_get_u32(const struct gguf *g, const char *key, uint32_t *out);
 bool gguf_get_f32(const struct gguf *g, const char *key, float *out);
 bool gguf_get_bool(const struct gguf *g, const char *key, bool *out);
