@@ -269,7 +269,7 @@ static void sim_poll(struct reactor *r, struct instant until)
 	bool nothing = u->n_heap == 0 && (until.ns == INT64_MAX || until.ns == u->limit.ns) &&
 		       u->rt->n_heap == 0;
 
-	if (u->interrupted) {
+	if (u->interrupted || u->stopped) {
 		u->interrupted = false;
 		return;
 	}

@@ -193,7 +193,8 @@ static void lane_retry(struct sim_lane *l)
 	}
 	for (unsigned i = 1; i < l->tries && pause.ns < duration_s(PAUSE_MAX_S).ns; i++)
 		pause.ns *= 2;
-	sim_event_arm(u, &l->event, instant_add(u->now, pause));
+	sim_event_arm(u, &l->event,
+	    instant_min(instant_add(u->now, pause), instant_add(l->stuck_since, limit)));
 }
 
 /* What the reader's host makes of a segment. Takes it over. */

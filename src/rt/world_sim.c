@@ -83,7 +83,7 @@ static void unwind(struct universe *u)
 	DL_FOREACH(u->guests, g)
 	guest_cancel(g);
 	u->running = true;
-	u->stuck = false;
+	u->stuck = u->stopped = false;
 	u->limit = instant_add(u->now, duration_s(UNWIND_LIMIT_S));
 	while (rt_turn(u->rt, u->limit))
 		if (u->stuck || !instant_before(u->now, u->limit))
