@@ -28,12 +28,19 @@ void sha256_end(struct sha256 *h, uint8_t out[SHA256_SIZE])
 	crypto_hash_sha256_final(&h->state, out);
 }
 
+/* libsodium declares its pointers nonnull even where the length is zero. */
+static void hmac_add(crypto_auth_hmacsha256_state *st, struct bytes in)
+{
+	if (in.n)
+		crypto_auth_hmacsha256_update(st, in.p, in.n);
+}
+
 void hmac_sha256(struct bytes key, struct bytes in, uint8_t out[SHA256_SIZE])
 {
 	crypto_auth_hmacsha256_state st;
 
-	crypto_auth_hmacsha256_init(&st, key.p, key.n);
-	crypto_auth_hmacsha256_update(&st, in.p, in.n);
+	crypto_auth_hmacsha256_init(&st, key.n ? key.p : (const uint8_t *)"", key.n);
+	hmac_add(&st, in);
 	crypto_auth_hmacsha256_final(&st, out);
 	secret_wipe(&st, sizeof(st));
 }
@@ -56,8 +63,8 @@ void hkdf_sha256_expand(
 		size_t part = out_n < SHA256_SIZE ? out_n : SHA256_SIZE;
 
 		crypto_auth_hmacsha256_init(&st, prk, SHA256_SIZE);
-		crypto_auth_hmacsha256_update(&st, t, t_n);
-		crypto_auth_hmacsha256_update(&st, info.p, info.n);
+		hmac_add(&st, bytes_of(t, t_n));
+		hmac_add(&st, info);
 		crypto_auth_hmacsha256_update(&st, &i, 1);
 		crypto_auth_hmacsha256_final(&st, t);
 		t_n = SHA256_SIZE;
