@@ -121,7 +121,7 @@ static void test_a_crash_never_tears_a_file(void **state)
 		box_run(&b, counter);
 		assert_int_equal(b.rc, E_CANCELLED);
 		assert_true(b.step > 3);
-		count = atoi(content(&b, "/count"));
+		count = (int)strtol(content(&b, "/count"), NULL, 10);
 		assert_in_range(count, b.step, b.step + 1);
 		*(count == b.step ? &old : &new) += 1;
 		universe_free(b.u);
