@@ -1,0 +1,54 @@
+/* Sampling: one token from the logits of a step. Deterministic: equal parameters, seed, logits and
+ * history give equal tokens, whatever else the process does.
+ *
+ * The chain, in this order, each stage off by default: logit bias; repetition, frequency and
+ * presence penalties; top-k; top-p; min-p (both on the probabilities at temperature 1);
+ * temperature; a draw. A temperature of 0 takes the best token after the penalties (the lowest id
+ * among equals). */
+#ifndef ENGINE_SAMPLER_H
+#define ENGINE_SAMPLER_H
+
+#include "base/bytes.h"
+
+#define SAMPLER_LAST_N_MAX 4096u
+#define SAMPLER_BIASES_MAX 1024u
+
+struct logit_bias {
+	int32_t id;
+	float bias; /* added; -INFINITY bans */
+};
+
+struct sampler_params {
+	float temperature;    /* 0 is greedy; 0 … 100 */
+	uint32_t top_k;       /* 0 is off */
+	float top_p;          /* 1 is off; 0 … 1 */
+	float min_p;          /* 0 is off; 0 … 1, relative to the best token's probability */
+	float repeat_penalty; /* 1 is off; divides positive logits of recent tokens; 0.01 … 100 */
+	uint32_t repeat_last_n;  /* how many tokens are recent, prompt included */
+	float frequency_penalty; /* subtracted for each time a token was generated; -100 … 100 */
+	float presence_penalty;  /* subtracted once if it was */
+	uint64_t seed;
+	const struct logit_bias *biases; /* borrowed by the sampler for its lifetime */
+	size_t n_biases;
+};
+
+/* Plain sampling at temperature 1: what the OpenAI API does when nothing is asked for. */
+#define SAMPLER_DEFAULTS                                                                           \
+	((struct sampler_params){                                                                  \
+	    .temperature = 1, .top_p = 1, .repeat_penalty = 1, .repeat_last_n = 64})
+
+struct sampler;
+
+/* E_INVALID naming the parameter that is out of range, E_MEMORY. */
+int sampler_new(const struct sampler_params *params, size_t n_vocab, struct sampler **out,
+    struct err *err) WARN_UNUSED;
+void sampler_free(struct sampler *s); /* NULL is fine */
+
+/* Tells of a token of the prompt (for the repetition penalty), oldest first. */
+void sampler_see_prompt(struct sampler *s, int32_t id);
+
+/* Picks a token and remembers it as generated. `logits` (n_vocab of them) are changed on the way.
+ * E_FORMAT when no logit is a number. */
+int sampler_pick(struct sampler *s, float *logits, int32_t *out, struct err *err) WARN_UNUSED;
+
+#endif
