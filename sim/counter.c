@@ -159,7 +159,7 @@ static void lose_power(void *arg)
 
 static struct counter *lay_out(struct scenario_run *r)
 {
-	struct counter *c = scenario_memory(r, sizeof(*c));
+	struct counter *c = scenario_state(r, sizeof(*c));
 
 	c->run = r;
 	c->keeper = scenario_host(r, "keeper");

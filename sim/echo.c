@@ -170,7 +170,7 @@ static void cut_off_client(void *arg)
 
 static void setup(struct scenario_run *r)
 {
-	struct echo *e = scenario_memory(r, sizeof(*e));
+	struct echo *e = scenario_state(r, sizeof(*e));
 
 	e->run = r;
 	e->server = scenario_host(r, "server");

@@ -5,11 +5,12 @@
 #include <string.h>
 #include <talloc.h>
 
-extern const struct scenario scenario_echo, scenario_counter, scenario_broken;
+extern const struct scenario scenario_echo, scenario_counter, scenario_storm, scenario_broken;
 
 const struct scenario *const scenarios[] = {
     &scenario_echo,
     &scenario_counter,
+    &scenario_storm,
     &scenario_broken,
     NULL,
 };
@@ -32,6 +33,7 @@ struct scenario_run {
 	struct universe *u;
 	uint64_t seed;
 	void *mem; /* talloc root */
+	void *state;
 	struct journal *journals;
 	struct scenario_result *result;
 };
@@ -55,6 +57,14 @@ void *scenario_memory(struct scenario_run *r, size_t n)
 	if (!p)
 		BUG("no memory for a scenario");
 	return p;
+}
+
+void *scenario_state(struct scenario_run *r, size_t n)
+{
+	if (!r->state)
+		r->state = scenario_memory(r, n);
+	INVARIANT(talloc_get_size(r->state) == n);
+	return r->state;
 }
 
 static void keep_line(void *arg, enum log_level level, const char *line, size_t n)

@@ -31,7 +31,9 @@ extern const struct scenario *const scenarios[];
 struct universe *scenario_universe(struct scenario_run *r);
 uint64_t scenario_seed(const struct scenario_run *r);
 
-/* The scenario's own memory, zeroed; lives as long as the run. */
+/* The scenario's state: n zeroed bytes, the same ones at each call. */
+void *scenario_state(struct scenario_run *r, size_t n);
+/* More memory, zeroed. Both live as long as the run. */
 void *scenario_memory(struct scenario_run *r, size_t n);
 
 /* universe_host and universe_boot, with a log per host whose last lines are printed on failure. */
