@@ -1,0 +1,394 @@
+/* Connections: one fiber each, which runs the session and cleans up after it.
+ *
+ * Of several connections to a peer one is preferred for new streams, by a rule that both ends
+ * compute alike: the one dialled by the peer with the smaller id; among those of one dialler the
+ * newest, because it dialled again only if it had lost the others. The rest close once they have
+ * carried no stream for a grace time. */
+#include "p2p/host_priv.h"
+
+#include <stdio.h>
+#include <talloc.h>
+
+#define SURPLUS_GRACE_S 5
+
+/* ---- tables -------------------------------------------------------------------------------- */
+
+struct conn *conn_find(const struct p2p_host *h, p2p_conn_id id)
+{
+	struct conn *c = h->conns;
+
+	while (c && c->id != id)
+		c = c->next;
+	return c;
+}
+
+static void link_conn(struct p2p_host *h, struct conn *c)
+{
+	c->prev = h->last_conn;
+	if (h->last_conn)
+		h->last_conn->next = c;
+	else
+		h->conns = c;
+	h->last_conn = c;
+	c->peer_next = c->peer->conns;
+	c->peer->conns = c;
+	if (c->direction == P2P_INBOUND)
+		h->n_in++;
+	else
+		h->n_out++;
+}
+
+static void unlink_conn(struct p2p_host *h, struct conn *c)
+{
+	struct conn **at = &c->peer->conns;
+
+	while (*at != c)
+		at = &(*at)->peer_next;
+	*at = c->peer_next;
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		h->conns = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	else
+		h->last_conn = c->prev;
+	if (c->direction == P2P_INBOUND)
+		h->n_in--;
+	else
+		h->n_out--;
+}
+
+static bool usable(const struct conn *c)
+{
+	return !c->closing && session_usable(c->session);
+}
+
+/* Whether `a` is to be preferred to `b`, both of one peer. */
+static bool better(const struct p2p_host *h, const struct conn *a, const struct conn *b)
+{
+	if (usable(a) != usable(b))
+		return usable(a);
+	if (a->direction != b->direction) {
+		bool we_are_smaller = peer_id_compare(&h->identity.peer_id, &a->peer->id) < 0;
+		return (a->direction == P2P_OUTBOUND) == we_are_smaller;
+	}
+	return a->id > b->id;
+}
+
+struct conn *conn_preferred(const struct p2p_host *h, const struct peer *p)
+{
+	struct conn *best = p->conns;
+
+	for (struct conn *c = best; c; c = c->peer_next)
+		if (better(h, c, best))
+			best = c;
+	return best && usable(best) ? best : NULL;
+}
+
+static bool has_streams(const struct conn *c)
+{
+	struct session_stats st;
+
+	session_stats(c->session, &st);
+	return st.streams_in + st.streams_out > 0;
+}
+
+/* ---- limits -------------------------------------------------------------------------------- */
+
+/* The inbound connection that is missed least: unprotected, without streams, the oldest. */
+static struct conn *victim(const struct p2p_host *h)
+{
+	for (struct conn *c = h->conns; c; c = c->next)
+		if (c->direction == P2P_INBOUND && !c->closing && !peer_protected(c->peer) &&
+		    !has_streams(c))
+			return c;
+	return NULL;
+}
+
+bool conn_room_in(const struct p2p_host *h)
+{
+	return h->n_in < h->limits.conns_in || victim(h) != NULL;
+}
+
+static int make_room(
+    struct p2p_host *h, const struct peer *p, enum p2p_direction direction, struct err *err)
+{
+	uint32_t of_peer = 0;
+	struct conn *v;
+
+	for (struct conn *c = p->conns; c; c = c->peer_next)
+		of_peer += !c->closing;
+	if (of_peer >= h->limits.conns_per_peer) {
+		/* The peer may have lost them without our knowing: the oldest makes way. */
+		for (v = h->conns; v->peer != p || v->closing; v = v->next) {
+		}
+		conn_close(v, "replaced by a newer connection");
+	}
+	if (direction == P2P_OUTBOUND || h->n_in < h->limits.conns_in)
+		return 0;
+	v = victim(h);
+	if (!v)
+		return err_set(err, E_LIMIT, "%u inbound connections are open", h->n_in);
+	conn_close(v, "makes room for another");
+	return 0;
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+static void say_opened(struct conn *c)
+{
+	char id[PEER_ID_TEXT_MAX];
+	const char *addr = session_remote(c->session);
+	struct p2p_event e = {
+	    .kind = P2P_CONN_OPENED, .peer = c->peer->id, .conn = c->id, .text = addr};
+
+	peer_id_print(&c->peer->id, id);
+	rt_log(LOG_DEBUG, "p2p", "%s %s at %s",
+	    c->direction == P2P_INBOUND ? "accepted" : "reached", id, addr);
+	host_emit(c->host, &e);
+	if (c->announce) {
+		e.kind = P2P_PEER_CONNECTED;
+		host_emit(c->host, &e);
+	}
+}
+
+/* After unlink_conn. */
+static void say_closed(struct conn *c, int code, const char *text)
+{
+	char id[PEER_ID_TEXT_MAX];
+	bool last = !c->peer->conns;
+	bool quiet = c->closing || code == E_CANCELLED || code == E_CLOSED;
+	struct p2p_event e = {.kind = P2P_CONN_CLOSED,
+	    .peer = c->peer->id,
+	    .conn = c->id,
+	    .code = code,
+	    .text = text};
+
+	peer_id_print(&e.peer, id);
+	rt_log(quiet ? LOG_DEBUG : LOG_INFO, "p2p", "connection to %s at %s ended: %s", id,
+	    session_remote(c->session), text);
+	host_emit(c->host, &e);
+	if (last) {
+		e.kind = P2P_PEER_DISCONNECTED;
+		host_emit(c->host, &e);
+	}
+}
+
+static void conn_fiber(void *arg)
+{
+	struct conn *c = arg;
+	struct p2p_host *h = c->host;
+	struct scope sc;
+	struct err err = {0};
+
+	scope_open(&sc, DURATION_FOREVER);
+	c->scope = &sc;
+	if (c->closing)
+		scope_cancel(&sc);
+	say_opened(c);
+	waitq_wake_all(&h->conns_changed);
+	if (fiber_spawn(&sc, "p2p identify", identify_ask, c, NULL) != 0)
+		rt_log(LOG_DEBUG, "p2p", "cannot identify a peer: no fiber");
+	int code = session_run(c->session, &err);
+	unlink_conn(h, c);
+	say_closed(c, code, c->closing ? c->why : err_text(&err));
+	waitq_wake_all(&h->conns_changed);
+	scope_close(&sc);
+	session_release(c->session);
+	talloc_free(c);
+}
+
+static int make_session(struct conn *c, struct upgraded *up, struct err *err)
+{
+	char addr[MULTIADDR_TEXT_MAX];
+	const struct p2p_host *h = c->host;
+
+	multiaddr_print(&c->remote, addr);
+	struct session_options opt = {
+	    .dialer = c->direction == P2P_OUTBOUND,
+	    .max_in = h->limits.streams_in,
+	    .max_out = h->limits.streams_out,
+	    .max_buffered = h->limits.buffered,
+	    .ping_every = h->timeouts.ping_every,
+	    .ping_answer = h->timeouts.ping_answer,
+	    .on_stream = protocols_inbound,
+	    .arg = c,
+	    .peer = up->peer,
+	    .conn = c->id,
+	    .remote = addr,
+	};
+	return session_new(up->secure, &opt, &c->session, err);
+}
+
+/* Fills a new connection; on failure up->secure is still open. */
+static int conn_new(struct p2p_host *h, struct upgraded *up, enum p2p_direction direction,
+    const struct multiaddr *remote, struct conn **out, struct err *err)
+{
+	struct peer *p = peer_get(h, &up->peer);
+	struct conn *c;
+	int rc;
+
+	if (!p)
+		return err_set(err, E_LIMIT, "the peer book is full");
+	if ((rc = make_room(h, p, direction, err)) != 0)
+		return rc;
+	if (!(c = talloc_zero(h, struct conn)))
+		return err_set(err, E_MEMORY, "no memory for a connection");
+	c->host = h;
+	c->peer = p;
+	c->id = ++h->next_conn;
+	c->direction = direction;
+	c->remote = *remote;
+	c->opened = rt_now();
+	memcpy(c->binding, up->binding, sizeof c->binding);
+	if ((rc = make_session(c, up, err)) != 0) {
+		talloc_free(c);
+		return rc;
+	}
+	*out = c;
+	return 0;
+}
+
+int conn_start(struct p2p_host *h, struct upgraded *up, enum p2p_direction direction,
+    const struct multiaddr *remote, p2p_conn_id *out, struct err *err)
+{
+	struct conn *c = NULL;
+	int rc = conn_new(h, up, direction, remote, &c, err);
+
+	if (rc != 0) {
+		secure_close(up->secure);
+		return rc;
+	}
+	if ((rc = fiber_spawn(&h->scope, "p2p connection", conn_fiber, c, err)) != 0) {
+		session_release(c->session);
+		talloc_free(c);
+		return rc;
+	}
+	c->announce = !c->peer->conns;
+	link_conn(h, c);
+	c->peer->failures = 0;
+	c->peer->dial_after = (struct instant){0};
+	if (direction == P2P_OUTBOUND)
+		peer_add_addr(c->peer, remote);
+	*out = c->id;
+	return 0;
+}
+
+void conn_close(struct conn *c, const char *why)
+{
+	if (c->closing)
+		return;
+	c->closing = true;
+	(void)snprintf(c->why, sizeof c->why, "%s", why);
+	if (c->scope)
+		scope_cancel(c->scope);
+}
+
+/* ---- once a second ------------------------------------------------------------------------- */
+
+static bool surplus_over(struct conn *c, struct instant now)
+{
+	const struct conn *best = conn_preferred(c->host, c->peer);
+
+	if (!best || best == c) {
+		c->surplus_since = (struct instant){0};
+		return false;
+	}
+	if (c->surplus_since.ns == 0 || has_streams(c))
+		c->surplus_since = now;
+	return instant_since(now, c->surplus_since).ns >= duration_s(SURPLUS_GRACE_S).ns;
+}
+
+static bool idle_over(const struct conn *c, struct instant now)
+{
+	struct session_stats st;
+
+	session_stats(c->session, &st);
+	return st.streams_in + st.streams_out == 0 && !peer_protected(c->peer) &&
+	       instant_since(now, st.last_stream).ns >= c->host->timeouts.idle.ns;
+}
+
+void conns_tick(struct p2p_host *h)
+{
+	struct instant now = rt_now();
+
+	for (struct conn *c = h->conns; c; c = c->next) {
+		if (c->closing)
+			continue;
+		session_tick(c->session);
+		if (surplus_over(c, now))
+			conn_close(c, "another connection to the peer is preferred");
+		else if (idle_over(c, now))
+			conn_close(c, "idle");
+	}
+}
+
+/* ---- public -------------------------------------------------------------------------------- */
+
+static void describe(const struct p2p_host *h, const struct conn *c, struct p2p_conn_info *out)
+{
+	struct session_stats st;
+
+	session_stats(c->session, &st);
+	*out = (struct p2p_conn_info){
+	    .id = c->id,
+	    .peer = c->peer->id,
+	    .direction = c->direction,
+	    .remote = c->remote,
+	    .rtt = st.rtt,
+	    .age = instant_since(rt_now(), c->opened),
+	    .streams_in = st.streams_in,
+	    .streams_out = st.streams_out,
+	    .bytes_in = st.bytes_in,
+	    .bytes_out = st.bytes_out,
+	    .preferred = conn_preferred(h, c->peer) == c,
+	    .protected = peer_protected(c->peer),
+	};
+}
+
+size_t p2p_conns(const struct p2p_host *h, struct p2p_conn_info *out, size_t cap)
+{
+	size_t n = 0;
+
+	for (const struct conn *c = h->conns; c; c = c->next, n++)
+		if (n < cap)
+			describe(h, c, &out[n]);
+	return n;
+}
+
+bool p2p_conn_info(const struct p2p_host *h, p2p_conn_id conn, struct p2p_conn_info *out)
+{
+	const struct conn *c = conn_find(h, conn);
+
+	if (c)
+		describe(h, c, out);
+	return c != NULL;
+}
+
+int p2p_conn_binding(
+    const struct p2p_host *h, p2p_conn_id conn, uint8_t out[P2P_BINDING_SIZE], struct err *err)
+{
+	const struct conn *c = conn_find(h, conn);
+
+	if (!c)
+		return err_set(err, E_NOT_FOUND, "the connection is gone");
+	memcpy(out, c->binding, P2P_BINDING_SIZE);
+	return 0;
+}
+
+void p2p_conn_close(struct p2p_host *h, p2p_conn_id conn, const char *why)
+{
+	struct conn *c = conn_find(h, conn);
+
+	if (c)
+		conn_close(c, why);
+}
+
+void p2p_disconnect(struct p2p_host *h, const struct peer_id *peer, const char *why)
+{
+	const struct peer *p = peer_find(h, peer);
+
+	for (struct conn *c = p ? p->conns : NULL; c; c = c->peer_next)
+		conn_close(c, why);
+}

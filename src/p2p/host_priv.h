@@ -1,0 +1,193 @@
+/* The inside of a host: what host.c (life, listening), conn.c (connections), peers.c (the peer
+ * book), dial.c, keep.c, protocols.c, identify_service.c, ping_service.c and mdns_service.c share.
+ *
+ * Ownership: host > peers, connections, handlers, all talloc children of the host. A connection
+ * belongs to its fiber, which unlinks and frees it. Fibers live in host->scope; those of a
+ * connection (handlers, identify) in connection->scope, below it.
+ *
+ * Must stay true: a peer with connections is never dropped from the book; whoever parks looks up
+ * connections and peers again by id. */
+#ifndef P2P_HOST_PRIV_H
+#define P2P_HOST_PRIV_H
+
+#include "p2p/identify_priv.h"
+#include "p2p/p2p.h"
+#include "p2p/session_priv.h"
+
+#define PROTOCOL_PING    "/ipfs/ping/1.0.0"
+#define PROTOCOL_VERSION "ipfs/0.1.0" /* identify's protocolVersion, shared by all deployments */
+
+#define HANDLERS_MAX   64
+#define LISTEN_MAX     16
+#define HOST_ADDRS_MAX 32
+#define KEEPS_MAX      64
+#define TAGS_MAX       8
+#define TAG_SIZE       32
+#define PEER_BUCKETS   256
+
+struct handler {
+	char protocol[P2P_PROTOCOL_MAX + 1];
+	p2p_handler_fn fn;
+	void *arg;
+	bool builtin; /* the gate is not asked */
+};
+
+struct peer {
+	struct peer_id id;
+	struct peer *hash_next;
+	struct peer *newer, *older; /* by last use; the oldest is dropped first */
+	struct conn *conns;         /* linked by conn->peer_next */
+	struct multiaddr *addrs;    /* newest first, without /p2p */
+	size_t n_addrs;
+	struct identify said; /* what identify and pushes told */
+	bool identified;
+	char tags[TAGS_MAX][TAG_SIZE];
+	size_t n_tags;
+	unsigned failures; /* dials in a row that failed */
+	struct instant dial_after;
+};
+
+struct conn {
+	struct p2p_host *host;
+	struct conn *next, *prev; /* host->conns, oldest first */
+	struct conn *peer_next;
+	struct peer *peer;
+	p2p_conn_id id;
+	enum p2p_direction direction;
+	struct multiaddr remote;
+	uint8_t binding[P2P_BINDING_SIZE];
+	struct session *session;
+	struct scope *scope; /* on its fiber's stack, while that runs */
+	struct instant opened;
+	struct instant surplus_since; /* another connection is preferred; ns 0: not so */
+	unsigned pings_in;
+	bool identified; /* it said itself what it speaks */
+	bool announce;   /* the peer's first connection */
+	bool closing;
+	char why[96]; /* when we close it */
+};
+
+struct p2p_listener {
+	struct p2p_host *host;
+	struct listener *socket;
+	struct netaddr bound;
+};
+
+/* An inbound connection before its handshake is done. */
+struct half_open {
+	struct half_open *next, *prev; /* oldest first */
+	struct p2p_host *host;
+	struct stream *raw;
+	struct netaddr from;
+	struct scope *scope; /* while its fiber runs */
+	bool dropped;
+};
+
+struct dial;
+struct keep;
+
+struct p2p_host {
+	struct world *world;
+	struct scope scope;
+	struct identity identity;
+	char *agent;
+	struct p2p_limits limits;
+	struct p2p_timeouts timeouts;
+
+	struct p2p_listener listeners[LISTEN_MAX];
+	size_t n_listeners;
+	struct multiaddr addrs[HOST_ADDRS_MAX]; /* p2p_host_addrs, refreshed now and then */
+	size_t n_addrs;
+	struct half_open *half_first, *half_last;
+	size_t n_half_open;
+
+	struct handler handlers[HANDLERS_MAX];
+	size_t n_handlers;
+	p2p_gate_fn gate;
+	void *gate_arg;
+	uint64_t record_seq; /* of the last signed peer record */
+	bool push_due;       /* protocols or addresses changed since identify last told */
+
+	struct {
+		p2p_event_fn fn;
+		void *arg;
+	} subscribers[P2P_LISTENERS_MAX];
+	size_t n_subscribers;
+
+	struct peer *buckets[PEER_BUCKETS];
+	struct peer *newest, *oldest;
+	size_t n_peers;
+
+	struct conn *conns, *last_conn;
+	uint32_t n_in, n_out, n_dialling;
+	p2p_conn_id next_conn;
+	struct dial *dials;
+	struct keep *keeps;
+	size_t n_keeps;
+	uint64_t next_keep;
+	struct waitq conns_changed; /* a connection opened or closed */
+};
+
+/* ---- host.c ---- */
+void host_emit(struct p2p_host *h, const struct p2p_event *e);
+void netaddr_to_multiaddr(const struct netaddr *a, struct multiaddr *out);
+/* Own addresses anew from the listeners and the interfaces. */
+void host_refresh_addrs(struct p2p_host *h);
+
+/* ---- peers.c ---- */
+struct peer *peer_find(const struct p2p_host *h, const struct peer_id *id);
+/* Finds or makes it and marks it used; the least recently used idle one may go. NULL when the book
+ * is full of connected and protected peers, or memory is out. */
+struct peer *peer_get(struct p2p_host *h, const struct peer_id *id);
+void peer_add_addr(struct peer *p, const struct multiaddr *addr);
+/* Takes over what identify (or a push: absent fields stay) said; `msg` is empty afterwards. */
+void peer_learn(struct peer *p, struct identify *msg, bool push);
+bool peer_speaks(const struct peer *p, const char *protocol);
+bool peer_protected(const struct peer *p);
+
+/* ---- conn.c ---- */
+/* What upgrade.c makes of a raw stream. */
+struct upgraded {
+	struct secure *secure;
+	struct peer_id peer;
+	uint8_t binding[P2P_BINDING_SIZE];
+};
+/* Starts a connection: its fiber, its place in the tables, its events. Takes up->secure over also
+ * on failure. E_LIMIT, E_MEMORY. */
+int conn_start(struct p2p_host *h, struct upgraded *up, enum p2p_direction direction,
+    const struct multiaddr *remote, p2p_conn_id *out, struct err *err) WARN_UNUSED;
+struct conn *conn_find(const struct p2p_host *h, p2p_conn_id id);
+/* The connection for new streams to a peer, or NULL. */
+struct conn *conn_preferred(const struct p2p_host *h, const struct peer *p);
+void conn_close(struct conn *c, const char *why);
+/* Whether one more inbound connection fits, perhaps in the place of an idle one. */
+bool conn_room_in(const struct p2p_host *h);
+/* Once a second: keepalives, idle and surplus connections. */
+void conns_tick(struct p2p_host *h);
+
+/* ---- upgrade.c ---- */
+/* [parks] Secures `raw`, which is taken over on success. `expect` is the peer to be met, or NULL.
+ */
+int upgrade_outbound(struct p2p_host *h, struct stream *raw, const struct peer_id *expect,
+    struct upgraded *out, struct err *err) WARN_UNUSED;
+int upgrade_inbound(
+    struct p2p_host *h, struct stream *raw, struct upgraded *out, struct err *err) WARN_UNUSED;
+
+/* ---- protocols.c ---- */
+int protocols_inbound(void *conn, struct stream *s); /* session_options.on_stream */
+int protocols_open(struct conn *c, const char *const *protocols, size_t n, struct stream **out,
+    const char **chosen, struct err *err) WARN_UNUSED;
+
+/* ---- identify_service.c ---- */
+void identify_serve(void *arg, struct stream *s, const struct p2p_stream_info *info);
+void identify_push_serve(void *arg, struct stream *s, const struct p2p_stream_info *info);
+void identify_ask(void *conn);              /* a fiber: asks once */
+void identify_push_all(struct p2p_host *h); /* tells every peer that listens for it */
+
+/* ---- ping_service.c ---- */
+void ping_serve(void *arg, struct stream *s, const struct p2p_stream_info *info);
+
+/* ---- mdns_service.c ---- */
+void mdns_start(struct p2p_host *h); /* failures are logged once and leave it off */
+
+#endif

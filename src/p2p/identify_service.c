@@ -1,0 +1,219 @@
+/* Identify and identify/push over streams. SPEC libp2p identify.
+ * What a peer says counts only when its key hashes to the peer that the handshake authenticated. */
+#include "base/encode.h"
+#include "p2p/host_priv.h"
+
+#include <stdlib.h>
+
+/* ---- what we say --------------------------------------------------------------------------- */
+
+static int describe_host(struct p2p_host *h, struct identify *id)
+{
+	struct public_key key = public_key_ed25519(h->identity.public_key);
+	int rc = 0;
+
+	id->public_key_n = public_key_encode(&key, id->public_key);
+	strncpy(id->protocol_version, PROTOCOL_VERSION, IDENTIFY_TEXT_MAX);
+	strncpy(id->agent_version, h->agent, IDENTIFY_TEXT_MAX);
+	for (size_t i = 0; rc == 0 && i < h->n_addrs; i++)
+		rc = addr_list_add(&id->listen, &h->addrs[i], IDENTIFY_ADDRS_MAX);
+	for (size_t i = 0; rc == 0 && i < h->n_handlers; i++)
+		rc = identify_add_protocol(id, bytes_str(h->handlers[i].protocol));
+	return rc;
+}
+
+/* Length and message. The signed record is left out when all together is too long for one message,
+ * which is as much as many implementations read. */
+static int compose(struct p2p_host *h, const struct conn *c, struct buf *out, struct err *err)
+{
+	struct buf body = BUF_INIT(IDENTIFY_MESSAGE_MAX);
+	struct identify *id = calloc(1, sizeof *id);
+	int rc = id ? describe_host(h, id) : E_MEMORY;
+
+	if (rc == 0) {
+		id->observed = c->remote;
+		multiaddr_strip_peer(&id->observed);
+		id->record = BUF_INIT(IDENTIFY_MESSAGE_MAX);
+		peer_record_seal(&h->identity, ++h->record_seq, h->addrs, h->n_addrs, &id->record);
+		identify_encode(id, &body);
+		if (body.failed) {
+			buf_free(&body);
+			buf_free(&id->record);
+			body.failed = false;
+			identify_encode(id, &body);
+		}
+		rc = buf_ok(&body, err);
+	}
+	if (id)
+		identify_free(id);
+	free(id);
+	buf_varint(out, body.n);
+	buf_bytes(out, buf_view(&body));
+	buf_free(&body);
+	return rc != 0 ? err_set(err, rc, "cannot describe this host") : buf_ok(out, err);
+}
+
+static int say(struct p2p_host *h, const struct conn *c, struct stream *s, struct err *err)
+{
+	struct buf out = BUF_INIT(IDENTIFY_MESSAGE_MAX + VARINT_MAX);
+	struct scope sc;
+	int rc = compose(h, c, &out, err);
+
+	scope_open(&sc, h->timeouts.negotiate);
+	if (rc == 0)
+		rc = stream_write(s, out.p, out.n, err);
+	if (rc == 0)
+		rc = stream_close_write(s, err);
+	scope_close(&sc);
+	buf_free(&out);
+	return rc;
+}
+
+void identify_serve(void *arg, struct stream *s, const struct p2p_stream_info *info)
+{
+	struct p2p_host *h = arg;
+	const struct conn *c = conn_find(h, info->conn);
+	int rc = c ? say(h, c, s, NULL) : E_CLOSED;
+
+	if (rc != 0)
+		stream_reset(s, rc);
+	stream_close(s);
+}
+
+/* ---- what they say ------------------------------------------------------------------------- */
+
+/* The length of the next message; 0 at the end. */
+static int read_length(struct stream *s, size_t *out, struct err *err)
+{
+	uint8_t prefix[VARINT_MAX];
+	uint64_t length = 0;
+	size_t n = 0;
+	int used = 0;
+
+	*out = 0;
+	while (used == 0 && n < 2) {
+		ssize_t got = stream_read(s, prefix + n, 1, err);
+		if (got < 0)
+			return (int)got;
+		if (got == 0 && n == 0)
+			return 0;
+		if (got == 0)
+			return err_set(err, E_PROTOCOL, "identify: cut short");
+		n++;
+		used = varint_decode(bytes_of(prefix, n), &length);
+	}
+	if (used <= 0 || length == 0 || length > IDENTIFY_MESSAGE_MAX)
+		return err_set(err, E_PROTOCOL, "identify: a message of a bad length");
+	*out = (size_t)length;
+	return 0;
+}
+
+static int read_message(struct stream *s, size_t n, struct identify *id, struct err *err)
+{
+	struct buf in = BUF_INIT(IDENTIFY_MESSAGE_MAX);
+	int rc = buf_reserve(&in, n);
+
+	if (rc != 0)
+		return err_set(err, rc, "no memory for an identify message");
+	rc = stream_read_full(s, in.p, n, err);
+	if (rc == 0)
+		rc = identify_add_message(id, bytes_of(in.p, n), err);
+	buf_free(&in);
+	return rc;
+}
+
+/* Everything up to the end, checked. */
+static int hear(struct p2p_host *h, struct stream *s, const struct peer_id *peer,
+    struct identify *id, struct err *err)
+{
+	struct scope sc;
+	size_t n = 1;
+	int rc = 0;
+
+	scope_open(&sc, h->timeouts.negotiate);
+	for (int i = 0; rc == 0 && n > 0 && i < IDENTIFY_MESSAGES_MAX; i++) {
+		rc = read_length(s, &n, err);
+		if (rc == 0 && n > 0)
+			rc = read_message(s, n, id, err);
+	}
+	scope_close(&sc);
+	return rc != 0 ? rc : identify_check(id, peer, err);
+}
+
+/* Reads all that the peer says on `s`, takes it over, and closes `s`. */
+static void listen_to(
+    struct p2p_host *h, struct stream *s, const struct peer_id *peer, p2p_conn_id conn, bool push)
+{
+	struct identify *id = calloc(1, sizeof *id);
+	struct err err = {0};
+	int rc = id ? hear(h, s, peer, id, &err) : err_set(&err, E_MEMORY, "no memory");
+	struct peer *p = peer_find(h, peer);
+
+	if (rc == 0 && p) {
+		struct conn *c = conn_find(h, conn);
+		peer_learn(p, id, push);
+		if (c)
+			c->identified = true;
+		host_emit(h,
+		    &(struct p2p_event){.kind = P2P_PEER_IDENTIFIED, .peer = *peer, .conn = conn});
+	} else if (rc != E_CANCELLED) {
+		rt_log(LOG_DEBUG, "p2p", "%s: not identified: %s", s->remote, err_text(&err));
+	}
+	if (rc != 0)
+		stream_reset(s, rc);
+	stream_close(s);
+	if (id)
+		identify_free(id);
+	free(id);
+}
+
+void identify_push_serve(void *arg, struct stream *s, const struct p2p_stream_info *info)
+{
+	listen_to(arg, s, &info->peer, info->conn, true);
+}
+
+void identify_ask(void *arg)
+{
+	struct conn *c = arg;
+	struct peer_id peer = c->peer->id;
+	const char *protocol = IDENTIFY_PROTOCOL;
+	struct stream *s;
+	struct err err;
+	int rc = protocols_open(c, &protocol, 1, &s, NULL, &err);
+
+	if (rc == 0)
+		listen_to(c->host, s, &peer, c->id, false);
+	else if (rc != E_CANCELLED)
+		rt_log(LOG_DEBUG, "p2p", "%s: cannot ask who it is: %s", session_remote(c->session),
+		    err_text(&err));
+}
+
+/* ---- push ---------------------------------------------------------------------------------- */
+
+static void push_fiber(void *arg)
+{
+	struct conn *c = arg;
+	const char *protocol = IDENTIFY_PUSH_PROTOCOL;
+	struct stream *s;
+	struct err err;
+	int rc = protocols_open(c, &protocol, 1, &s, NULL, &err);
+
+	if (rc == 0) {
+		rc = say(c->host, c, s, &err);
+		if (rc != 0)
+			stream_reset(s, rc);
+		stream_close(s);
+	}
+	if (rc != 0 && rc != E_CANCELLED)
+		rt_log(LOG_DEBUG, "p2p", "%s: cannot tell of a change: %s",
+		    session_remote(c->session), err_text(&err));
+}
+
+void identify_push_all(struct p2p_host *h)
+{
+	for (struct conn *c = h->conns; c; c = c->next)
+		if (c->scope && conn_preferred(h, c->peer) == c &&
+		    peer_speaks(c->peer, IDENTIFY_PUSH_PROTOCOL) &&
+		    fiber_spawn(c->scope, "p2p push", push_fiber, c, NULL) != 0)
+			h->push_due = true;
+}

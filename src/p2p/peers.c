@@ -1,0 +1,246 @@
+/* The peer book: what is known of each peer, by id, with the least recently used dropped first.
+ * Everything in it came from peers or the network, and is bounded. */
+#include "p2p/host_priv.h"
+
+#include <talloc.h>
+
+/* Ids end in key material, whose bytes are spread well enough. */
+static struct peer **bucket(const struct p2p_host *h, const struct peer_id *id)
+{
+	size_t i = id->n > 0 ? id->bytes[id->n - 1] : 0;
+
+	return (struct peer **)&h->buckets[i & (PEER_BUCKETS - 1)];
+}
+
+struct peer *peer_find(const struct p2p_host *h, const struct peer_id *id)
+{
+	struct peer *p = *bucket(h, id);
+
+	while (p && !peer_id_equal(&p->id, id))
+		p = p->hash_next;
+	return p;
+}
+
+/* ---- by last use --------------------------------------------------------------------------- */
+
+static void lru_unlink(struct p2p_host *h, struct peer *p)
+{
+	if (p->newer)
+		p->newer->older = p->older;
+	else
+		h->newest = p->older;
+	if (p->older)
+		p->older->newer = p->newer;
+	else
+		h->oldest = p->newer;
+	p->newer = p->older = NULL;
+}
+
+static void lru_link(struct p2p_host *h, struct peer *p)
+{
+	p->older = h->newest;
+	p->newer = NULL;
+	if (h->newest)
+		h->newest->newer = p;
+	else
+		h->oldest = p;
+	h->newest = p;
+}
+
+static void drop(struct p2p_host *h, struct peer *p)
+{
+	struct peer **at = bucket(h, &p->id);
+
+	while (*at != p)
+		at = &(*at)->hash_next;
+	*at = p->hash_next;
+	lru_unlink(h, p);
+	h->n_peers--;
+	talloc_free(p);
+}
+
+static bool make_room(struct p2p_host *h)
+{
+	struct peer *p = h->oldest;
+
+	if (h->n_peers < h->limits.peers)
+		return true;
+	while (p && (p->conns || p->n_tags > 0))
+		p = p->newer;
+	if (!p)
+		return false;
+	drop(h, p);
+	return true;
+}
+
+static int free_said(struct peer *p)
+{
+	identify_free(&p->said);
+	return 0;
+}
+
+struct peer *peer_get(struct p2p_host *h, const struct peer_id *id)
+{
+	struct peer *p = peer_find(h, id);
+
+	if (p) {
+		lru_unlink(h, p);
+		lru_link(h, p);
+		return p;
+	}
+	if (!make_room(h))
+		return NULL;
+	p = talloc_zero(h, struct peer);
+	if (!p)
+		return NULL;
+	talloc_set_destructor(p, free_said);
+	p->id = *id;
+	p->hash_next = *bucket(h, id);
+	*bucket(h, id) = p;
+	lru_link(h, p);
+	h->n_peers++;
+	return p;
+}
+
+/* ---- what is known ------------------------------------------------------------------------- */
+
+void peer_add_addr(struct peer *p, const struct multiaddr *addr)
+{
+	struct multiaddr bare = *addr;
+	size_t at = 0;
+
+	multiaddr_strip_peer(&bare);
+	while (at < p->n_addrs && !multiaddr_equal(&p->addrs[at], &bare))
+		at++;
+	if (at == p->n_addrs && at < P2P_PEER_ADDRS_MAX) {
+		struct multiaddr *more =
+		    talloc_realloc(p, p->addrs, struct multiaddr, (unsigned)at + 1);
+		if (!more)
+			return;
+		p->addrs = more;
+		p->n_addrs++;
+	} else if (at == p->n_addrs) {
+		at--; /* the oldest goes */
+	}
+	memmove(p->addrs + 1, p->addrs, at * sizeof p->addrs[0]);
+	p->addrs[0] = bare;
+}
+
+/* A signed record weighs more than the bare list beside it. */
+static void learn_addrs(struct peer *p)
+{
+	const struct addr_list *list = &p->said.listen;
+	struct peer_record record = {0};
+
+	if (p->said.record.n > 0 &&
+	    peer_record_open(buf_view(&p->said.record), &record, NULL) == 0 &&
+	    peer_id_equal(&record.peer, &p->id))
+		list = &record.addrs;
+	for (size_t i = list->n < P2P_PEER_ADDRS_MAX ? list->n : P2P_PEER_ADDRS_MAX; i > 0; i--)
+		if (multiaddr_reach(&list->v[i - 1]) != MA_REACH_UNSPECIFIED)
+			peer_add_addr(p, &list->v[i - 1]);
+	peer_record_free(&record);
+}
+
+void peer_learn(struct peer *p, struct identify *msg, bool push)
+{
+	if (push) {
+		identify_apply_push(&p->said, msg);
+	} else {
+		identify_free(&p->said);
+		p->said = *msg;
+		*msg = (struct identify){0};
+	}
+	p->identified = true;
+	learn_addrs(p);
+}
+
+bool peer_speaks(const struct peer *p, const char *protocol)
+{
+	return identify_speaks(&p->said, protocol);
+}
+
+bool peer_protected(const struct peer *p)
+{
+	return p->n_tags > 0;
+}
+
+/* ---- public -------------------------------------------------------------------------------- */
+
+void p2p_add_addrs(
+    struct p2p_host *h, const struct peer_id *peer, const struct multiaddr *addrs, size_t n)
+{
+	struct peer *p = peer_id_equal(peer, &h->identity.peer_id) ? NULL : peer_get(h, peer);
+
+	for (size_t i = n; p && i > 0; i--)
+		peer_add_addr(p, &addrs[i - 1]);
+}
+
+static size_t find_tag(const struct peer *p, const char *tag)
+{
+	size_t i = 0;
+
+	while (i < p->n_tags && strcmp(p->tags[i], tag) != 0)
+		i++;
+	return i;
+}
+
+int p2p_protect(struct p2p_host *h, const struct peer_id *peer, const char *tag, struct err *err)
+{
+	struct peer *p = peer_get(h, peer);
+	size_t n = strlen(tag);
+
+	if (n == 0 || n >= TAG_SIZE)
+		return err_set(err, E_INVALID, "a tag has 1 to %d bytes", TAG_SIZE - 1);
+	if (!p)
+		return err_set(err, E_LIMIT, "the peer book is full");
+	if (find_tag(p, tag) < p->n_tags)
+		return 0;
+	if (p->n_tags == TAGS_MAX)
+		return err_set(err, E_LIMIT, "a peer has at most %d tags", TAGS_MAX);
+	memcpy(p->tags[p->n_tags++], tag, n + 1);
+	return 0;
+}
+
+void p2p_unprotect(struct p2p_host *h, const struct peer_id *peer, const char *tag)
+{
+	struct peer *p = peer_find(h, peer);
+	size_t i = p ? find_tag(p, tag) : 0;
+
+	if (p && i < p->n_tags) {
+		p->n_tags--;
+		memmove(p->tags[i], p->tags[p->n_tags], TAG_SIZE);
+	}
+}
+
+bool p2p_connected(const struct p2p_host *h, const struct peer_id *peer)
+{
+	const struct peer *p = peer_find(h, peer);
+
+	return p && p->conns;
+}
+
+bool p2p_peer_info(const struct p2p_host *h, const struct peer_id *peer, struct p2p_peer_info *out)
+{
+	const struct peer *p = peer_find(h, peer);
+
+	if (!p)
+		return false;
+	*out = (struct p2p_peer_info){
+	    .agent = p->said.agent_version,
+	    .protocols = (const char *const *)p->said.protocols,
+	    .n_protocols = p->said.protocols_n,
+	    .addrs = p->addrs,
+	    .n_addrs = p->n_addrs,
+	    .identified = p->identified,
+	    .connected = p->conns != NULL,
+	};
+	return true;
+}
+
+bool p2p_peer_speaks(const struct p2p_host *h, const struct peer_id *peer, const char *protocol)
+{
+	const struct peer *p = peer_find(h, peer);
+
+	return p && peer_speaks(p, protocol);
+}
