@@ -21,7 +21,9 @@ export async function jsNode(listen = []) {
         connectionEncrypters: [noise()],
         streamMuxers: [yamux({ maxInboundStreams: STREAMS_MAX, maxOutboundStreams: STREAMS_MAX })],
         connectionGater: { denyDialMultiaddr: () => false },
-        connectionManager: { maxConnections: 1000 },
+        connectionManager: {
+            maxConnections: 10_000, maxIncomingPendingConnections: 1000, inboundConnectionThreshold: 1e6
+        },
         services: { identify: identify(), ping: ping() }
     })
     const options = { maxInboundStreams: STREAMS_MAX, maxOutboundStreams: STREAMS_MAX }
