@@ -387,12 +387,56 @@ static void process_is_stalled(void *arg)
 	process_close(b->process);
 }
 
+/* Will not go quietly. */
+static int stubborn(struct world *w, struct stream *s, const char *const *argv, void *arg)
+{
+	struct box *b = arg;
+	struct scope sc;
+	uint8_t byte;
+
+	(void)w;
+	(void)argv;
+	b->rc = (int)stream_read(s, &byte, 1, NULL);
+	scope_open_shielded(&sc, duration_s(5));
+	OK(fiber_sleep(duration_s(1)));
+	assert_int_equal(stream_write(s, "x", 1, NULL), E_CANCELLED);
+	b->step = 1;
+	scope_close(&sc);
+	return 3;
+}
+
+static void kill_stubborn(void *arg)
+{
+	struct box *b = arg;
+
+	universe_kill_role(b->u, b->host, "stubborn");
+}
+
+static void ghosts_are_silent(void *arg)
+{
+	struct box *b = arg;
+	static const char *const argv[] = {"stubborn", NULL};
+	uint8_t byte;
+
+	OK(process_start(b->host, argv, &b->process, NULL));
+	b->stream = process_stream(b->process);
+	assert_int_equal(stream_read(b->stream, &byte, 1, NULL), 0);
+	assert_in_range((uint64_t)duration_to_ms(universe_elapsed(b->u)), 1000, 1010);
+	assert_int_equal(b->step, 0); /* it still unwinds */
+	OK(process_wait(b->process, &b->status, NULL));
+	assert_int_equal(b->status, 256 + 9);
+	assert_int_equal(b->step, 1);
+	stream_close(b->stream);
+	process_close(b->process);
+}
+
 static void process_run(void (*fn)(void *), void (*at_1s)(void *), void (*at_10s)(void *))
 {
 	struct box b;
 
 	box_open(&b, 1);
 	universe_role(b.u, "successor", successor, &b);
+	universe_role(b.u, "stubborn", stubborn, &b);
 	if (at_1s)
 		OK(universe_at(b.u, duration_s(1), at_1s, &b, NULL));
 	if (at_10s)
@@ -419,6 +463,7 @@ static void test_processes(void **state)
 	process_run(process_is_killed, kill_role, NULL);
 	process_run(process_is_stalled, stall, resume);
 	process_run(dies_with_its_host, power_off, NULL);
+	process_run(ghosts_are_silent, kill_stubborn, NULL);
 }
 
 /* ---- workers ------------------------------------------------------------------------------- */

@@ -311,6 +311,84 @@ static void splice_cancelled(void *arg)
 	splice_close(p);
 }
 
+/* A carrier over the pipe's end `d` whose half-close answers what `status` says. */
+struct carrier {
+	struct stream stream;
+	struct stream *inner;
+	int status;
+};
+
+static ssize_t carrier_read(struct stream *s, void *buf, size_t cap, struct err *err)
+{
+	return stream_read(((struct carrier *)s)->inner, buf, cap, err);
+}
+
+static int carrier_write(struct stream *s, const struct bytes *v, size_t count, struct err *err)
+{
+	return stream_writev(((struct carrier *)s)->inner, v, count, err);
+}
+
+static int carrier_close_write(struct stream *s, struct err *err)
+{
+	int status = ((struct carrier *)s)->status;
+
+	return err_set(err, status, "no half-close");
+}
+
+static void carrier_reset(struct stream *s, int code)
+{
+	stream_reset(((struct carrier *)s)->inner, code);
+}
+
+static const struct stream_ops carrier_ops = {
+    .kind = "carrier",
+    .read = carrier_read,
+    .write = carrier_write,
+    .close_write = carrier_close_write,
+    .reset = carrier_reset,
+};
+
+/* The peer of `a` has said all; what `c`'s peer answers must still come through. */
+static void splice_without_half_close(void *arg)
+{
+	struct pair *p = arg;
+	struct carrier carrier = {.stream = {.ops = &carrier_ops, .remote = "carrier"}};
+	struct stream *c;
+	struct scope sc;
+	uint8_t got[6];
+
+	splice_open(p);
+	c = carrier.inner = p->c;
+	carrier.status = p->there != 0 ? E_IO : E_UNSUPPORTED;
+	p->c = &carrier.stream;
+	scope_open(&sc, DURATION_FOREVER);
+	OK(fiber_spawn(NULL, "splice", splice_fiber, p, NULL));
+	OK(stream_close_write(p->a, NULL));
+	OK(fiber_sleep(duration_ms(1)));
+	if (carrier.status == E_UNSUPPORTED) {
+		OK(stream_write(p->d, "answer", 6, NULL));
+		OK(stream_close_write(p->d, NULL));
+		OK(stream_read_full(p->a, got, 6, NULL));
+	}
+	OK(scope_join(&sc));
+	scope_close(&sc);
+	p->c = c;
+	splice_close(p);
+}
+
+static void test_splice_over_a_carrier_without_half_close(void **state)
+{
+	struct pair p = {0};
+
+	(void)state;
+	run_alone(splice_without_half_close, &p);
+	OK(p.rc);
+	assert_int_equal(p.back, 6);
+	p.there = 1; /* asks for a carrier that fails */
+	run_alone(splice_without_half_close, &p);
+	assert_int_equal(p.rc, E_IO);
+}
+
 static void test_splice(void **state)
 {
 	struct pair p = {0};
@@ -331,6 +409,7 @@ int main(void)
 	    cmocka_unit_test(test_a_timed_out_read_consumes_nothing),
 	    cmocka_unit_test(test_a_prefix_is_read_first),
 	    cmocka_unit_test(test_splice),
+	    cmocka_unit_test(test_splice_over_a_carrier_without_half_close),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
