@@ -49,6 +49,8 @@ static int take_prefix(struct mss *m, uint8_t byte, struct err *err)
 		return 0;
 	if (n <= 0 || length == 0 || length > MSS_LINE_MAX)
 		return err_set(err, E_PROTOCOL, "a multistream line of a bad length");
+	if (!m->greeted && length != sizeof(MSS_HEADER)) /* its newline for the NUL */
+		return err_set(err, E_PROTOCOL, "the other side does not speak " MSS_HEADER);
 	m->length = (size_t)length;
 	m->have = 0;
 	return 0;

@@ -532,6 +532,7 @@ static bool last_part(const struct multiaddr *a, struct multiaddr_part *part, si
 	struct cursor c = cursor_of(multiaddr_bytes(a));
 	size_t start = 0;
 
+	*at = 0;
 	if (a->n == 0)
 		return false;
 	while (multiaddr_next(&c, part)) {

@@ -86,6 +86,15 @@ static void finish(struct yamux_core *core, struct yamux_stream *s)
 	}
 }
 
+void yamux_free(struct yamux_core *core)
+{
+	struct yamux_stream *s, *next;
+
+	HASH_ITER (hh, core->streams, s, next) {
+		finish(core, s);
+	}
+}
+
 static void frame(
     uint8_t out[YAMUX_HEADER], enum yamux_type type, unsigned flags, uint32_t id, uint32_t length)
 {
