@@ -222,18 +222,19 @@ static int check_host(struct http_parser *p)
 static int finish_request(struct http_parser *p)
 {
 	struct http_head *h = p->head;
-	const char *expect = http_head_get(h, "expect");
+	const char *expect;
 	int rc = check_host(p);
 
 	if (rc != 0)
 		return rc;
 	h->method = llhttp_method_name((llhttp_method_t)p->ll.method);
-	split_target(h);
+	split_target(h); /* may move the text */
 	rc = body_length(p, &h->content_length);
 	if (rc != 0)
 		return rc;
 	if (h->content_length == HTTP_LENGTH_TO_CLOSE)
 		h->content_length = 0;
+	expect = http_head_get(h, "expect");
 	if (expect && h->minor == 1) {
 		if (strcasecmp(expect, "100-continue") != 0)
 			return refuse(p, 417, "an expectation other than 100-continue");
