@@ -46,7 +46,7 @@ static bool crypt(struct aead *a, enum direction direction, const uint8_t nonce[
 
 	if (n > INT_MAX || ad.n > INT_MAX)
 		return false;
-	if (!EVP_CipherInit_ex(a->ctx, NULL, NULL, NULL, nonce, direction))
+	if (!EVP_CipherInit_ex(a->ctx, NULL, NULL, NULL, nonce, (int)direction))
 		return false;
 	if (ad.n && !EVP_CipherUpdate(a->ctx, NULL, &done, ad.p, (int)ad.n))
 		return false;

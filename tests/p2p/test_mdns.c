@@ -228,7 +228,7 @@ static void addresses_without_peer_are_ignored(void **state)
 {
 	struct buf b = BUF_INIT(2000);
 	static const char *const txt[] = {"dnsaddr=/ip4/10.1.2.3/tcp/7", "dnsaddr=nonsense",
-	    "dnsaddr=", "dnsaddr", "other=/ip4/10.1.2.3/tcp/7/p2p/" PEER};
+	    "dnsaddr=", "dnsaddr", ("other=/ip4/10.1.2.3/tcp/7/p2p/" PEER)};
 	struct mdns_packet p;
 	struct seen seen = {0};
 

@@ -29,18 +29,16 @@ static void reads_every_wire_type(void **state)
 static void refuses(void **state)
 {
 	static const char *const bad[] = {
-	    "08",                       /* no value */
-	    "0880",                     /* value cut off */
-	    "08ffffffffffffffffffff01", /* eleven bytes */
-	    "08ffffffffffffffffff02",   /* above 64 bits */
-	    "00", "0200",               /* field number 0 */
-	    "0b0c", "0c",               /* groups */
-	    "0e", "0f",                 /* wire types 6 and 7 */
-	    "0a05aabbccdd",             /* longer than what is left */
-	    "0affffffffffffffffff01",   /* absurd length */
-	    "0901020304050607", "0d010203",
-	    "8080808010"
-	    "00", /* field number 2^29 */
+	    "08",                                           /* no value */
+	    "0880",                                         /* value cut off */
+	    "08ffffffffffffffffffff01",                     /* eleven bytes */
+	    "08ffffffffffffffffff02",                       /* above 64 bits */
+	    "00", "0200",                                   /* field number 0 */
+	    "0b0c", "0c",                                   /* groups */
+	    "0e", "0f",                                     /* wire types 6 and 7 */
+	    "0a05aabbccdd",                                 /* longer than what is left */
+	    "0affffffffffffffffff01",                       /* absurd length */
+	    "0901020304050607", "0d010203", "808080801000", /* field number 2^29 */
 	};
 	struct pb_field f;
 
