@@ -236,6 +236,59 @@ static void test_listening(void **state)
 	universe_free(p.u);
 }
 
+static void never_accepts(void *arg)
+{
+	struct pair *p = arg;
+	struct netaddr at = any_addr(PORT);
+	struct listener *l;
+
+	OK(world_tcp_listen(p->server, &at, &l, NULL));
+	OK(fiber_sleep(duration_s(10)));
+	listener_close(l);
+}
+
+static void dials_and_waits(void *arg)
+{
+	struct pair *p = arg;
+	struct netaddr to = addr_of(p->server, PORT);
+	struct stream *s;
+	uint8_t byte;
+	int rc = world_tcp_dial(p->client, &to, &s, NULL);
+
+	if (rc != 0) {
+		assert_int_equal(rc, E_REFUSED); /* tried again when nobody listened any more */
+		p->n_got++;
+		return;
+	}
+	assert_true(universe_elapsed(p->u).ns < duration_s(2).ns);
+	assert_int_equal(stream_read(s, &byte, 1, NULL), E_RESET);
+	stream_close(s);
+	p->n++;
+}
+
+static void dials_200_times(void *arg)
+{
+	struct scope sc;
+
+	scope_open(&sc, DURATION_FOREVER);
+	for (int i = 0; i < 200; i++)
+		OK(fiber_spawn(NULL, "dial", dials_and_waits, arg, NULL));
+	OK(scope_join(&sc));
+	scope_close(&sc);
+}
+
+static void test_a_backlog_is_bounded(void **state)
+{
+	struct pair p = {0};
+
+	(void)state;
+	pair_open(&p, 1);
+	pair_run(&p, never_accepts, dials_200_times);
+	assert_int_equal(p.n, 128);
+	assert_int_equal(p.n_got, 200 - 128);
+	universe_free(p.u);
+}
+
 /* ---- back-pressure ------------------------------------------------------------------------- */
 
 static void slow_reader(void *arg)
@@ -495,7 +548,10 @@ static void watch_silence(void *arg)
 	scope_open(&sc, duration_s(8)); /* nothing tells that the host went down at 5 s … */
 	assert_int_equal(stream_read(s, &byte, 1, NULL), E_TIMEOUT);
 	scope_close(&sc);
-	OK(stream_write(s, "?", 1, NULL)); /* … until, up again, it is asked */
+	if (p->n == 0) /* … until, up again, it is asked, or told that this is the end */
+		OK(stream_write(s, "?", 1, NULL));
+	else
+		OK(stream_close_write(s, NULL));
 	assert_int_equal(stream_read(s, &byte, 1, NULL), E_RESET);
 	stream_close(s);
 	s = dial_server(p);
@@ -506,14 +562,16 @@ static void watch_silence(void *arg)
 
 static void test_power_loss_is_silent_and_the_host_boots_again(void **state)
 {
-	struct pair p = {0};
-
 	(void)state;
-	pair_open(&p, 4);
-	OK(universe_at(p.u, duration_s(5), power_off_server, &p, NULL));
-	OK(universe_at(p.u, duration_ms(5500), boot_server_again, &p, NULL));
-	pair_run(&p, serve_until_crash, watch_silence);
-	universe_free(p.u);
+	for (size_t half_close = 0; half_close < 2; half_close++) {
+		struct pair p = {.n = half_close};
+
+		pair_open(&p, 4);
+		OK(universe_at(p.u, duration_s(5), power_off_server, &p, NULL));
+		OK(universe_at(p.u, duration_ms(5500), boot_server_again, &p, NULL));
+		pair_run(&p, serve_until_crash, watch_silence);
+		universe_free(p.u);
+	}
 }
 
 /* ---- ends ---------------------------------------------------------------------------------- */
@@ -768,6 +826,7 @@ int main(void)
 	    cmocka_unit_test(test_nobody_listens),
 	    cmocka_unit_test(test_a_dial_into_a_partition_hangs_to_its_deadline),
 	    cmocka_unit_test(test_listening),
+	    cmocka_unit_test(test_a_backlog_is_bounded),
 	    cmocka_unit_test(test_a_writer_waits_for_a_slow_reader),
 	    cmocka_unit_test(test_bandwidth),
 	    cmocka_unit_test(test_a_partition_delays_what_it_does_not_break),
