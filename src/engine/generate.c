@@ -128,6 +128,15 @@ static bool push_piece(struct run *r, int32_t token, bool *stopped)
 	return emit_free(r);
 }
 
+/* Text is never lost in silence. */
+static int check_text(const struct run *r, struct err *err)
+{
+	int rc = buf_ok(&r->text, err);
+	if (rc == 0)
+		rc = buf_ok(&r->free, err);
+	return rc ? rc : buf_ok(&r->filter.held, err);
+}
+
 /* The text ended by itself: what was held back comes out. */
 static bool flush(struct run *r)
 {
@@ -164,7 +173,8 @@ static int step(struct run *r, struct generate_result *result, bool *done, struc
 		return 0;
 	}
 	*done = false;
-	return decode(r, &token, 1, err);
+	rc = check_text(r, err);
+	return rc ? rc : decode(r, &token, 1, err);
 }
 
 static int generate(struct run *r, struct generate_result *result, struct err *err)

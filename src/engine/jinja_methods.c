@@ -203,8 +203,6 @@ static struct jvalue split_blank(struct jrun *r, struct bytes s, int64_t most)
 		size_t end = at;
 		while (end < s.n && (most == 0 || !is_blank(s.p[end])))
 			end++;
-		while (most == 0 && is_blank(s.p[end - 1]))
-			end--;
 		j_append(r, list, j_str(bytes_of(s.p + at, end - at)));
 		at = most == 0 ? s.n : end;
 		most--;

@@ -61,9 +61,11 @@ struct jvalue j_replace(struct jrun *r, struct bytes s, const struct jargs *args
 	if (!jargs_get(args, 0, "old", &from) || !jargs_get(args, 1, "new", &to) ||
 	    from.kind != J_STRING || to.kind != J_STRING || !j_as_int(count, &left))
 		return run_fail(r, E_FORMAT, "replace needs two strings");
+	if (from.s.n == 0)
+		return run_fail(r, E_UNSUPPORTED, "replace needs something to replace");
 	struct buf b = BUF_INIT(JINJA_OUTPUT_MAX);
 	size_t at = 0;
-	while (from.s.n && left-- != 0 && at < s.n && run_spend(r, 1)) {
+	while (left-- != 0 && at < s.n && run_spend(r, 1)) {
 		const uint8_t *hit = memmem(s.p + at, s.n - at, from.s.p, from.s.n);
 		if (!hit)
 			break;

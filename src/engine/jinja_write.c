@@ -17,17 +17,17 @@ static void write_float(double f, struct buf *out, bool json)
 		buf_str(out, isnan(f) ? (json ? "NaN" : "nan") : inf);
 		return;
 	}
-	for (int digits = 1; digits <= 17; digits++) {
-		snprintf(text, sizeof text, "%.*g", digits, f);
-		double back = strtod(text, NULL);
-		if (back >= f && back <= f)
-			break;
+	int decimals = 0;
+	for (double back = NAN; decimals <= 16 && !(back >= f && back <= f); decimals++) {
+		snprintf(text, sizeof text, "%.*e", decimals, f);
+		back = strtod(text, NULL);
 	}
-	if (fabs(f) >= 1e10 && fabs(f) < 1e16)
-		snprintf(text, sizeof text, "%.1f", f);
+	int exponent = (int)strtol(strchr(text, 'e') + 1, NULL, 10);
+	if (exponent >= -4 && exponent < 16) {
+		decimals = decimals - 1 > exponent ? decimals - 1 - exponent : 0;
+		snprintf(text, sizeof text, "%.*f", decimals ? decimals : 1, f);
+	}
 	buf_str(out, text);
-	if (!strpbrk(text, ".e"))
-		buf_str(out, ".0");
 }
 
 static void write_string_repr(struct bytes s, struct buf *out)

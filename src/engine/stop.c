@@ -27,16 +27,20 @@ void stop_filter_free(struct stop_filter *f)
 	buf_free(&f->held);
 }
 
-/* Where the earliest stop string begins, or text.n. */
+/* Where the stop string that is complete first begins, the longest of such; text.n without one. */
 static size_t find_stop(const struct stop_filter *f, struct bytes text)
 {
-	size_t first = text.n;
+	size_t start = text.n, end = SIZE_MAX;
 	for (size_t i = 0; i < f->n_stops; i++) {
-		const uint8_t *hit = memmem(text.p, text.n, f->stops[i].p, f->stops[i].n);
-		if (hit && (size_t)(hit - text.p) < first)
-			first = (size_t)(hit - text.p);
+		size_t n = f->stops[i].n;
+		const uint8_t *hit = memmem(text.p, text.n, f->stops[i].p, n);
+		size_t at = hit ? (size_t)(hit - text.p) : 0;
+		if (!hit || at + n > end || (at + n == end && at > start))
+			continue;
+		start = at;
+		end = at + n;
 	}
-	return first;
+	return start;
 }
 
 /* Bytes at the end of `text` that begin one of the stop strings; the most that do. */

@@ -253,9 +253,9 @@ static void too_much_text_is_refused(void **state)
 }
 
 /* Files that are no vocabulary: the code and what the message must name. */
-static void check_refused(struct gguf_writer *w, int code, const char *names)
+static void check_refused(struct vocab_writer *w, int code, const char *names)
 {
-	struct buf file = gguf_writer_finish(w);
+	struct buf file = vocab_writer_finish(w);
 	struct gguf *g;
 	struct tokenizer *t = NULL;
 	struct err err = {0};
@@ -274,33 +274,33 @@ static void broken_vocabularies_are_refused(void **state)
 	static const char *const BAD_MERGE[] = {"ab"};
 	static const int32_t SHORT[] = {1};
 	static const float NAN_SCORES[] = {0, __builtin_nanf("")};
-	struct gguf_writer w;
-	gguf_writer_init(&w);
+	struct vocab_writer w;
+	vocab_writer_init(&w);
 	check_refused(&w, E_FORMAT, "tokenizer.ggml.model");
-	gguf_writer_init(&w);
-	gguf_put_str(&w, "tokenizer.ggml.model", "bert");
+	vocab_writer_init(&w);
+	vocab_put_str(&w, "tokenizer.ggml.model", "bert");
 	check_refused(&w, E_UNSUPPORTED, "bert");
-	gguf_writer_init(&w);
-	gguf_put_str(&w, "tokenizer.ggml.model", "llama");
+	vocab_writer_init(&w);
+	vocab_put_str(&w, "tokenizer.ggml.model", "llama");
 	check_refused(&w, E_FORMAT, "tokenizer.ggml.tokens");
-	gguf_writer_init(&w);
-	gguf_put_str(&w, "tokenizer.ggml.model", "llama");
-	gguf_put_strs(&w, "tokenizer.ggml.tokens", TOKENS, 2);
-	gguf_put_i32s(&w, "tokenizer.ggml.token_type", SHORT, 1);
+	vocab_writer_init(&w);
+	vocab_put_str(&w, "tokenizer.ggml.model", "llama");
+	vocab_put_strs(&w, "tokenizer.ggml.tokens", TOKENS, 2);
+	vocab_put_i32s(&w, "tokenizer.ggml.token_type", SHORT, 1);
 	check_refused(&w, E_FORMAT, "tokenizer.ggml.token_type");
-	gguf_writer_init(&w);
-	gguf_put_str(&w, "tokenizer.ggml.model", "llama");
-	gguf_put_strs(&w, "tokenizer.ggml.tokens", TOKENS, 2);
-	gguf_put_f32s(&w, "tokenizer.ggml.scores", NAN_SCORES, 2);
+	vocab_writer_init(&w);
+	vocab_put_str(&w, "tokenizer.ggml.model", "llama");
+	vocab_put_strs(&w, "tokenizer.ggml.tokens", TOKENS, 2);
+	vocab_put_f32s(&w, "tokenizer.ggml.scores", NAN_SCORES, 2);
 	check_refused(&w, E_FORMAT, "tokenizer.ggml.scores");
-	gguf_writer_init(&w);
-	gguf_put_str(&w, "tokenizer.ggml.model", "gpt2");
-	gguf_put_strs(&w, "tokenizer.ggml.tokens", TOKENS, 2);
+	vocab_writer_init(&w);
+	vocab_put_str(&w, "tokenizer.ggml.model", "gpt2");
+	vocab_put_strs(&w, "tokenizer.ggml.tokens", TOKENS, 2);
 	check_refused(&w, E_FORMAT, "tokenizer.ggml.merges");
-	gguf_writer_init(&w);
-	gguf_put_str(&w, "tokenizer.ggml.model", "gpt2");
-	gguf_put_strs(&w, "tokenizer.ggml.tokens", TOKENS, 2);
-	gguf_put_strs(&w, "tokenizer.ggml.merges", BAD_MERGE, 1);
+	vocab_writer_init(&w);
+	vocab_put_str(&w, "tokenizer.ggml.model", "gpt2");
+	vocab_put_strs(&w, "tokenizer.ggml.tokens", TOKENS, 2);
+	vocab_put_strs(&w, "tokenizer.ggml.merges", BAD_MERGE, 1);
 	check_refused(&w, E_FORMAT, "merge 0");
 }
 
@@ -311,16 +311,16 @@ static void a_bare_vocabulary_works(void **state)
 	static const char *const TOKENS[] = {"a", "b", "ab", "a", ""};
 	static const char *const MERGES[] = {"a b", "a b", "b ", "c d"};
 	for (int bpe = 0; bpe < 2; bpe++) {
-		struct gguf_writer w;
-		gguf_writer_init(&w);
-		gguf_put_str(&w, "tokenizer.ggml.model", bpe ? "gpt2" : "llama");
-		gguf_put_str(&w, "tokenizer.ggml.pre", "gpt-2");
-		gguf_put_strs(&w, "tokenizer.ggml.tokens", TOKENS, 5);
-		gguf_put_strs(&w, "tokenizer.ggml.merges", MERGES, 4);
-		gguf_put_u32(&w, "tokenizer.ggml.unknown_token_id", 99);
-		gguf_put_u32(&w, "tokenizer.ggml.bos_token_id", 99);
-		gguf_put_bool(&w, "tokenizer.ggml.add_space_prefix", false);
-		struct tiny_vocab v = {.bytes = gguf_writer_finish(&w)};
+		struct vocab_writer w;
+		vocab_writer_init(&w);
+		vocab_put_str(&w, "tokenizer.ggml.model", bpe ? "gpt2" : "llama");
+		vocab_put_str(&w, "tokenizer.ggml.pre", "gpt-2");
+		vocab_put_strs(&w, "tokenizer.ggml.tokens", TOKENS, 5);
+		vocab_put_strs(&w, "tokenizer.ggml.merges", MERGES, 4);
+		vocab_put_u32(&w, "tokenizer.ggml.unknown_token_id", 99);
+		vocab_put_u32(&w, "tokenizer.ggml.bos_token_id", 99);
+		vocab_put_bool(&w, "tokenizer.ggml.add_space_prefix", false);
+		struct tiny_vocab v = {.bytes = vocab_writer_finish(&w)};
 		assert_int_equal(gguf_open_memory(buf_view(&v.bytes), &v.file, NULL), 0);
 		struct tokenizer *t = open_tokenizer(&v);
 		assert_pieces(t, "abzcdab", TOKENIZE_PLAIN, bpe ? "|ab|ab|" : "|ab|a|a|a|ab|");

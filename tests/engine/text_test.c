@@ -23,58 +23,58 @@ static void put_str(struct buf *b, const char *s)
 	buf_str(b, s);
 }
 
-static void begin(struct gguf_writer *w, const char *key, enum gguf_type type)
+static void begin(struct vocab_writer *w, const char *key, enum gguf_type type)
 {
 	put_str(&w->kv, key);
 	put_u32le(&w->kv, type);
 	w->n_kv++;
 }
 
-static void begin_array(struct gguf_writer *w, const char *key, enum gguf_type type, size_t n)
+static void begin_array(struct vocab_writer *w, const char *key, enum gguf_type type, size_t n)
 {
 	begin(w, key, GGUF_ARRAY);
 	put_u32le(&w->kv, type);
 	put_u64le(&w->kv, n);
 }
 
-void gguf_writer_init(struct gguf_writer *w)
+void vocab_writer_init(struct vocab_writer *w)
 {
-	*w = (struct gguf_writer){.kv = BUF_INIT(1 << 22)};
+	*w = (struct vocab_writer){.kv = BUF_INIT(1 << 22)};
 }
 
-void gguf_put_str(struct gguf_writer *w, const char *key, const char *value)
+void vocab_put_str(struct vocab_writer *w, const char *key, const char *value)
 {
 	begin(w, key, GGUF_STRING);
 	put_str(&w->kv, value);
 }
 
-void gguf_put_u32(struct gguf_writer *w, const char *key, uint32_t value)
+void vocab_put_u32(struct vocab_writer *w, const char *key, uint32_t value)
 {
 	begin(w, key, GGUF_U32);
 	put_u32le(&w->kv, value);
 }
 
-void gguf_put_bool(struct gguf_writer *w, const char *key, bool value)
+void vocab_put_bool(struct vocab_writer *w, const char *key, bool value)
 {
 	begin(w, key, GGUF_BOOL);
 	buf_u8(&w->kv, value);
 }
 
-void gguf_put_strs(struct gguf_writer *w, const char *key, const char *const *values, size_t n)
+void vocab_put_strs(struct vocab_writer *w, const char *key, const char *const *values, size_t n)
 {
 	begin_array(w, key, GGUF_STRING, n);
 	for (size_t i = 0; i < n; i++)
 		put_str(&w->kv, values[i]);
 }
 
-void gguf_put_i32s(struct gguf_writer *w, const char *key, const int32_t *values, size_t n)
+void vocab_put_i32s(struct vocab_writer *w, const char *key, const int32_t *values, size_t n)
 {
 	begin_array(w, key, GGUF_I32, n);
 	for (size_t i = 0; i < n; i++)
 		put_u32le(&w->kv, (uint32_t)values[i]);
 }
 
-void gguf_put_f32s(struct gguf_writer *w, const char *key, const float *values, size_t n)
+void vocab_put_f32s(struct vocab_writer *w, const char *key, const float *values, size_t n)
 {
 	begin_array(w, key, GGUF_F32, n);
 	for (size_t i = 0; i < n; i++) {
@@ -84,7 +84,7 @@ void gguf_put_f32s(struct gguf_writer *w, const char *key, const float *values, 
 	}
 }
 
-struct buf gguf_writer_finish(struct gguf_writer *w)
+struct buf vocab_writer_finish(struct vocab_writer *w)
 {
 	struct buf file = BUF_INIT(1 << 23);
 	buf_str(&file, "GGUF");
@@ -99,9 +99,9 @@ struct buf gguf_writer_finish(struct gguf_writer *w)
 	return file;
 }
 
-static struct tiny_vocab open_vocab(struct gguf_writer *w)
+static struct tiny_vocab open_vocab(struct vocab_writer *w)
 {
-	struct tiny_vocab v = {.bytes = gguf_writer_finish(w)};
+	struct tiny_vocab v = {.bytes = vocab_writer_finish(w)};
 	assert_int_equal(gguf_open_memory(buf_view(&v.bytes), &v.file, NULL), 0);
 	return v;
 }
@@ -133,7 +133,7 @@ struct tiny_vocab tiny_spm(void)
 	static const float SCORES[] = {-1, -2, -3, -4, -5, -6, -7, -8, -9, -10, -20, -11, -12, -13,
 	    -14, -15, -16, -17, -18, -19, -30, -31};
 	struct tokens t = {.n = 0};
-	struct gguf_writer w;
+	struct vocab_writer w;
 	char name[8];
 	add(&t, "<unk>", 2, 0);
 	add(&t, "<s>", 3, 0);
@@ -147,12 +147,12 @@ struct tiny_vocab tiny_spm(void)
 	add(&t, "<tool>", 4, 0);
 	for (size_t i = 0; i < sizeof PIECES / sizeof PIECES[0]; i++)
 		add(&t, PIECES[i], 1, SCORES[i]);
-	gguf_writer_init(&w);
-	gguf_put_str(&w, "general.architecture", "llama");
-	gguf_put_str(&w, "tokenizer.ggml.model", "llama");
-	gguf_put_strs(&w, "tokenizer.ggml.tokens", t.texts, t.n);
-	gguf_put_i32s(&w, "tokenizer.ggml.token_type", t.types, t.n);
-	gguf_put_f32s(&w, "tokenizer.ggml.scores", t.scores, t.n);
+	vocab_writer_init(&w);
+	vocab_put_str(&w, "general.architecture", "llama");
+	vocab_put_str(&w, "tokenizer.ggml.model", "llama");
+	vocab_put_strs(&w, "tokenizer.ggml.tokens", t.texts, t.n);
+	vocab_put_i32s(&w, "tokenizer.ggml.token_type", t.types, t.n);
+	vocab_put_f32s(&w, "tokenizer.ggml.scores", t.scores, t.n);
 	return open_vocab(&w);
 }
 
@@ -166,7 +166,7 @@ struct tiny_vocab tiny_bpe(const char *pre)
 	    "\xc4\xa0"
 	    "def"};
 	struct tokens t = {.n = 0};
-	struct gguf_writer w;
+	struct vocab_writer w;
 	uint32_t next = 0x100;
 	for (unsigned b = 0; b < 256; b++) {
 		bool itself = (b > 0x20 && b < 0x7f) || (b > 0xa0 && b != 0xad);
@@ -179,16 +179,16 @@ struct tiny_vocab tiny_bpe(const char *pre)
 	add(&t, "<|endoftext|>", 3, 0);
 	add(&t, "<|im_start|>", 3, 0);
 	add(&t, "<|im_end|>", 3, 0);
-	gguf_writer_init(&w);
-	gguf_put_str(&w, "general.architecture", "llama");
-	gguf_put_str(&w, "tokenizer.ggml.model", "gpt2");
+	vocab_writer_init(&w);
+	vocab_put_str(&w, "general.architecture", "llama");
+	vocab_put_str(&w, "tokenizer.ggml.model", "gpt2");
 	if (pre)
-		gguf_put_str(&w, "tokenizer.ggml.pre", pre);
-	gguf_put_strs(&w, "tokenizer.ggml.tokens", t.texts, t.n);
-	gguf_put_i32s(&w, "tokenizer.ggml.token_type", t.types, t.n);
-	gguf_put_strs(&w, "tokenizer.ggml.merges", MERGES, sizeof MERGES / sizeof MERGES[0]);
-	gguf_put_u32(&w, "tokenizer.ggml.bos_token_id", (uint32_t)t.n - 3);
-	gguf_put_u32(&w, "tokenizer.ggml.eos_token_id", (uint32_t)t.n - 3);
+		vocab_put_str(&w, "tokenizer.ggml.pre", pre);
+	vocab_put_strs(&w, "tokenizer.ggml.tokens", t.texts, t.n);
+	vocab_put_i32s(&w, "tokenizer.ggml.token_type", t.types, t.n);
+	vocab_put_strs(&w, "tokenizer.ggml.merges", MERGES, sizeof MERGES / sizeof MERGES[0]);
+	vocab_put_u32(&w, "tokenizer.ggml.bos_token_id", (uint32_t)t.n - 3);
+	vocab_put_u32(&w, "tokenizer.ggml.eos_token_id", (uint32_t)t.n - 3);
 	return open_vocab(&w);
 }
 

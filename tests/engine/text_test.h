@@ -13,20 +13,20 @@
 #include <cmocka.h>
 
 /* A GGUF file of metadata only, being written. Owns its bytes. */
-struct gguf_writer {
+struct vocab_writer {
 	struct buf kv;
 	uint64_t n_kv;
 };
 
-void gguf_writer_init(struct gguf_writer *w);
-void gguf_put_str(struct gguf_writer *w, const char *key, const char *value);
-void gguf_put_u32(struct gguf_writer *w, const char *key, uint32_t value);
-void gguf_put_bool(struct gguf_writer *w, const char *key, bool value);
-void gguf_put_strs(struct gguf_writer *w, const char *key, const char *const *values, size_t n);
-void gguf_put_i32s(struct gguf_writer *w, const char *key, const int32_t *values, size_t n);
-void gguf_put_f32s(struct gguf_writer *w, const char *key, const float *values, size_t n);
+void vocab_writer_init(struct vocab_writer *w);
+void vocab_put_str(struct vocab_writer *w, const char *key, const char *value);
+void vocab_put_u32(struct vocab_writer *w, const char *key, uint32_t value);
+void vocab_put_bool(struct vocab_writer *w, const char *key, bool value);
+void vocab_put_strs(struct vocab_writer *w, const char *key, const char *const *values, size_t n);
+void vocab_put_i32s(struct vocab_writer *w, const char *key, const int32_t *values, size_t n);
+void vocab_put_f32s(struct vocab_writer *w, const char *key, const float *values, size_t n);
 /* The whole file; the writer is used up. */
-struct buf gguf_writer_finish(struct gguf_writer *w);
+struct buf vocab_writer_finish(struct vocab_writer *w);
 
 /* A vocabulary: a file in memory, opened. */
 struct tiny_vocab {
