@@ -6,10 +6,16 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* More standard input than this is not sent over several streams. */
+#define INPUT_MAX ((size_t)256 << 20)
+
 struct client {
 	struct p2p_host *host;
 	const struct peer_options *opt;
 	struct peer_id peer;
+	struct buf input; /* all of standard input, when several streams are to send it */
+	uint32_t n_open;  /* streams opened so far: all are, before the first begins */
+	struct waitq all_open;
 };
 
 /* One stream's work. Its two directions run in two fibers. */
@@ -77,7 +83,7 @@ static int send_pattern(struct lane *l, struct err *err)
 struct input {
 	ssize_t n;
 	int error;
-	uint8_t bytes[4096];
+	uint8_t bytes[COPY_SIZE];
 };
 
 static void read_input(void *arg)
@@ -90,25 +96,61 @@ static void read_input(void *arg)
 	} while (in->n < 0 && in->error == EINTR);
 }
 
-/* Reading may block for ever: a worker does it, and is left behind when we are told to stop. */
+/* Reading may block for ever: a worker does it, and is left behind when we are told to stop. The
+ * caller frees *out; its n is 0 at the end. */
+static int next_input(struct input **out, struct err *err)
+{
+	struct input *in = malloc(sizeof *in);
+
+	if (!in)
+		return err_set(err, E_MEMORY, "no memory");
+	int rc = rt_work(read_input, in, free, err);
+	if (rc != 0)
+		return rc;
+	if (in->n < 0) {
+		rc = err_errno(err, in->error, "standard input");
+		free(in);
+		return rc;
+	}
+	*out = in;
+	return 0;
+}
+
 static int send_input(struct lane *l, struct err *err)
 {
-	for (;;) {
-		struct input *in = malloc(sizeof *in);
-		if (!in)
-			return err_set(err, E_MEMORY, "no memory");
-		int rc = rt_work(read_input, in, free, err);
+	struct input *in;
+	int rc;
+
+	if (l->client->opt->streams > 1)
+		return stream_write(l->stream, l->client->input.p, l->client->input.n, err);
+	do {
+		if ((rc = next_input(&in, err)) != 0)
+			return rc;
+		size_t n = (size_t)in->n;
+		if (n > 0)
+			rc = stream_write(l->stream, in->bytes, n, err);
+		free(in);
+		if (n == 0)
+			return 0;
+	} while (rc == 0);
+	return rc;
+}
+
+/* All of standard input, for several streams to send. */
+static int gather_input(struct client *c, struct err *err)
+{
+	struct input *in;
+	size_t n;
+
+	do {
+		int rc = next_input(&in, err);
 		if (rc != 0)
 			return rc;
-		if (in->n > 0)
-			rc = stream_write(l->stream, in->bytes, (size_t)in->n, err);
-		else if (in->n < 0)
-			rc = err_errno(err, in->error, "standard input");
-		bool end = in->n == 0;
+		n = (size_t)in->n;
+		buf_put(&c->input, in->bytes, n);
 		free(in);
-		if (end || rc != 0)
-			return rc;
-	}
+	} while (n > 0);
+	return buf_ok(&c->input, err);
 }
 
 /* ---- one stream ---------------------------------------------------------------------------- */
@@ -146,9 +188,10 @@ static int take(struct lane *l, const uint8_t *p, size_t n, struct err *err)
 			l->answer = l->answer << 8 | p[i];
 		return 0;
 	}
-	if (opt->bytes == 0)
-		fwrite(p, 1, n, stdout), fflush(stdout);
-	else if (strcmp(opt->protocol, PROTOCOL_ECHO) == 0)
+	if (opt->bytes == 0) {
+		fwrite(p, 1, n, stdout);
+		fflush(stdout);
+	} else if (strcmp(opt->protocol, PROTOCOL_ECHO) == 0)
 		rc = pattern_check(l, l->answer, p, n, err);
 	l->answer += n;
 	return rc;
@@ -190,18 +233,29 @@ static void exchange(struct lane *l)
 	scope_close(&sc);
 }
 
+static int open_lane(struct lane *l, struct err *err)
+{
+	struct client *c = l->client;
+	int rc = p2p_open_stream(c->host, &c->peer, &c->opt->protocol, 1, &l->stream, NULL, err);
+
+	c->n_open++; /* or never will be */
+	if (c->n_open == c->opt->streams)
+		waitq_wake_all(&c->all_open);
+	while (rc == 0 && c->n_open < c->opt->streams)
+		rc = waitq_wait(&c->all_open, err);
+	return rc;
+}
+
 static void lane_fiber(void *arg)
 {
 	struct lane *l = arg;
-	struct client *c = l->client;
 	struct err err = {0};
-	int rc = p2p_open_stream(c->host, &c->peer, &c->opt->protocol, 1, &l->stream, NULL, &err);
+	int rc = open_lane(l, &err);
 
-	if (rc != 0) {
+	if (rc == 0)
+		exchange(l);
+	else
 		fail(l, rc, &err);
-		return;
-	}
-	exchange(l);
 	stream_close(l->stream);
 }
 
@@ -225,6 +279,8 @@ static int run_lanes(struct client *c, struct err *err)
 
 	if (!lanes)
 		return err_set(err, E_MEMORY, "no memory");
+	if (c->opt->bytes == 0 && c->opt->streams > 1)
+		rc = gather_input(c, err);
 	scope_open(&sc, DURATION_FOREVER);
 	for (uint32_t i = 0; rc == 0 && i < c->opt->streams; i++) {
 		lanes[i] = (struct lane){.client = c, .index = i};
@@ -239,6 +295,7 @@ static int run_lanes(struct client *c, struct err *err)
 	if (rc == 0 && c->opt->bytes > 0)
 		report(c, instant_since(rt_now(), start));
 	free(lanes);
+	buf_free(&c->input);
 	return rc;
 }
 
@@ -282,7 +339,7 @@ static int print_identity(struct client *c, struct err *err)
 
 int peer_dial(struct p2p_host *h, const struct peer_options *opt, struct err *err)
 {
-	struct client c = {.host = h, .opt = opt};
+	struct client c = {.host = h, .opt = opt, .input = BUF_INIT(INPUT_MAX)};
 	struct p2p_conn_info info;
 	p2p_conn_id conn;
 	int rc = p2p_dial(h, NULL, &opt->dial, 1, &conn, err);
@@ -293,8 +350,8 @@ int peer_dial(struct p2p_host *h, const struct peer_options *opt, struct err *er
 		return err_set(err, E_CLOSED, "the connection ended at once");
 	c.peer = info.peer;
 	if (!opt->protocol)
-		return p2p_keep(h, &opt->dial, err);
-	if (strcmp(opt->protocol, "/ipfs/ping/1.0.0") == 0)
+		rc = p2p_keep(h, &opt->dial, err);
+	else if (strcmp(opt->protocol, "/ipfs/ping/1.0.0") == 0)
 		rc = run_pings(&c, err);
 	else if (strcmp(opt->protocol, "/ipfs/id/1.0.0") == 0)
 		rc = print_identity(&c, err);

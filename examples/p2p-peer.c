@@ -174,7 +174,7 @@ static int host_start(struct app *app, struct p2p_host **out, struct err *err)
 		return rc;
 	p2p_options_default(&opt);
 	opt.identity = &id;
-	opt.agent = "opengateway-p2p-peer/" GATE_VERSION;
+	opt.agent = "opengateway/" GATE_VERSION;
 	opt.listen = app->opt.listen;
 	opt.n_listen = app->opt.n_listen;
 	opt.mdns = app->opt.mdns;
@@ -258,25 +258,23 @@ static int start(struct app *app, struct err *err)
 
 static const char usage[] =
     "usage: p2p-peer [--listen MULTIADDR]… [--identity FILE] [--mdns] [--log-level LEVEL]\n"
-    "                [--dial MULTIADDR [--protocol P] [--bytes N] [--streams N] [--count N]]\n"
+    "                [--dial MULTIADDR [--protocol P [--bytes N] [--streams N] [--count N]]]\n"
     "\n"
     "Serves /echo/1.0.0, /sink/1.0.0, /perf/1.0.0, ping and identify until SIGTERM. The first "
     "line\n"
-    "printed is the full multiaddr to dial. Listens on /ip4/127.0.0.1/tcp/0 unless told "
-    "otherwise.\n"
+    "printed is the full multiaddr to dial.\n"
     "\n"
-    "  --listen MULTIADDR  where to listen; may be repeated\n"
+    "  --listen MULTIADDR  where to listen; may be repeated (default /ip4/127.0.0.1/tcp/0)\n"
     "  --identity FILE     Ed25519 key as PKCS#8 PEM, made when missing; else a fresh key\n"
     "  --mdns              announce on and learn from the local network\n"
     "  --log-level LEVEL   trace, debug, info (default), warn or error; to standard error\n"
-    "  --dial MULTIADDR    connect to a peer; without --protocol, stay connected\n"
-    "  --protocol P        open a stream and end when it is done:\n"
-    "                      /echo/1.0.0, /sink/1.0.0, /perf/1.0.0 with --bytes: a test pattern,\n"
-    "                        checked; /ipfs/ping/1.0.0: --count round trips (default 5);\n"
-    "                        /ipfs/id/1.0.0: what the peer says about itself;\n"
-    "                        anything else: standard input to the stream and back\n"
-    "  --bytes N           bytes per stream\n"
-    "  --streams N         so many streams at once (default 1)\n"
+    "  --dial MULTIADDR    connect to a peer; without --protocol: stay connected\n"
+    "  --protocol P        open a stream to it, copy standard input there and what comes back to\n"
+    "                      standard output, then end; /ipfs/ping/1.0.0: round trips;\n"
+    "                      /ipfs/id/1.0.0: print what the peer says about itself\n"
+    "  --bytes N           instead of standard input N bytes of a pattern; an echo is checked\n"
+    "  --streams N         so many streams open at once, each with all of the input (default 1)\n"
+    "  --count N           pings (default 5)\n"
     "  --help              this text\n";
 
 enum {

@@ -5,7 +5,8 @@
 #include "p2p/p2p.h"
 
 #define PROTOCOL_ECHO "/echo/1.0.0" /* everything comes back, until the half-close */
-#define PROTOCOL_SINK "/sink/1.0.0" /* read to the end; answered by the count, 8 bytes big-endian  \
+#define PROTOCOL_SINK                                                                              \
+	"/sink/1.0.0"               /* read to the end; answered by the count, 8 bytes big-endian  \
 				     */
 #define PROTOCOL_PERF "/perf/1.0.0" /* SPEC libp2p perf */
 
