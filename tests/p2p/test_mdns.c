@@ -164,6 +164,8 @@ static void malformed_names(void **state)
 			"c00c"
 			"0010000100000078"
 			"0000", /* points ahead */
+	    HEAD_ANSWER "c018001000010000007800"
+			"0100", /* ahead, to a name that would be valid */
 	    HEAD_ANSWER "0161c00c"
 			"0010000100000078"
 			"0000", /* into its own labels */
