@@ -149,6 +149,11 @@ int http_exchange_watch(struct http_exchange *x, struct err *err)
 
 	if (x->watching)
 		return 0;
+	rc = c->parser.done ? 0 : http_reader_poll(&c->in, &c->parser, err);
+	if (rc < 0)
+		body_failed(x, rc);
+	if (rc < 0)
+		return rc;
 	if (!c->parser.done)
 		return err_set(err, E_INVALID, "a client is watched after its body was read");
 	rc = fiber_spawn(&x->scope, "http watch", watch_client, x, err);
@@ -216,12 +221,24 @@ static void put_framing(struct http_exchange *x, int status, int64_t length, str
 	}
 }
 
+/* The date has seconds: it is printed once for all answers of a second. */
+static void put_date(struct http_server *c, struct buf *out)
+{
+	int64_t ms = world_wall_ms(c->service->world);
+
+	if (!c->date[0] || c->date_s != ms / 1000)
+		http_date(ms, c->date);
+	c->date_s = ms / 1000;
+	buf_str(out, "Date: ");
+	buf_str(out, c->date);
+	buf_put(out, "\r\n", 2);
+}
+
 int http_response_begin(
     struct http_exchange *x, int status, const char *type, int64_t length, struct err *err)
 {
 	struct http_server *c = x->server;
 	struct buf *out = &c->out;
-	char date[HTTP_DATE_MAX];
 	int rc;
 
 	if (x->answer != HTTP_ANSWER_NONE)
@@ -230,10 +247,8 @@ int http_response_begin(
 		return err_set(err, x->header_rc, "a malformed header in an answer");
 	buf_reset(out);
 	buf_printf(out, "HTTP/1.1 %d %s\r\n", status, http_reason(status));
-	if (c->service->world) {
-		http_date(world_wall_ms(c->service->world), date);
-		buf_printf(out, "Date: %s\r\n", date);
-	}
+	if (c->service->world)
+		put_date(c, out);
 	if (type && (rc = http_put_header(out, "Content-Type", type, err)) != 0)
 		return rc;
 	buf_bytes(out, buf_view(&x->headers));

@@ -14,6 +14,8 @@ struct http_server {
 	struct buf out; /* head of the answer being built; memory is kept between requests */
 	const struct http_service *service;
 	void *arg;
+	int64_t date_s; /* of `date`, Unix seconds */
+	char date[HTTP_DATE_MAX];
 	struct scope *idle; /* the scope in which it waits for a request, while it does */
 	struct http_server *next_idle, **prev_idle;
 };

@@ -6,7 +6,7 @@
 /* How long a client may take to notice that we are done with a connection it still sends on, and
  * how much of that is read: closing at once would reset the connection and destroy the answer. */
 #define LINGER_MS  1000
-#define LINGER_MAX (4u << 20)
+#define LINGER_MAX (64u << 20)
 /* For saying that the server is going away, when the handler's scope was cancelled. */
 #define GOODBYE_MS 1000
 
@@ -121,7 +121,7 @@ static bool skip_body(struct http_exchange *x)
 /* Lets the client receive the last answer before the connection goes. */
 static void linger(struct http_server *c)
 {
-	uint8_t junk[1024];
+	uint8_t junk[8192];
 	size_t total = 0;
 	struct scope sc;
 	ssize_t n = 1;

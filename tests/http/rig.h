@@ -179,7 +179,7 @@ static void rig_start(struct rig *r)
 }
 
 /* Waits for the server to end by itself. */
-static void rig_stop(struct rig *r)
+static inline void rig_stop(struct rig *r)
 {
 	stream_close(r->client);
 	assert_int_equal(scope_join(&r->scope), 0);
@@ -190,13 +190,13 @@ static void rig_stop(struct rig *r)
 	assert_null(r->group.idle);
 }
 
-static void rig_write(struct rig *r, const char *text)
+static inline void rig_write(struct rig *r, const char *text)
 {
 	assert_int_equal(stream_write(r->client, text, strlen(text), NULL), 0);
 }
 
 /* Everything until the end or an error, appended to `out`; the last read's result. */
-static ssize_t rig_read(struct rig *r, struct buf *out)
+static inline ssize_t rig_read(struct rig *r, struct buf *out)
 {
 	char chunk[4096];
 	ssize_t n;
@@ -205,6 +205,8 @@ static ssize_t rig_read(struct rig *r, struct buf *out)
 		buf_put(out, chunk, (size_t)n);
 	return n;
 }
+
+static struct world *rig_world; /* of the running test */
 
 struct rig_job {
 	void (*fn)(void);
@@ -229,6 +231,7 @@ static void in_fiber(void (*fn)(void))
 	struct world *w;
 
 	assert_int_equal(world_uv_new(&w, NULL), 0);
+	rig_world = w;
 	assert_int_equal(rt_start(w->rt, "test", NULL, rig_job_main, &job, NULL), 0);
 	rt_run(w->rt);
 	world_uv_free(w);

@@ -391,6 +391,31 @@ static void shutdown_tells(void)
 	buf_free(&out);
 }
 
+/* With a world, answers are dated. */
+static void dated(void)
+{
+	struct rig r = {.service = {.world = rig_world}};
+	struct buf out = BUF_INIT(1 << 16);
+	char before[HTTP_DATE_MAX], after[HTTP_DATE_MAX];
+	const char *found;
+
+	http_date(world_wall_ms(rig_world), before);
+	rig_start(&r);
+	rig_write(&r, GET("/hello") "GET /busy HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+	assert_int_equal(rig_read(&r, &out), 0);
+	http_date(world_wall_ms(rig_world), after);
+	rig_stop(&r);
+	found = buf_cstr(&out);
+	for (int i = 0; i < 2; i++) {
+		found = strstr(found, "\r\nDate: ");
+		assert_non_null(found);
+		found += 8;
+		assert_true(memcmp(found, before, HTTP_DATE_MAX - 1) == 0 ||
+			    memcmp(found, after, HTTP_DATE_MAX - 1) == 0);
+	}
+	buf_free(&out);
+}
+
 #define FIBER_TEST(name)                                                                           \
 	static void test_##name(void **state)                                                      \
 	{                                                                                          \
@@ -414,6 +439,7 @@ FIBER_TEST(watch_needs_body)
 FIBER_TEST(one_shot)
 FIBER_TEST(drain)
 FIBER_TEST(shutdown_tells)
+FIBER_TEST(dated)
 
 int main(void)
 {
@@ -435,6 +461,7 @@ int main(void)
 	    cmocka_unit_test(test_one_shot),
 	    cmocka_unit_test(test_drain),
 	    cmocka_unit_test(test_shutdown_tells),
+	    cmocka_unit_test(test_dated),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
