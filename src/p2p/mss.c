@@ -82,7 +82,7 @@ static int dialer_line(struct mss *m, struct bytes line, struct buf *out, struct
 static int listener_line(struct mss *m, struct bytes line, struct buf *out, struct err *err)
 {
 	if (++m->proposals > MSS_PROPOSALS_MAX)
-		return err_set(err, E_LIMIT, "too many protocol proposals");
+		return err_set(err, E_PROTOCOL, "too many protocol proposals");
 	if (line.n > 0 && !memchr(line.p, 0, line.n) && m->accept(m->accept_arg, line)) {
 		mss_put_line(out, line);
 		return agree(m, line);

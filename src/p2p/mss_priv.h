@@ -55,8 +55,8 @@ void mss_start(struct mss *m, struct buf *out);
 size_t mss_wanted(const struct mss *m);
 
 /* Takes at most mss_wanted() bytes (more is a bug) and appends to `out` what is to be sent.
- * 1 when a protocol is agreed on, 0 to go on; E_PROTOCOL when the other side breaks the rules,
- * E_UNSUPPORTED when it refused everything a dialer proposed, E_LIMIT for too many proposals. */
+ * 1 when a protocol is agreed on, 0 to go on; E_PROTOCOL when the other side breaks the rules (or
+ * proposes too often), E_UNSUPPORTED when it refused everything a dialer proposed. */
 int mss_receive(struct mss *m, struct bytes in, struct buf *out, struct err *err) WARN_UNUSED;
 
 /* One line: length, text, newline. For drivers that send a proposal together with first data. */

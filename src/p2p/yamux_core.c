@@ -1,5 +1,7 @@
 /* The yamux state machine. Every length is judged when its header arrives, before a byte of the
  * body is read; a frame for a stream that is gone costs its body being thrown away, no more. */
+/* Running out of memory in the table is an error like any other, not the end of the process. */
+#define HASH_NONFATAL_OOM 1
 #include "p2p/yamux_priv.h"
 
 #include <stdlib.h>

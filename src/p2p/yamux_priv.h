@@ -25,8 +25,6 @@
 #include "base/bytes.h"
 #include "base/units.h"
 
-/* Running out of memory in a table is an error like any other, not the end of the process. */
-#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 #define YAMUX_PROTOCOL       "/yamux/1.0.0" /* its name in multistream-select */

@@ -155,7 +155,7 @@ static void rule_breakers(void **state)
 		mss_put_line(&b, bytes_str("ls"));
 	assert_int_equal(listener_says(buf_view(&b)), 0);
 	mss_put_line(&b, bytes_str("ls"));
-	assert_int_equal(listener_says(buf_view(&b)), E_LIMIT);
+	assert_int_equal(listener_says(buf_view(&b)), E_PROTOCOL);
 	buf_free(&b);
 	/* a dialer hears something it did not say */
 	mss_dialer(&d.m, want, 1);
