@@ -1,0 +1,71 @@
+/* The inside of the command line: options (cli.c), the connection to the node (client.c), and what
+ * commands print (commands.c). */
+#ifndef CLI_CLI_PRIV_H
+#define CLI_CLI_PRIV_H
+
+#include "cli/cli.h"
+#include "dialect/json.h"
+#include "rt/world.h"
+
+enum cli_status {
+	CLI_OK = 0,
+	CLI_FAILED = 1,
+	CLI_USAGE = 2,
+	CLI_NO_NODE = 3,
+	CLI_NOT_FOUND = 5,
+	CLI_TIMEOUT = 124,
+	CLI_INTERRUPTED = 130
+};
+
+#define CLI_WORDS_MAX 64
+#define CLI_PATH_MAX  1024
+
+/* What was on the command line. Texts are borrowed from argv. */
+struct cli_options {
+	const char *command;
+	const char *words[CLI_WORDS_MAX]; /* arguments that are no flags */
+	size_t n_words;
+	char data_dir[CLI_PATH_MAX]; /* "" until found */
+	const char *node_id;
+	const char *model, *target, *system, *temperature, *seed, *max_tokens;
+	int timeout_s;
+	bool json, all, help;
+};
+
+struct cli {
+	struct world *world;
+	const struct cli_options *opt;
+	struct stream *control;
+	struct buf in; /* bytes read and not yet used */
+	int next_id;
+	enum cli_status status;
+	bool at_line_start; /* of stdout, for what is streamed */
+	struct scope scope;
+};
+
+/* ---- client.c ---- */
+
+/* [parks] Finds the node that the options mean and connects to it. The text of a failure says what
+ * to do. */
+int cli_connect(struct cli *cli, struct err *err) WARN_UNUSED;
+
+/* [parks] Calls a method; takes `params` over (may be NULL). Notifications go to `notify` (may be
+ * NULL) as they come. *result is the caller's. The node's error becomes *err. */
+int cli_call(struct cli *cli, const char *method, json_t *params,
+    void (*notify)(struct cli *cli, const json_t *params), json_t **result,
+    struct err *err) WARN_UNUSED;
+
+/* ---- commands.c ---- */
+
+/* One command. */
+struct cli_command {
+	const char *name;
+	const char *arguments; /* shown in help */
+	const char *about;
+	int (*run)(struct cli *cli, struct err *err); /* [parks] */
+};
+
+const struct cli_command *cli_find_command(const char *name);
+const struct cli_command *cli_commands(size_t *n);
+
+#endif

@@ -1,0 +1,167 @@
+/* The connection to a node: finding its socket, and JSON-RPC over it. */
+#include "cli/cli_priv.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define READ_SIZE      4096
+#define LINE_MAX_BYTES (64u << 20)
+#define NODES_MAX      32
+
+/* ---- finding the node ---------------------------------------------------------------------- */
+
+static int home(char out[CLI_PATH_MAX], struct err *err)
+{
+	const char *own = getenv("GATE_HOME"), *xdg = getenv("XDG_DATA_HOME"),
+		   *user = getenv("HOME");
+	int n = -1;
+	if (own && own[0])
+		n = snprintf(out, CLI_PATH_MAX, "%s", own);
+	else if (xdg && xdg[0])
+		n = snprintf(out, CLI_PATH_MAX, "%s/opengateway", xdg);
+	else if (user && user[0])
+		n = snprintf(out, CLI_PATH_MAX, "%s/.local/share/opengateway", user);
+	if (n < 0 || n >= CLI_PATH_MAX)
+		return err_set(err, E_INVALID, "no place for data: set HOME or use --data-dir");
+	return 0;
+}
+
+static int dial(struct cli *cli, const char *data_dir, struct err *err)
+{
+	char path[CLI_PATH_MAX + 16];
+	snprintf(path, sizeof path, "%s/control.sock", data_dir);
+	return world_unix_dial(cli->world, path, &cli->control, err);
+}
+
+static int no_node(const char *where, struct err *err)
+{
+	return err_set(err, E_REFUSED, "no node is running%s%s (start one with \"gate start\")",
+	    where[0] ? " in " : "", where);
+}
+
+/* The node whose folder is named, or the only one that runs. */
+static int dial_any(struct cli *cli, const char *base, struct err *err)
+{
+	char names[NODES_MAX][64];
+	size_t n = 0;
+	DIR *dir = opendir(base);
+	struct dirent *entry;
+	while (dir && (entry = readdir(dir)) && n < NODES_MAX)
+		if (entry->d_name[0] != '.' && strlen(entry->d_name) < sizeof names[0])
+			strcpy(names[n++], entry->d_name);
+	if (dir)
+		closedir(dir);
+	struct buf running = BUF_INIT(1024);
+	size_t found = 0;
+	for (size_t i = 0; i < n; i++) {
+		char path[CLI_PATH_MAX + 80];
+		struct stream *before = cli->control;
+		snprintf(path, sizeof path, "%s/%s", base, names[i]);
+		if (strlen(path) >= CLI_PATH_MAX || dial(cli, path, NULL) != 0)
+			continue;
+		stream_close(before);
+		found++;
+		buf_printf(&running, "%s%s", running.n ? ", " : "", names[i]);
+	}
+	int rc = 0;
+	if (found == 0)
+		rc = no_node("", err);
+	else if (found > 1)
+		rc = err_set(err, E_INVALID,
+		    "several nodes are running (%s): say which with --node-id", buf_cstr(&running));
+	buf_free(&running);
+	return rc;
+}
+
+int cli_connect(struct cli *cli, struct err *err)
+{
+	const struct cli_options *o = cli->opt;
+	if (o->data_dir[0])
+		return dial(cli, o->data_dir, NULL) == 0 ? 0 : no_node(o->data_dir, err);
+	char base[CLI_PATH_MAX], path[CLI_PATH_MAX + 80];
+	int rc = home(base, err);
+	if (rc)
+		return rc;
+	if (!o->node_id)
+		return dial_any(cli, base, err);
+	snprintf(path, sizeof path, "%s/%.64s", base, o->node_id);
+	if (strlen(path) >= CLI_PATH_MAX)
+		return err_set(err, E_INVALID, "the path to the data is too long");
+	return dial(cli, path, NULL) == 0 ? 0 : no_node(path, err);
+}
+
+/* ---- calls --------------------------------------------------------------------------------- */
+
+static int send_call(struct cli *cli, int id, const char *method, json_t *params, struct err *err)
+{
+	json_t *call = json_pack("{s:s, s:i, s:s}", "jsonrpc", "2.0", "id", id, "method", method);
+	if (params)
+		json_object_set_new(call, "params", params);
+	struct buf line = BUF_INIT(LINE_MAX_BYTES);
+	int rc = json_write(call, &line, err);
+	json_decref(call);
+	buf_str(&line, "\n");
+	if (rc == 0)
+		rc = buf_ok(&line, err);
+	if (rc == 0)
+		rc = stream_write(cli->control, line.p, line.n, err);
+	buf_free(&line);
+	return rc;
+}
+
+static int read_message(struct cli *cli, json_t **out, struct err *err)
+{
+	for (;;) {
+		uint8_t *newline = cli->in.n ? memchr(cli->in.p, '\n', cli->in.n) : NULL;
+		if (newline) {
+			size_t n = (size_t)(newline - cli->in.p);
+			int rc = json_read(bytes_of(cli->in.p, n), out, err);
+			buf_consume(&cli->in, n + 1);
+			return rc;
+		}
+		char piece[READ_SIZE];
+		ssize_t n = stream_read(cli->control, piece, sizeof piece, err);
+		if (n < 0)
+			return (int)n;
+		if (n == 0)
+			return err_set(err, E_CLOSED, "the node ended the connection");
+		buf_put(&cli->in, piece, (size_t)n);
+		int rc = buf_ok(&cli->in, err);
+		if (rc)
+			return rc;
+	}
+}
+
+static int node_error(const json_t *error, struct err *err)
+{
+	const char *name = json_get_string(json_object_get(error, "data"), "name", "");
+	return err_set(err, err_code_of(name, E_UPSTREAM), "%s",
+	    json_get_string(error, "message", "the node failed without saying why"));
+}
+
+int cli_call(struct cli *cli, const char *method, json_t *params,
+    void (*notify)(struct cli *cli, const json_t *params), json_t **result, struct err *err)
+{
+	int id = ++cli->next_id;
+	int rc = send_call(cli, id, method, params, err);
+	while (rc == 0) {
+		json_t *message;
+		rc = read_message(cli, &message, err);
+		if (rc)
+			break;
+		bool answer = json_get_int(message, "id", -1) == id;
+		const json_t *error = json_object_get(message, "error");
+		if (answer && error)
+			rc = node_error(error, err);
+		else if (answer)
+			*result = json_incref(json_object_get(message, "result"));
+		else if (notify && json_object_get(message, "method"))
+			notify(cli, json_object_get(message, "params"));
+		json_decref(message);
+		if (answer)
+			break;
+	}
+	return rc;
+}

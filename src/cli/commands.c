@@ -1,0 +1,378 @@
+/* The commands: what they call and how they print it. Data goes to stdout, everything else to
+ * stderr; with --json there is exactly one JSON document on stdout. */
+#include "cli/cli_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void print_json(const json_t *value)
+{
+	json_dumpf(value, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
+	putchar('\n');
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	return json_get_string(object, key, "-");
+}
+
+/* ---- tables -------------------------------------------------------------------------------- */
+
+#define COLUMNS_MAX 8
+
+/* Characters, not bytes: labels may be UTF-8. */
+static size_t width(const char *s)
+{
+	size_t n = 0;
+	for (; *s; s++)
+		n += ((unsigned char)*s & 0xc0) != 0x80;
+	return n;
+}
+
+static void print_table(const char *const *heads, size_t columns, char ***rows, size_t n)
+{
+	size_t widest[COLUMNS_MAX];
+	for (size_t c = 0; c < columns; c++) {
+		widest[c] = width(heads[c]);
+		for (size_t r = 0; r < n; r++)
+			if (width(rows[r][c]) > widest[c])
+				widest[c] = width(rows[r][c]);
+	}
+	for (size_t r = 0; r <= n; r++)
+		for (size_t c = 0; c < columns; c++) {
+			const char *cell = r == 0 ? heads[c] : rows[r - 1][c];
+			size_t pad = c + 1 < columns ? widest[c] - width(cell) + 2 : 0;
+			printf("%s%*s%s", cell, (int)pad, "", c + 1 < columns ? "" : "\n");
+		}
+}
+
+/* `cell` writes the text of one cell of one element. */
+static void print_list(const json_t *list, const char *const *heads, size_t columns,
+    void (*cell)(const json_t *item, size_t column, char *out, size_t cap))
+{
+	size_t n = json_array_size(list);
+	char ***rows = calloc(n + 1, sizeof *rows);
+	for (size_t r = 0; rows && r < n; r++) {
+		rows[r] = calloc(columns, sizeof **rows);
+		for (size_t c = 0; rows[r] && c < columns; c++) {
+			rows[r][c] = calloc(1, 512);
+			if (rows[r][c])
+				cell(json_array_get(list, r), c, rows[r][c], 512);
+		}
+	}
+	if (rows)
+		print_table(heads, columns, rows, n);
+	for (size_t r = 0; rows && r < n; r++) {
+		for (size_t c = 0; rows[r] && c < columns; c++)
+			free(rows[r][c]);
+		free(rows[r]);
+	}
+	free(rows);
+}
+
+/* ---- ask ----------------------------------------------------------------------------------- */
+
+static void print_text(struct cli *cli, const json_t *params)
+{
+	const json_t *text = json_object_get(params, "text");
+	size_t n = json_string_length(text);
+	if (n == 0)
+		return;
+	fwrite(json_string_value(text), 1, n, stdout);
+	fflush(stdout);
+	cli->at_line_start = json_string_value(text)[n - 1] == '\n';
+}
+
+/* The words of the command line, or standard input when there are none (or "-"). */
+static int read_prompt(const struct cli_options *o, struct buf *out, struct err *err)
+{
+	bool from_input = o->n_words == 0 || (o->n_words == 1 && strcmp(o->words[0], "-") == 0);
+	for (size_t i = 0; i < o->n_words && !from_input; i++)
+		buf_printf(out, "%s%s", i ? " " : "", o->words[i]);
+	if (from_input) {
+		char piece[4096];
+		size_t n;
+		while ((n = fread(piece, 1, sizeof piece, stdin)) > 0)
+			buf_put(out, piece, n);
+		while (out->n > 0 && out->p[out->n - 1] == '\n')
+			out->n--;
+		if (out->p)
+			out->p[out->n] = '\0';
+	}
+	if (out->n == 0)
+		return err_set(err, E_INVALID, "nothing to ask: gate ask \"your question\"");
+	return buf_ok(out, err);
+}
+
+static int number_option(const char *text, const char *flag, json_t *params, const char *key,
+    bool whole, struct err *err)
+{
+	if (!text)
+		return 0;
+	char *end;
+	double v = strtod(text, &end);
+	if (end == text || *end)
+		return err_set(err, E_INVALID, "%s: \"%s\" is not a number", flag, text);
+	json_object_set_new(
+	    params, key, whole ? json_integer(strtoll(text, NULL, 10)) : json_real(v));
+	return 0;
+}
+
+static int ask_params(const struct cli_options *o, json_t **out, struct err *err)
+{
+	struct buf prompt = BUF_INIT(4u << 20);
+	int rc = read_prompt(o, &prompt, err);
+	json_t *params = json_object();
+	if (rc == 0) {
+		json_t *text = json_stringn(buf_cstr(&prompt), prompt.n);
+		if (!text)
+			rc = err_set(err, E_INVALID, "the prompt is not valid UTF-8");
+		else
+			json_object_set_new(params, "prompt", text);
+	}
+	buf_free(&prompt);
+	if (o->model)
+		json_object_set_new(params, "model", json_string(o->model));
+	if (o->target)
+		json_object_set_new(params, "target", json_string(o->target));
+	if (o->system)
+		json_object_set_new(params, "system", json_string(o->system));
+	if (rc == 0)
+		rc = number_option(
+		    o->temperature, "--temperature", params, "temperature", false, err);
+	if (rc == 0)
+		rc = number_option(o->seed, "--seed", params, "seed", true, err);
+	if (rc == 0)
+		rc = number_option(o->max_tokens, "--max-tokens", params, "max_tokens", true, err);
+	if (rc)
+		json_decref(params);
+	else
+		*out = params;
+	return rc;
+}
+
+static int run_ask(struct cli *cli, struct err *err)
+{
+	json_t *params, *result;
+	int rc = ask_params(cli->opt, &params, err);
+	if (rc)
+		return rc;
+	cli->at_line_start = true;
+	rc = cli_call(cli, "chat.ask", params, cli->opt->json ? NULL : print_text, &result, err);
+	if (!cli->at_line_start)
+		putchar('\n');
+	fflush(stdout);
+	if (rc)
+		return rc;
+	if (cli->opt->json)
+		print_json(result);
+	else
+		fprintf(stderr, "— %s on %s, %lld tokens in %lld ms, request %s\n",
+		    text_of(result, "model"), text_of(json_object_get(result, "node"), "label"),
+		    (long long)json_get_int(
+			json_object_get(result, "usage"), "completion_tokens", 0),
+		    (long long)json_get_int(result, "duration_ms", 0),
+		    text_of(result, "request_id"));
+	json_decref(result);
+	return 0;
+}
+
+/* ---- peers --------------------------------------------------------------------------------- */
+
+static void peer_cell(const json_t *p, size_t column, char *out, size_t cap)
+{
+	static const char *const keys[] = {"label", "state", NULL, NULL, "address", "node_id"};
+	if (column == 2) {
+		const json_t *rtt = json_object_get(p, "rtt_ms");
+		if (json_is_real(rtt))
+			snprintf(out, cap, "%.1f ms", json_real_value(rtt));
+		else
+			snprintf(out, cap, "-");
+	} else if (column == 3) {
+		snprintf(out, cap, "%lld", (long long)json_get_int(p, "models", 0));
+	} else {
+		snprintf(out, cap, "%s", text_of(p, keys[column]));
+	}
+}
+
+static int decide(struct cli *cli, const char *method, struct err *err)
+{
+	if (cli->opt->n_words != 2)
+		return err_set(
+		    err, E_INVALID, "which peer? gate peers %s NODE", cli->opt->words[0]);
+	json_t *result;
+	int rc = cli_call(
+	    cli, method, json_pack("{s:s}", "peer", cli->opt->words[1]), NULL, &result, err);
+	if (rc)
+		return rc;
+	if (cli->opt->json)
+		print_json(result);
+	json_decref(result);
+	return 0;
+}
+
+static int run_peers(struct cli *cli, struct err *err)
+{
+	const struct cli_options *o = cli->opt;
+	if (o->n_words > 0 && strcmp(o->words[0], "accept") == 0)
+		return decide(cli, "peers.accept", err);
+	if (o->n_words > 0 && strcmp(o->words[0], "reject") == 0)
+		return decide(cli, "peers.reject", err);
+	if (o->n_words > 1 || (o->n_words == 1 && strcmp(o->words[0], "list") != 0))
+		return err_set(
+		    err, E_INVALID, "unknown: gate peers %s (list, accept, reject)", o->words[0]);
+	json_t *list;
+	int rc = cli_call(cli, "peers.list", json_pack("{s:b}", "all", o->all), NULL, &list, err);
+	if (rc)
+		return rc;
+	static const char *const heads[] = {"PEER", "STATE", "RTT", "MODELS", "ADDRESS", "NODE ID"};
+	if (o->json)
+		print_json(list);
+	else if (json_array_size(list) == 0)
+		fprintf(stderr, "no peers yet\n");
+	else
+		print_list(list, heads, 6, peer_cell);
+	json_decref(list);
+	return 0;
+}
+
+/* ---- models -------------------------------------------------------------------------------- */
+
+static void model_cell(const json_t *m, size_t column, char *out, size_t cap)
+{
+	const json_t *node = json_object_get(m, "node");
+	switch (column) {
+	case 0:
+		snprintf(out, cap, "%s", text_of(m, "id"));
+		break;
+	case 1:
+		snprintf(out, cap, "%s", json_get_bool(m, "ready", false) ? "ready" : "not ready");
+		break;
+	case 2:
+		snprintf(out, cap, "%lld", (long long)json_get_int(m, "context_length", 0));
+		break;
+	case 3:
+		snprintf(out, cap, "%s", text_of(node, "label"));
+		break;
+	default:
+		snprintf(out, cap, "%s", text_of(node, "node_id"));
+	}
+}
+
+static int run_models(struct cli *cli, struct err *err)
+{
+	json_t *list;
+	int rc = cli_call(cli, "models.list", NULL, NULL, &list, err);
+	if (rc)
+		return rc;
+	static const char *const heads[] = {"MODEL", "STATE", "CONTEXT", "NODE", "NODE ID"};
+	if (cli->opt->json)
+		print_json(list);
+	else if (json_array_size(list) == 0)
+		fprintf(stderr, "no node of the cluster serves a model\n");
+	else
+		print_list(list, heads, 5, model_cell);
+	json_decref(list);
+	return 0;
+}
+
+/* ---- the node ------------------------------------------------------------------------------ */
+
+static void print_status(const json_t *s)
+{
+	const json_t *cluster = json_object_get(s, "cluster"), *jobs = json_object_get(s, "jobs");
+	bool joined = json_get_bool(cluster, "joined", false);
+	printf("node      %s (gate %s, process %lld, up %lld s)\n", text_of(s, "label"),
+	    text_of(s, "version"), (long long)json_get_int(s, "pid", 0),
+	    (long long)json_get_int(s, "uptime_s", 0));
+	printf("node id   %s\n", text_of(s, "node_id"));
+	printf("peer id   %s\n", text_of(s, "peer_id"));
+	printf("cluster   %s%s\n", joined ? text_of(cluster, "id") : "none yet: asking to join",
+	    json_get_bool(cluster, "open", false) ? " (open: it has no key)" : "");
+	size_t i;
+	json_t *a;
+	json_array_foreach(json_object_get(s, "addresses"), i, a)
+	    printf("%s%s\n", i == 0 ? "address   " : "          ", json_string_value(a));
+	printf("api       %s\n", text_of(s, "http"));
+	printf("control   %s\n", text_of(s, "control"));
+	printf("data      %s\n", text_of(s, "data_dir"));
+	printf("peers     %lld\n", (long long)json_get_int(s, "peers", 0));
+	printf("models    %zu\n", json_array_size(json_object_get(s, "models")));
+	printf("jobs      %lld running, %lld queued, %lld answered, %lld failed\n",
+	    (long long)json_get_int(jobs, "running", 0), (long long)json_get_int(jobs, "queued", 0),
+	    (long long)json_get_int(jobs, "completed", 0),
+	    (long long)json_get_int(jobs, "failed", 0));
+}
+
+static int run_status(struct cli *cli, struct err *err)
+{
+	json_t *status;
+	int rc = cli_call(cli, "node.status", NULL, NULL, &status, err);
+	if (rc)
+		return rc;
+	if (cli->opt->json)
+		print_json(status);
+	else
+		print_status(status);
+	json_decref(status);
+	return 0;
+}
+
+static int run_id(struct cli *cli, struct err *err)
+{
+	json_t *status;
+	int rc = cli_call(cli, "node.status", NULL, NULL, &status, err);
+	if (rc)
+		return rc;
+	json_t *id = json_pack("{s:O, s:O, s:O, s:O}", "node_id",
+	    json_object_get(status, "node_id"), "peer_id", json_object_get(status, "peer_id"),
+	    "label", json_object_get(status, "label"), "addresses",
+	    json_object_get(status, "addresses"));
+	if (cli->opt->json)
+		print_json(id);
+	else
+		printf("%s\n", text_of(id, "node_id"));
+	json_decref(id);
+	json_decref(status);
+	return 0;
+}
+
+static int run_stop(struct cli *cli, struct err *err)
+{
+	json_t *result;
+	int rc = cli_call(cli, "node.stop", NULL, NULL, &result, err);
+	if (rc)
+		return rc;
+	if (cli->opt->json)
+		print_json(result);
+	json_decref(result);
+	return 0;
+}
+
+/* ---- the table ----------------------------------------------------------------------------- */
+
+static const struct cli_command commands[] = {
+    {"ask", "[PROMPT]", "asks a question (from standard input without one) and prints the answer",
+	run_ask},
+    {"peers", "[list | accept NODE | reject NODE]",
+	"shows the members of the cluster and who asks to join; lets them in or not", run_peers},
+    {"models", "", "shows the models of the cluster and the nodes that serve them", run_models},
+    {"status", "", "shows how the node is", run_status},
+    {"id", "", "prints the node's id", run_id},
+    {"stop", "", "ends the node politely", run_stop},
+};
+
+const struct cli_command *cli_commands(size_t *n)
+{
+	*n = sizeof commands / sizeof *commands;
+	return commands;
+}
+
+const struct cli_command *cli_find_command(const char *name)
+{
+	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}

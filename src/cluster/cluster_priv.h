@@ -1,0 +1,186 @@
+/* The inside of the cluster room: the membership (membership.c), the messages between members
+ * (message.c), the peer table (table.c), the sessions (session.c) and what drives them (cluster.c).
+ */
+#ifndef CLUSTER_CLUSTER_PRIV_H
+#define CLUSTER_CLUSTER_PRIV_H
+
+#include "base/encode.h"
+#include "cluster/cluster.h"
+#include "crypto/crypto.h"
+
+#include <uthash.h>
+
+#define MEMBER_PROTOCOL "/opengateway/member/1.0.0"
+
+/* Limits of one message between members. */
+#define MEMBER_FRAME_MAX  (256u << 10)
+#define MEMBER_MODELS_MAX 64
+#define MEMBER_PEERS_MAX  64
+#define MEMBER_ADDRS_MAX  8
+
+/* ---- membership.c: which cluster we are in, on disk and in proofs ---------------------------- */
+
+enum membership_origin {
+	MEMBERSHIP_OWN,
+	MEMBERSHIP_NAMED,
+	MEMBERSHIP_JOINED
+};
+
+struct membership {
+	char id[CLUSTER_ID_MAX]; /* "" while we ask to join one */
+	uint8_t key[CLUSTER_KEY_SIZE];
+	uint8_t hash[SHA256_SIZE]; /* of the id: what is shown to strangers */
+	bool open;
+	enum membership_origin origin;
+};
+
+/* E_INVALID for an id that is empty, too long or has control characters. */
+int membership_set(struct membership *m, const char *id, const uint8_t key[CLUSTER_KEY_SIZE],
+    enum membership_origin origin, struct err *err) WARN_UNUSED;
+/* The cluster that --cluster (and its key, or NULL: open) names. */
+int membership_named(
+    struct membership *m, const char *name, const char *key_hex, struct err *err) WARN_UNUSED;
+/* From and to <data dir>/cluster.json (mode 0600). E_NOT_FOUND, E_FORMAT, E_IO. */
+int membership_load(
+    struct world *w, const char *data_dir, struct membership *m, struct err *err) WARN_UNUSED;
+int membership_save(
+    struct world *w, const char *data_dir, const struct membership *m, struct err *err) WARN_UNUSED;
+
+/* The proof that `prover` knows the key, for `verifier`, on the connection with this binding. */
+void membership_proof(const struct membership *m, const uint8_t binding[P2P_BINDING_SIZE],
+    const struct peer_id *prover, const struct peer_id *verifier, uint8_t out[SHA256_SIZE]);
+
+/* ---- message.c: what members say to each other ----------------------------------------------- */
+
+/* The first message on a stream, from its opener. */
+struct hello {
+	char label[NODE_LABEL_MAX];
+	bool join; /* no cluster yet: asks for this one's */
+	uint8_t hash[SHA256_SIZE];
+	uint8_t proof[SHA256_SIZE];
+};
+
+enum answer_kind {
+	ANSWER_OK,
+	ANSWER_REFUSED,
+	ANSWER_PENDING,
+	ANSWER_ADMITTED
+};
+
+/* The other side's answers on the same stream. */
+struct answer {
+	enum answer_kind kind;
+	char reason[64];         /* REFUSED */
+	char id[CLUSTER_ID_MAX]; /* ADMITTED */
+	uint8_t key[CLUSTER_KEY_SIZE];
+	bool open;
+};
+
+struct member_addr {
+	struct peer_id id;
+	struct multiaddr addrs[MEMBER_ADDRS_MAX];
+	size_t n_addrs;
+};
+
+/* What a member tells about itself, whenever it changes and as a heartbeat. On the heap. */
+struct member_state {
+	struct model_entry models[MEMBER_MODELS_MAX];
+	size_t n_models;
+	uint32_t running, queued;
+	struct multiaddr addrs[MEMBER_ADDRS_MAX];
+	size_t n_addrs;
+	struct member_addr peers[MEMBER_PEERS_MAX];
+	size_t n_peers;
+};
+
+/* [parks] One length-prefixed JSON message. Reading: E_PROTOCOL for anything malformed. */
+int hello_send(struct stream *s, const struct hello *h, struct err *err) WARN_UNUSED;
+int hello_recv(struct stream *s, struct hello *h, struct err *err) WARN_UNUSED;
+int answer_send(struct stream *s, const struct answer *a, struct err *err) WARN_UNUSED;
+int answer_recv(struct stream *s, struct answer *a, struct err *err) WARN_UNUSED;
+int state_send(struct stream *s, const struct member_state *st, struct err *err) WARN_UNUSED;
+int state_recv(struct stream *s, struct member_state *st, struct err *err) WARN_UNUSED;
+
+/* ---- table.c: all peers heard of --------------------------------------------------------------
+ */
+
+struct peer {
+	struct peer_id id;
+	char label[NODE_LABEL_MAX];
+	unsigned sources;
+	struct multiaddr addrs[MEMBER_ADDRS_MAX]; /* newest first */
+	size_t n_addrs;
+
+	bool connected, inbound, dialing;
+	p2p_conn_id conn; /* the newest connection */
+	bool proved;      /* its proof on its stream to us holds */
+	bool welcomed;    /* it accepted our proof */
+	bool asking, waiting, foreign, was_member;
+	bool decided, admitted; /* cluster_accept or cluster_reject about its request */
+	struct waitq changed;   /* membership news: wakes its sessions */
+	bool speaking;          /* our session towards it runs */
+	int holds;              /* fibers that keep this row in use */
+
+	struct catalog_entry *entry; /* while it is a member */
+	struct member_state *state;  /* what it told last; NULL before */
+
+	enum cluster_peer_state shown;
+	int64_t since_ms, last_seen_ms;
+	char failure[160];
+	struct instant lost_at, next_dial; /* for redialling */
+	unsigned failures;
+	UT_hash_handle hh;
+};
+
+struct cluster {
+	struct cluster_options opt;
+	struct peer_id self;
+	char *label, *data_dir;
+	struct scope scope;
+	struct membership membership;
+	struct peer *peers;
+	size_t n_pending;
+	uint64_t version; /* of what we announce */
+	struct waitq announce;
+	struct waitq dial; /* wakes the connector */
+	int dials;         /* under way */
+	int serving;       /* handlers under way */
+	struct waitq served;
+	bool save_due;
+	bool closing;
+	char last_peers[512]; /* what was logged last */
+};
+
+struct peer *table_find(const struct cluster *c, const struct peer_id *id);
+/* Finds or makes the row; NULL when the table is full or memory is out. Makes room by forgetting
+ * strangers. */
+struct peer *table_add(struct cluster *c, const struct peer_id *id, enum cluster_source source);
+void table_add_addr(struct peer *p, const struct multiaddr *addr);
+void table_free(struct cluster *c);
+bool peer_is_member(const struct peer *p);
+enum cluster_peer_state peer_state(const struct peer *p);
+/* The row that `who` names. */
+int table_named(
+    const struct cluster *c, const char *who, struct peer **out, struct err *err) WARN_UNUSED;
+
+/* ---- session.c --------------------------------------------------------------------------------
+ */
+
+/* The handler of MEMBER_PROTOCOL. */
+void session_serve(void *arg, struct stream *s, const struct p2p_stream_info *info);
+/* Starts our side towards a peer that has just been connected. */
+void session_start(struct cluster *c, struct peer *p);
+
+/* ---- cluster.c --------------------------------------------------------------------------------
+ */
+
+/* Something about the peer's membership changed: catalog, log, waiters. */
+void cluster_peer_changed(struct cluster *c, struct peer *p);
+/* New state from a member. Takes `st` over. */
+void cluster_peer_told(struct cluster *c, struct peer *p, struct member_state *st);
+/* We were admitted: a new membership of our own. */
+void cluster_joined(struct cluster *c, const struct answer *a);
+/* What we announce now. */
+void cluster_local_state(struct cluster *c, struct member_state *out);
+
+#endif

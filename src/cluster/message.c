@@ -1,0 +1,254 @@
+/* Messages between members: a 4-byte big-endian length and a JSON object. Reading is strict about
+ * sizes and types and takes nothing else on trust; members unknown to a version are ignored. */
+#include "cluster/cluster_priv.h"
+#include "dialect/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- frames -------------------------------------------------------------------------------- */
+
+/* Takes `j` over. */
+static int frame_send(struct stream *s, json_t *j, struct err *err)
+{
+	struct buf b = BUF_INIT(MEMBER_FRAME_MAX);
+	buf_u32be(&b, 0);
+	int rc = json_write(j, &b, err);
+	json_decref(j);
+	if (rc == 0) {
+		put_u32be(b.p, (uint32_t)(b.n - 4));
+		rc = stream_write(s, b.p, b.n, err);
+	}
+	buf_free(&b);
+	return rc;
+}
+
+static int frame_recv(struct stream *s, json_t **out, struct err *err)
+{
+	uint8_t head[4];
+	int rc = stream_read_full(s, head, sizeof head, err);
+	if (rc)
+		return rc;
+	uint32_t n = get_u32be(head);
+	if (n == 0 || n > MEMBER_FRAME_MAX)
+		return err_set(err, E_PROTOCOL, "a message of %u bytes", n);
+	uint8_t *text = malloc(n);
+	if (!text)
+		return err_set(err, E_MEMORY, "no memory for a message of %u bytes", n);
+	rc = stream_read_full(s, text, n, err);
+	if (rc == 0 && json_read(bytes_of(text, n), out, err) != 0)
+		rc = err_wrap(err, E_PROTOCOL, "a message");
+	free(text);
+	if (rc)
+		return rc < 0 && rc != E_SYNTAX ? rc : E_PROTOCOL;
+	if (!json_is_object(*out)) {
+		json_decref(*out);
+		return err_set(err, E_PROTOCOL, "a message that is no object");
+	}
+	return 0;
+}
+
+/* Cut to fit, at a whole character; control characters never reach a terminal. */
+static void copy_text(char *out, size_t cap, const char *text)
+{
+	size_t n = strlen(text);
+	if (n >= cap) {
+		n = cap - 1;
+		n -= utf8_incomplete_tail(bytes_of(text, n));
+	}
+	for (size_t i = 0; i < n; i++)
+		out[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i];
+	out[n] = '\0';
+}
+
+static bool get_hex(const json_t *j, const char *key, uint8_t *out, size_t n)
+{
+	const char *hex = json_get_string(j, key, "");
+	return strlen(hex) == 2 * n && hex_decode(bytes_str(hex), out, n) == 0;
+}
+
+static void set_hex(json_t *j, const char *key, const uint8_t *p, size_t n)
+{
+	char hex[2 * SHA256_SIZE + 1];
+	hex_encode(bytes_of(p, n), hex);
+	json_object_set_new(j, key, json_string(hex));
+}
+
+/* ---- hello --------------------------------------------------------------------------------- */
+
+int hello_send(struct stream *s, const struct hello *h, struct err *err)
+{
+	json_t *j =
+	    json_pack("{s:s, s:s, s:b}", "type", "hello", "label", h->label, "join", h->join);
+	if (!h->join) {
+		set_hex(j, "cluster", h->hash, sizeof h->hash);
+		set_hex(j, "proof", h->proof, sizeof h->proof);
+	}
+	return frame_send(s, j, err);
+}
+
+int hello_recv(struct stream *s, struct hello *h, struct err *err)
+{
+	json_t *j;
+	int rc = frame_recv(s, &j, err);
+	if (rc)
+		return rc;
+	*h = (struct hello){.join = json_get_bool(j, "join", false)};
+	copy_text(h->label, sizeof h->label, json_get_string(j, "label", ""));
+	if (strcmp(json_get_string(j, "type", ""), "hello") != 0)
+		rc = err_set(err, E_PROTOCOL, "the first message is no hello");
+	else if (!h->join && (!get_hex(j, "cluster", h->hash, sizeof h->hash) ||
+				 !get_hex(j, "proof", h->proof, sizeof h->proof)))
+		rc = err_set(err, E_PROTOCOL, "a hello without cluster and proof");
+	json_decref(j);
+	return rc;
+}
+
+/* ---- answers ------------------------------------------------------------------------------- */
+
+static const char *const answer_types[] = {"ok", "refused", "pending", "admitted"};
+
+int answer_send(struct stream *s, const struct answer *a, struct err *err)
+{
+	json_t *j = json_pack("{s:s}", "type", answer_types[a->kind]);
+	if (a->kind == ANSWER_REFUSED)
+		json_object_set_new(j, "reason", json_string(a->reason));
+	if (a->kind == ANSWER_ADMITTED) {
+		json_object_set_new(j, "id", json_string(a->id));
+		json_object_set_new(j, "open", json_boolean(a->open));
+		set_hex(j, "key", a->key, sizeof a->key);
+	}
+	return frame_send(s, j, err);
+}
+
+int answer_recv(struct stream *s, struct answer *a, struct err *err)
+{
+	json_t *j;
+	int rc = frame_recv(s, &j, err);
+	if (rc)
+		return rc;
+	*a = (struct answer){0};
+	const char *type = json_get_string(j, "type", "");
+	size_t kind = 0;
+	while (kind < sizeof answer_types / sizeof *answer_types &&
+	       strcmp(type, answer_types[kind]) != 0)
+		kind++;
+	a->kind = (enum answer_kind)kind;
+	copy_text(a->reason, sizeof a->reason, json_get_string(j, "reason", "no reason given"));
+	copy_text(a->id, sizeof a->id, json_get_string(j, "id", ""));
+	a->open = json_get_bool(j, "open", false);
+	if (kind == sizeof answer_types / sizeof *answer_types)
+		rc = err_set(err, E_PROTOCOL, "an unknown answer");
+	else if (a->kind == ANSWER_ADMITTED &&
+		 (!a->id[0] || !get_hex(j, "key", a->key, sizeof a->key)))
+		rc = err_set(err, E_PROTOCOL, "an admission without cluster and key");
+	json_decref(j);
+	return rc;
+}
+
+/* ---- state --------------------------------------------------------------------------------- */
+
+static json_t *addrs_json(const struct multiaddr *addrs, size_t n)
+{
+	json_t *list = json_array();
+	char *text = malloc(MULTIADDR_TEXT_MAX);
+	for (size_t i = 0; text && i < n; i++) {
+		multiaddr_print(&addrs[i], text);
+		json_array_append_new(list, json_string(text));
+	}
+	free(text);
+	return list;
+}
+
+static json_t *model_json(const struct model_entry *m)
+{
+	return json_pack("{s:s, s:I, s:I, s:b}", "id", m->id, "created", (json_int_t)m->created_s,
+	    "n_ctx", (json_int_t)m->n_ctx, "ready", m->ready);
+}
+
+int state_send(struct stream *s, const struct member_state *st, struct err *err)
+{
+	json_t *models = json_array(), *peers = json_array();
+	for (size_t i = 0; i < st->n_models; i++)
+		json_array_append_new(models, model_json(&st->models[i]));
+	for (size_t i = 0; i < st->n_peers; i++) {
+		char id[PEER_ID_TEXT_MAX];
+		peer_id_print(&st->peers[i].id, id);
+		json_array_append_new(
+		    peers, json_pack("{s:s, s:o}", "id", id, "addrs",
+			       addrs_json(st->peers[i].addrs, st->peers[i].n_addrs)));
+	}
+	return frame_send(s,
+	    json_pack("{s:s, s:o, s:I, s:I, s:o, s:o}", "type", "state", "models", models,
+		"running", (json_int_t)st->running, "queued", (json_int_t)st->queued, "addrs",
+		addrs_json(st->addrs, st->n_addrs), "peers", peers),
+	    err);
+}
+
+/* Addresses that do not parse are of a kind we do not know: left out. */
+static size_t parse_addrs(const json_t *list, struct multiaddr *out)
+{
+	size_t n = 0, i;
+	json_t *v;
+	json_array_foreach(list, i, v)
+	{
+		const char *text = json_string_value(v);
+		if (text && n < MEMBER_ADDRS_MAX &&
+		    multiaddr_parse(bytes_str(text), &out[n], NULL) == 0)
+			n++;
+	}
+	return n;
+}
+
+static bool parse_model(const json_t *v, struct model_entry *m)
+{
+	const char *id = json_get_string(v, "id", "");
+	size_t n = strlen(id);
+	if (n == 0 || n >= MODEL_ID_MAX)
+		return false;
+	*m = (struct model_entry){
+	    .created_s = json_get_int(v, "created", 0),
+	    .n_ctx = (uint32_t)(json_get_int(v, "n_ctx", 0) & INT32_MAX),
+	    .ready = json_get_bool(v, "ready", false),
+	};
+	memcpy(m->id, id, n + 1);
+	return true;
+}
+
+static void parse_state(const json_t *j, struct member_state *st)
+{
+	size_t i;
+	json_t *v;
+	json_array_foreach(json_object_get(j, "models"), i,
+	    v) if (st->n_models < MEMBER_MODELS_MAX && parse_model(v, &st->models[st->n_models]))
+	    st->n_models++;
+	st->running = (uint32_t)(json_get_int(j, "running", 0) & INT32_MAX);
+	st->queued = (uint32_t)(json_get_int(j, "queued", 0) & INT32_MAX);
+	st->n_addrs = parse_addrs(json_object_get(j, "addrs"), st->addrs);
+	json_array_foreach(json_object_get(j, "peers"), i, v)
+	{
+		if (st->n_peers == MEMBER_PEERS_MAX)
+			break;
+		struct member_addr *p = &st->peers[st->n_peers];
+		const char *id = json_get_string(v, "id", "");
+		if (peer_id_parse(bytes_str(id), &p->id, NULL) != 0)
+			continue;
+		p->n_addrs = parse_addrs(json_object_get(v, "addrs"), p->addrs);
+		st->n_peers++;
+	}
+}
+
+int state_recv(struct stream *s, struct member_state *st, struct err *err)
+{
+	json_t *j;
+	int rc = frame_recv(s, &j, err);
+	if (rc)
+		return rc;
+	memset(st, 0, sizeof *st);
+	if (strcmp(json_get_string(j, "type", ""), "state") == 0)
+		parse_state(j, st);
+	else
+		rc = err_set(err, E_PROTOCOL, "an unknown message");
+	json_decref(j);
+	return rc;
+}

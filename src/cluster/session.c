@@ -1,0 +1,325 @@
+/* Sessions between members. Each side opens one stream to the other and speaks on it: hello with a
+ * proof, then its state as it changes. The other side only answers the hello. So no tie needs to be
+ * broken when both connect at once, and each direction proves itself.
+ *
+ * Must stay true: a proof counts only together with the binding of the very connection that its
+ * stream runs on; the cluster's key leaves this node only towards a peer that its owner (or
+ * loopback, or auto_accept) admitted. */
+#include "cluster/cluster_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HELLO_LIMIT_MS     10000
+#define HEARTBEAT_MS       5000
+#define HEARTBEAT_LIMIT_MS 20000
+#define RETRY_MS           2000
+#define FOREIGN_RETRY_MS   60000
+
+/* ---- their side: a peer opened a stream to us ---------------------------------------------- */
+
+static int refuse(struct stream *s, const char *reason, struct err *err)
+{
+	struct answer a = {.kind = ANSWER_REFUSED};
+	memcpy(a.reason, reason, strlen(reason) + 1);
+	int rc = answer_send(s, &a, NULL);
+	if (rc == 0)
+		rc = stream_close_write(s, NULL);
+	return err_set(err, E_FORBIDDEN, "refused: %s", reason);
+}
+
+static bool from_loopback(const struct p2p_stream_info *info)
+{
+	struct multiaddr a;
+	struct multiaddr_tcp tcp;
+	struct netaddr ip;
+	return multiaddr_parse(bytes_str(info->remote), &a, NULL) == 0 &&
+	       multiaddr_tcp(&a, &tcp, NULL) == 0 && netaddr_parse_ip(tcp.host, &ip, NULL) == 0 &&
+	       netaddr_is_loopback(&ip);
+}
+
+static int admit(struct cluster *c, struct stream *s, struct err *err)
+{
+	struct answer a = {.kind = ANSWER_ADMITTED, .open = c->membership.open};
+	memcpy(a.id, c->membership.id, sizeof a.id);
+	memcpy(a.key, c->membership.key, sizeof a.key);
+	int rc = answer_send(s, &a, err);
+	secret_wipe(a.key, sizeof a.key);
+	return rc ? rc : stream_close_write(s, err);
+}
+
+/* Waits for cluster_accept or cluster_reject. */
+static int wait_decision(struct cluster *c, struct peer *p, struct stream *s, struct err *err)
+{
+	if (c->n_pending >= CLUSTER_PENDING_MAX)
+		return refuse(s, "too many requests are waiting", err);
+	struct answer a = {.kind = ANSWER_PENDING};
+	int rc = answer_send(s, &a, err);
+	if (rc)
+		return rc;
+	p->asking = true;
+	p->decided = p->admitted = false;
+	c->n_pending++;
+	cluster_peer_changed(c, p);
+	while (rc == 0 && !p->decided)
+		rc = waitq_wait(&p->changed, err);
+	p->asking = false;
+	c->n_pending--;
+	cluster_peer_changed(c, p);
+	if (rc)
+		return rc;
+	return p->admitted ? admit(c, s, err) : refuse(s, "rejected", err);
+}
+
+static int serve_join(struct cluster *c, struct peer *p, struct stream *s,
+    const struct p2p_stream_info *info, struct err *err)
+{
+	if (!c->membership.id[0])
+		return refuse(s, "joining", err);
+	if (p->asking)
+		return refuse(s, "already asking", err);
+	if (c->opt.auto_accept || c->membership.open || from_loopback(info)) {
+		rt_log(LOG_INFO, "cluster", "%s joins the cluster", p->label);
+		return admit(c, s, err);
+	}
+	return wait_decision(c, p, s, err);
+}
+
+static int check_proof(struct cluster *c, struct peer *p, struct stream *s, const struct hello *h,
+    const struct p2p_stream_info *info, struct err *err)
+{
+	if (!c->membership.id[0])
+		return refuse(s, "joining", err);
+	if (!secret_equal(h->hash, c->membership.hash, sizeof h->hash)) {
+		p->foreign = true;
+		return refuse(s, "other cluster", err);
+	}
+	uint8_t binding[P2P_BINDING_SIZE], proof[SHA256_SIZE];
+	int rc = p2p_conn_binding(c->opt.host, info->conn, binding, err);
+	if (rc)
+		return rc;
+	membership_proof(&c->membership, binding, &info->peer, &c->self, proof);
+	if (!secret_equal(proof, h->proof, sizeof proof)) {
+		rt_log(LOG_WARN, "cluster", "%s knows the cluster's id but not its key", p->label);
+		p->foreign = true;
+		return refuse(s, "wrong key", err);
+	}
+	return 0;
+}
+
+static int serve_member(struct cluster *c, struct peer *p, struct stream *s, struct err *err)
+{
+	struct answer ok = {.kind = ANSWER_OK};
+	int rc = answer_send(s, &ok, err);
+	while (rc == 0) {
+		struct member_state *st = calloc(1, sizeof *st);
+		if (!st)
+			return err_set(err, E_MEMORY, "no memory for a member's state");
+		struct scope sc;
+		scope_open(&sc, duration_ms(HEARTBEAT_LIMIT_MS));
+		rc = state_recv(s, st, err);
+		scope_close(&sc);
+		if (rc)
+			free(st);
+		else
+			cluster_peer_told(c, p, st);
+	}
+	return rc;
+}
+
+static int serve(struct cluster *c, struct stream *s, const struct p2p_stream_info *info,
+    struct peer *p, struct err *err)
+{
+	struct hello h;
+	struct scope sc;
+	scope_open(&sc, duration_ms(HELLO_LIMIT_MS));
+	int rc = hello_recv(s, &h, err);
+	scope_close(&sc);
+	if (rc)
+		return rc;
+	memcpy(p->label, h.label, sizeof p->label);
+	if (h.join)
+		return serve_join(c, p, s, info, err);
+	rc = check_proof(c, p, s, &h, info, err);
+	if (rc)
+		return rc;
+	p->proved = true;
+	p->foreign = false;
+	cluster_peer_changed(c, p);
+	rc = serve_member(c, p, s, err);
+	p->proved = false;
+	cluster_peer_changed(c, p);
+	return rc;
+}
+
+void session_serve(void *arg, struct stream *s, const struct p2p_stream_info *info)
+{
+	struct cluster *c = arg;
+	struct err err = {0};
+	c->serving++;
+	struct peer *p = table_add(c, &info->peer, SOURCE_INBOUND);
+	int rc = p ? 0 : err_set(&err, E_LIMIT, "the peer table is full");
+	if (rc == 0) {
+		p->holds++;
+		rc = serve(c, s, info, p, &err);
+		p->holds--;
+	}
+	if (rc)
+		rt_log(LOG_DEBUG, "cluster", "session of %s: %s", p ? p->label : info->remote,
+		    err_text(&err));
+	stream_close(s);
+	if (--c->serving == 0)
+		waitq_wake_all(&c->served);
+}
+
+/* ---- our side ------------------------------------------------------------------------------ */
+
+static int say_hello(struct cluster *c, struct peer *p, struct stream *s, struct err *err)
+{
+	struct hello h = {.join = !c->membership.id[0]};
+	strncpy(h.label, c->label, sizeof h.label - 1);
+	if (!h.join) {
+		struct p2p_stream_info info;
+		uint8_t binding[P2P_BINDING_SIZE];
+		if (!p2p_stream_info(s, &info))
+			return err_set(err, E_INTERNAL, "no stream of the host");
+		int rc = p2p_conn_binding(c->opt.host, info.conn, binding, err);
+		if (rc)
+			return rc;
+		memcpy(h.hash, c->membership.hash, sizeof h.hash);
+		membership_proof(&c->membership, binding, &c->self, &p->id, h.proof);
+	}
+	return hello_send(s, &h, err);
+}
+
+/* Our state, whenever it changed and at least at each heartbeat. */
+static int tell_state(struct cluster *c, struct stream *s, struct err *err)
+{
+	struct member_state *st = malloc(sizeof *st);
+	if (!st)
+		return err_set(err, E_MEMORY, "no memory for our state");
+	int rc = 0;
+	while (rc == 0) {
+		uint64_t version = c->version;
+		cluster_local_state(c, st);
+		struct scope sc;
+		scope_open(&sc, duration_ms(HEARTBEAT_LIMIT_MS));
+		rc = state_send(s, st, err);
+		scope_close(&sc);
+		struct instant next = instant_add(rt_now(), duration_ms(HEARTBEAT_MS));
+		while (rc == 0 && version == c->version && instant_before(rt_now(), next)) {
+			rc = waitq_wait_for(&c->announce, instant_since(next, rt_now()), err);
+			if (rc == E_TIMEOUT)
+				rc = 0;
+		}
+	}
+	free(st);
+	return rc;
+}
+
+static int await_answer(
+    struct cluster *c, struct peer *p, struct stream *s, struct answer *a, struct err *err)
+{
+	struct scope sc;
+	scope_open(&sc, duration_ms(HELLO_LIMIT_MS));
+	int rc = answer_recv(s, a, err);
+	scope_close(&sc);
+	if (rc || a->kind != ANSWER_PENDING)
+		return rc;
+	p->waiting = true;
+	cluster_peer_changed(c, p);
+	rc = answer_recv(s, a, err); /* for as long as its owner needs */
+	p->waiting = false;
+	cluster_peer_changed(c, p);
+	return rc;
+}
+
+static int speak(struct cluster *c, struct peer *p, struct stream *s, struct err *err)
+{
+	struct answer a;
+	int rc = say_hello(c, p, s, err);
+	if (rc == 0)
+		rc = await_answer(c, p, s, &a, err);
+	if (rc)
+		return rc;
+	switch (a.kind) {
+	case ANSWER_OK:
+		p->welcomed = true;
+		p->foreign = false;
+		cluster_peer_changed(c, p);
+		rc = tell_state(c, s, err);
+		p->welcomed = false;
+		cluster_peer_changed(c, p);
+		return rc;
+	case ANSWER_ADMITTED:
+		cluster_joined(c, &a);
+		secret_wipe(a.key, sizeof a.key);
+		return 0;
+	case ANSWER_REFUSED:
+		if (strcmp(a.reason, "other cluster") == 0 || strcmp(a.reason, "wrong key") == 0)
+			p->foreign = true;
+		return err_set(err, E_FORBIDDEN, "%s", a.reason);
+	case ANSWER_PENDING:
+		return err_set(err, E_PROTOCOL, "asked to wait twice");
+	}
+	return err_set(err, E_PROTOCOL, "an unknown answer");
+}
+
+struct out_session {
+	struct cluster *c;
+	struct peer *p;
+};
+
+static int speak_once(struct cluster *c, struct peer *p, struct err *err)
+{
+	const char *protocols[] = {MEMBER_PROTOCOL};
+	struct stream *s;
+	int rc = p2p_open_stream(c->opt.host, &p->id, protocols, 1, &s, NULL, err);
+	if (rc)
+		return rc;
+	rc = speak(c, p, s, err);
+	stream_close(s);
+	return rc;
+}
+
+/* Tries again for as long as the peer is connected: refusals may be temporary (both sides joining,
+ * a membership that changed). */
+static void out_fiber(void *arg)
+{
+	struct out_session o = *(struct out_session *)arg;
+	struct cluster *c = o.c;
+	struct peer *p = o.p;
+	free(arg);
+	while (p->connected && !c->closing) {
+		struct err err = {0};
+		int rc = speak_once(c, p, &err);
+		if (rc == E_CANCELLED)
+			break;
+		if (rc == E_UNSUPPORTED)
+			p->foreign = true;
+		if (rc && p->connected) {
+			strncpy(p->failure, err_text(&err), sizeof p->failure - 1);
+			rt_log(LOG_DEBUG, "cluster", "session to %s: %s",
+			    p->label[0] ? p->label : "a peer", p->failure);
+			cluster_peer_changed(c, p);
+			rc = waitq_wait_for(&p->changed,
+			    duration_ms(p->foreign ? FOREIGN_RETRY_MS : RETRY_MS), &err);
+			if (rc == E_CANCELLED)
+				break;
+		}
+	}
+	p->speaking = false;
+}
+
+void session_start(struct cluster *c, struct peer *p)
+{
+	if (p->speaking)
+		return;
+	struct out_session *o = malloc(sizeof *o);
+	if (!o)
+		return;
+	*o = (struct out_session){c, p};
+	p->speaking = fiber_spawn(&c->scope, "member", out_fiber, o, NULL) == 0;
+	if (!p->speaking)
+		free(o);
+}

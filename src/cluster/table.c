@@ -1,0 +1,147 @@
+/* The peer table: one row per peer heard of, from whatever source. Rows of strangers give way when
+ * it is full; members and requests to join never do. */
+#include "cluster/cluster_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct peer *table_find(const struct cluster *c, const struct peer_id *id)
+{
+	struct peer *p;
+	HASH_FIND(hh, c->peers, id, sizeof *id, p);
+	return p;
+}
+
+static bool forgettable(const struct peer *p)
+{
+	return !p->connected && !p->dialing && !p->was_member && !p->speaking && p->holds == 0 &&
+	       !p->entry;
+}
+
+static void forget(struct cluster *c, struct peer *p)
+{
+	HASH_DEL(c->peers, p);
+	free(p->state);
+	free(p);
+}
+
+static bool make_room(struct cluster *c)
+{
+	if (HASH_COUNT(c->peers) < CLUSTER_PEERS_MAX)
+		return true;
+	struct peer *p, *next, *victim = NULL;
+	HASH_ITER (hh, c->peers, p, next)
+		if (forgettable(p) && (!victim || p->since_ms < victim->since_ms))
+			victim = p;
+	if (!victim)
+		return false;
+	forget(c, victim);
+	return true;
+}
+
+struct peer *table_add(struct cluster *c, const struct peer_id *id, enum cluster_source source)
+{
+	if (id->n == 0 || peer_id_equal(id, &c->self))
+		return NULL;
+	struct peer *p = table_find(c, id);
+	if (!p) {
+		if (!make_room(c) || !(p = calloc(1, sizeof *p)))
+			return NULL;
+		p->id = *id;
+		p->since_ms = world_wall_ms(c->opt.world);
+		HASH_ADD(hh, c->peers, id, sizeof p->id, p);
+	}
+	p->sources |= (unsigned)source;
+	return p;
+}
+
+/* Newest first; the oldest falls off. */
+void table_add_addr(struct peer *p, const struct multiaddr *addr)
+{
+	struct multiaddr bare = *addr;
+	multiaddr_strip_peer(&bare);
+	size_t i = 0;
+	while (i < p->n_addrs && !multiaddr_equal(&p->addrs[i], &bare))
+		i++;
+	if (i == p->n_addrs) {
+		if (p->n_addrs < MEMBER_ADDRS_MAX)
+			p->n_addrs++;
+		else
+			i--;
+	}
+	memmove(&p->addrs[1], &p->addrs[0], i * sizeof *p->addrs);
+	p->addrs[0] = bare;
+}
+
+void table_free(struct cluster *c)
+{
+	struct peer *p, *next;
+	HASH_ITER (hh, c->peers, p, next)
+		forget(c, p);
+}
+
+bool peer_is_member(const struct peer *p)
+{
+	return p->connected && p->proved && p->welcomed;
+}
+
+enum cluster_peer_state peer_state(const struct peer *p)
+{
+	if (peer_is_member(p))
+		return PEER_MEMBER;
+	if (p->connected && p->asking)
+		return PEER_ASKING;
+	if (p->connected && p->waiting)
+		return PEER_WAITING;
+	if (p->foreign)
+		return PEER_FOREIGN;
+	if (p->connected)
+		return PEER_CONNECTED;
+	if (p->was_member)
+		return PEER_LOST;
+	return p->dialing ? PEER_CONNECTING : PEER_KNOWN;
+}
+
+const char *cluster_peer_state_name(enum cluster_peer_state s)
+{
+	switch (s) {
+	case PEER_KNOWN:
+		return "known";
+	case PEER_CONNECTING:
+		return "connecting";
+	case PEER_CONNECTED:
+		return "connected";
+	case PEER_ASKING:
+		return "asks to join";
+	case PEER_WAITING:
+		return "waiting for acceptance";
+	case PEER_MEMBER:
+		return "member";
+	case PEER_FOREIGN:
+		return "other cluster";
+	case PEER_LOST:
+		return "lost";
+	}
+	return "unknown";
+}
+
+int table_named(const struct cluster *c, const char *who, struct peer **out, struct err *err)
+{
+	struct peer_id id;
+	struct bytes text = bytes_str(who);
+	*out = NULL;
+	if (node_id_parse(text, &id, NULL) == 0 || peer_id_parse(text, &id, NULL) == 0) {
+		*out = table_find(c, &id);
+		return *out ? 0 : err_set(err, E_NOT_FOUND, "no peer %s is known", who);
+	}
+	struct peer *p, *next;
+	HASH_ITER (hh, c->peers, p, next) {
+		if (strcmp(p->label, who) != 0)
+			continue;
+		if (*out)
+			return err_set(err, E_INVALID,
+			    "several peers are called \"%s\": use the node id instead", who);
+		*out = p;
+	}
+	return *out ? 0 : err_set(err, E_NOT_FOUND, "no peer called \"%s\" is known", who);
+}

@@ -1,0 +1,42 @@
+/* Control: how commands and tools talk to a running node. JSON-RPC 2.0, one object a line, over the
+ * Unix socket <data dir>/control.sock (whoever may open it is the owner), and one object a request
+ * as POST /rpc on the TCP control port, where the token of <data dir>/control.token is asked for.
+ *
+ *   node.status   node.stop   peers.list {all}   peers.accept {peer}   peers.reject {peer}
+ *   models.list   chat.ask {prompt, model, target, system, max_tokens, temperature, seed}
+ *
+ * chat.ask sends notifications "chat.text" {id, text} as the answer comes (Unix socket only), then
+ * its result. SPEC JSON-RPC 2.0; errors carry data {code} with our own name for the error. */
+#ifndef CONTROL_CONTROL_H
+#define CONTROL_CONTROL_H
+
+#include "cluster/cluster.h"
+#include "jobs/jobs.h"
+
+struct control;
+
+struct control_options {
+	struct world *world;
+	const char *data_dir;
+	const char *label;
+	struct netaddr listen; /* the TCP control port */
+	struct p2p_host *host;
+	struct cluster *cluster;
+	struct catalog *catalog;
+	struct jobs *jobs;
+	struct netaddr http;     /* where the gateway listens */
+	void (*stop)(void *arg); /* node.stop was called; must not park */
+	void *arg;
+};
+
+#define CONTROL_SOCKET "control.sock"
+#define CONTROL_TOKEN  "control.token"
+
+/* [parks] Binds the socket and the port and serves. */
+int control_new(
+    const struct control_options *opt, struct control **out, struct err *err) WARN_UNUSED;
+void control_addr(const struct control *c, struct netaddr *out);
+/* [parks] */
+void control_close(struct control *c);
+
+#endif

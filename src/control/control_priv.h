@@ -1,0 +1,30 @@
+/* The inside of control: connections (control.c) and methods (methods.c). */
+#ifndef CONTROL_CONTROL_PRIV_H
+#define CONTROL_CONTROL_PRIV_H
+
+#include "control/control.h"
+#include "dialect/json.h"
+
+struct control {
+	struct control_options opt;
+	struct scope scope;
+	struct listener *unix_socket, *tcp;
+	struct netaddr addr;
+	struct instant started;
+	int connections;
+	char token[65];
+};
+
+/* Where notifications of a call go; may be NULL. */
+struct rpc_notify {
+	int (*send)(void *arg, json_t *message, struct err *err); /* takes message over */
+	void *arg;
+	const json_t *id; /* of the call; borrowed */
+};
+
+/* [parks] Runs one method. *result is owned by the caller. E_METHOD for an unknown method,
+ * E_INVALID for wrong parameters, else the method's errors. */
+int control_call(struct control *c, const char *method, const json_t *params,
+    const struct rpc_notify *notify, json_t **result, struct err *err) WARN_UNUSED;
+
+#endif

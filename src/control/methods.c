@@ -1,0 +1,309 @@
+/* The methods of control. */
+#include "control/control_priv.h"
+
+#include "base/encode.h"
+#include "provider/chat.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <talloc.h>
+#include <unistd.h>
+
+#define MODELS_MAX      1024
+#define ADDRS_MAX       32
+#define ANSWER_TEXT_MAX (8u << 20)
+
+static json_t *node_json(const struct peer_id *id, const char *label)
+{
+	char node_id[NODE_ID_TEXT_MAX] = "", peer_id[PEER_ID_TEXT_MAX];
+	if (node_id_print(id, node_id, NULL) != 0)
+		node_id[0] = '\0';
+	peer_id_print(id, peer_id);
+	return json_pack("{s:s, s:s, s:s}", "label", label, "node_id", node_id, "peer_id", peer_id);
+}
+
+/* ---- models -------------------------------------------------------------------------------- */
+
+static json_t *models_json(struct control *c)
+{
+	json_t *list = json_array();
+	struct model_entry *models = calloc(MODELS_MAX, sizeof *models);
+	size_t n = models ? catalog_models(c->opt.catalog, models, MODELS_MAX) : 0;
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(
+		    list, json_pack("{s:s, s:b, s:I, s:{s:s, s:s}}", "id", models[i].id, "ready",
+			      models[i].ready, "context_length", (json_int_t)models[i].n_ctx,
+			      "node", "node_id", models[i].owner, "label", models[i].owner_label));
+	free(models);
+	return list;
+}
+
+static int models_list(struct control *c, const json_t *params, const struct rpc_notify *notify,
+    json_t **result, struct err *err)
+{
+	(void)params;
+	(void)notify;
+	(void)err;
+	*result = models_json(c);
+	return 0;
+}
+
+/* ---- peers --------------------------------------------------------------------------------- */
+
+static json_t *sources_json(unsigned sources)
+{
+	static const struct {
+		enum cluster_source source;
+		const char *name;
+	} names[] = {{SOURCE_BOOTSTRAP, "bootstrap"}, {SOURCE_MDNS, "mdns"},
+	    {SOURCE_EXCHANGE, "members"}, {SOURCE_INBOUND, "inbound"}, {SOURCE_SAVED, "saved"}};
+	json_t *list = json_array();
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (sources & names[i].source)
+			json_array_append_new(list, json_string(names[i].name));
+	return list;
+}
+
+struct listing {
+	json_t *list;
+	bool all;
+};
+
+/* Members and whoever waits for a decision; with `all`, everyone heard of. */
+static void list_peer(void *arg, const struct cluster_peer *p)
+{
+	struct listing *l = arg;
+	if (!l->all && p->state != PEER_MEMBER && p->state != PEER_ASKING &&
+	    p->state != PEER_WAITING)
+		return;
+	json_t *j = node_json(&p->id, p->label);
+	json_object_set_new(j, "state", json_string(cluster_peer_state_name(p->state)));
+	json_object_set_new(j, "address", json_string(p->address));
+	json_object_set_new(j, "direction", json_string(p->inbound ? "inbound" : "outbound"));
+	json_object_set_new(j, "sources", sources_json(p->sources));
+	json_object_set_new(j, "models", json_integer((json_int_t)p->n_models));
+	json_object_set_new(
+	    j, "rtt_ms", p->rtt.ns ? json_real((double)p->rtt.ns / 1e6) : json_null());
+	json_object_set_new(j, "since_ms", json_integer(p->since_ms));
+	json_object_set_new(
+	    j, "last_seen_ms", p->last_seen_ms ? json_integer(p->last_seen_ms) : json_null());
+	json_object_set_new(
+	    j, "last_failure", p->failure[0] ? json_string(p->failure) : json_null());
+	json_array_append_new(l->list, j);
+}
+
+static int peers_list(struct control *c, const json_t *params, const struct rpc_notify *notify,
+    json_t **result, struct err *err)
+{
+	(void)notify;
+	(void)err;
+	struct listing l = {json_array(), json_get_bool(params, "all", false)};
+	cluster_each(c->opt.cluster, list_peer, &l);
+	*result = l.list;
+	return 0;
+}
+
+static int peers_accept(struct control *c, const json_t *params, const struct rpc_notify *notify,
+    json_t **result, struct err *err)
+{
+	(void)notify;
+	int rc = cluster_accept(c->opt.cluster, json_get_string(params, "peer", ""), err);
+	*result = json_true();
+	return rc;
+}
+
+static int peers_reject(struct control *c, const json_t *params, const struct rpc_notify *notify,
+    json_t **result, struct err *err)
+{
+	(void)notify;
+	int rc = cluster_reject(c->opt.cluster, json_get_string(params, "peer", ""), err);
+	*result = json_true();
+	return rc;
+}
+
+/* ---- the node ------------------------------------------------------------------------------ */
+
+static json_t *addresses_json(struct control *c)
+{
+	json_t *list = json_array();
+	struct multiaddr *addrs = calloc(ADDRS_MAX, sizeof *addrs);
+	char *text = malloc(MULTIADDR_TEXT_MAX);
+	size_t n = addrs ? p2p_host_addrs(c->opt.host, addrs, ADDRS_MAX) : 0;
+	for (size_t i = 0; text && i < n && i < ADDRS_MAX; i++) {
+		if (multiaddr_append_peer(&addrs[i], p2p_host_id(c->opt.host), NULL) != 0)
+			continue;
+		multiaddr_print(&addrs[i], text);
+		json_array_append_new(list, json_string(text));
+	}
+	free(text);
+	free(addrs);
+	return list;
+}
+
+static void count_members(void *arg, const struct cluster_peer *p)
+{
+	if (p->state == PEER_MEMBER)
+		(*(json_int_t *)arg)++;
+}
+
+static json_t *url_json(const struct netaddr *at, const char *path)
+{
+	char address[NETADDR_TEXT_MAX], url[NETADDR_TEXT_MAX + 32];
+	netaddr_print(at, address);
+	snprintf(url, sizeof url, "http://%s%s", address, path);
+	return json_string(url);
+}
+
+static int node_status(struct control *c, const json_t *params, const struct rpc_notify *notify,
+    json_t **result, struct err *err)
+{
+	(void)params;
+	(void)notify;
+	(void)err;
+	struct jobs_stats stats;
+	jobs_stats(c->opt.jobs, &stats);
+	json_int_t members = 0;
+	cluster_each(c->opt.cluster, count_members, &members);
+	const char *id = cluster_id(c->opt.cluster);
+	json_t *j = node_json(p2p_host_id(c->opt.host), c->opt.label);
+	json_object_set_new(j, "version", json_string(GATE_VERSION));
+	json_object_set_new(j, "pid", json_integer(getpid()));
+	json_object_set_new(j, "uptime_s",
+	    json_integer(duration_to_ms(instant_since(rt_now(), c->started)) / 1000));
+	json_object_set_new(j, "cluster",
+	    json_pack("{s:s, s:b, s:b}", "id", id, "joined", id[0] != '\0', "open",
+		cluster_is_open(c->opt.cluster)));
+	json_object_set_new(j, "addresses", addresses_json(c));
+	json_object_set_new(j, "http", url_json(&c->opt.http, "/v1"));
+	json_object_set_new(j, "control", url_json(&c->addr, "/rpc"));
+	json_object_set_new(j, "data_dir", json_string(c->opt.data_dir));
+	json_object_set_new(j, "peers", json_integer(members));
+	json_object_set_new(j, "models", models_json(c));
+	json_object_set_new(j, "jobs",
+	    json_pack("{s:I, s:I, s:I, s:I, s:I}", "running", (json_int_t)stats.running, "queued",
+		(json_int_t)stats.queued, "completed", (json_int_t)stats.completed, "failed",
+		(json_int_t)stats.failed, "retried", (json_int_t)stats.retried));
+	*result = j;
+	return 0;
+}
+
+static int node_stop(struct control *c, const json_t *params, const struct rpc_notify *notify,
+    json_t **result, struct err *err)
+{
+	(void)params;
+	(void)notify;
+	(void)err;
+	c->opt.stop(c->opt.arg);
+	*result = json_true();
+	return 0;
+}
+
+/* ---- asking -------------------------------------------------------------------------------- */
+
+struct asking {
+	const struct rpc_notify *notify;
+	struct buf text;
+	struct inference_event last;
+};
+
+static int take_event(void *arg, const struct inference_event *e, struct err *err)
+{
+	struct asking *a = arg;
+	if (e->kind == INFERENCE_FINISHED)
+		a->last = *e;
+	if (e->kind != INFERENCE_TEXT)
+		return 0;
+	buf_bytes(&a->text, e->text);
+	int rc = buf_ok(&a->text, err);
+	if (rc || !a->notify)
+		return rc;
+	json_t *text = json_stringn((const char *)e->text.p, e->text.n);
+	return a->notify->send(a->notify->arg,
+	    json_pack("{s:s, s:s, s:{s:O?, s:o}}", "jsonrpc", "2.0", "method", "chat.text",
+		"params", "id", a->notify->id, "text", text),
+	    err);
+}
+
+/* The parameters as an OpenAI request, so that one parser judges them. */
+static int ask_request(const json_t *params, struct inference_request **req, struct err *err)
+{
+	const char *prompt = json_get_string(params, "prompt", NULL);
+	const char *system = json_get_string(params, "system", NULL);
+	if (!prompt)
+		return err_set(err, E_INVALID, "the parameter \"prompt\" is missing");
+	json_t *messages = json_array();
+	if (system)
+		json_array_append_new(
+		    messages, json_pack("{s:s, s:s}", "role", "system", "content", system));
+	json_array_append_new(messages, json_pack("{s:s, s:s}", "role", "user", "content", prompt));
+	json_t *body = json_pack("{s:o, s:s, s:b}", "messages", messages, "model",
+	    json_get_string(params, "model", ""), "stream", 1);
+	static const char *const passed[] = {"max_tokens", "temperature", "seed", "top_p", "stop"};
+	for (size_t i = 0; i < sizeof passed / sizeof *passed; i++)
+		if (json_object_get(params, passed[i]))
+			json_object_set(body, passed[i], json_object_get(params, passed[i]));
+	struct buf text = BUF_INIT(CHAT_BODY_MAX);
+	int rc = json_write(body, &text, err);
+	json_decref(body);
+	if (rc == 0)
+		rc = openai_request_parse(NULL, buf_view(&text), req, NULL, err);
+	buf_free(&text);
+	return rc;
+}
+
+static json_t *ask_result(const struct job *job, const struct asking *a, int64_t ms)
+{
+	return json_pack("{s:s, s:s, s:o, s:o, s:s, s:{s:I, s:I}, s:i, s:I}", "request_id",
+	    job->ctx.request_id, "model", job->model, "node",
+	    node_json(&job->served_by, job->served_by_label), "answer",
+	    json_stringn(buf_cstr(&a->text), a->text.n), "finish_reason",
+	    openai_finish_name(a->last.finish), "usage", "prompt_tokens",
+	    (json_int_t)a->last.usage.prompt_tok, "completion_tokens",
+	    (json_int_t)a->last.usage.completion_tok, "attempts", (int)job->attempts, "duration_ms",
+	    (json_int_t)ms);
+}
+
+static int chat_ask(struct control *c, const json_t *params, const struct rpc_notify *notify,
+    json_t **result, struct err *err)
+{
+	struct inference_request *req;
+	int rc = ask_request(params, &req, err);
+	if (rc)
+		return rc;
+	struct asking a = {.notify = notify, .text = BUF_INIT(ANSWER_TEXT_MAX)};
+	struct job job = {.req = req, .target_node = json_get_string(params, "target", NULL)};
+	chat_new_request_id(c->opt.world, job.ctx.request_id);
+	struct instant began = rt_now();
+	rc = jobs_run(c->opt.jobs, &job, take_event, &a, err);
+	if (rc == 0)
+		*result = ask_result(&job, &a, duration_to_ms(instant_since(rt_now(), began)));
+	buf_free(&a.text);
+	talloc_free(req);
+	return rc;
+}
+
+/* ---- dispatch ------------------------------------------------------------------------------ */
+
+static const struct {
+	const char *name;
+	int (*call)(struct control *c, const json_t *params, const struct rpc_notify *notify,
+	    json_t **result, struct err *err);
+} methods[] = {
+    {"node.status", node_status},
+    {"node.stop", node_stop},
+    {"peers.list", peers_list},
+    {"peers.accept", peers_accept},
+    {"peers.reject", peers_reject},
+    {"models.list", models_list},
+    {"chat.ask", chat_ask},
+};
+
+int control_call(struct control *c, const char *method, const json_t *params,
+    const struct rpc_notify *notify, json_t **result, struct err *err)
+{
+	for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+		if (strcmp(methods[i].name, method) == 0)
+			return methods[i].call(c, params, notify, result, err);
+	return err_set(err, E_METHOD, "no method \"%.64s\"", method);
+}

@@ -1,0 +1,392 @@
+/* The HTTP surfaces: connections in, routes, answers. */
+#include "gateway/gateway.h"
+
+#include "base/encode.h"
+#include "dialect/json.h"
+#include "http/route.h"
+#include "provider/chat.h"
+#include "provider/peer.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define MODELS_MAX      1024 /* (model, node) pairs in a list */
+#define MODELS_BODY_MAX (2u << 20)
+#define HEALTH_BODY_MAX 8192
+#define HANDLERS_END_MS 10000
+#define JSON_TYPE       "application/json"
+
+struct gateway {
+	struct gateway_options opt;
+	struct scope scope;
+	struct listener *listener;
+	struct netaddr addr;
+	struct http_group group;
+	struct instant started;
+	uint64_t requests;
+	int peers_served; /* handlers of peer streams under way */
+	struct waitq served;
+};
+
+/* One connection: who is at the other end. */
+struct caller {
+	struct gateway *gateway;
+	const struct peer_id *peer; /* NULL: a client over TCP */
+	struct stream *stream;
+};
+
+/* ---- chat completions ---------------------------------------------------------------------- */
+
+struct emitting {
+	struct chat_call *call;
+	struct job job;
+	inference_emit_fn emit;
+	void *arg;
+	bool told;
+};
+
+/* Before the first event, what the answer's head shows becomes known. */
+static int emit_with_origin(void *arg, const struct inference_event *e, struct err *err)
+{
+	struct emitting *m = arg;
+	if (!m->told) {
+		m->told = true;
+		if (node_id_print(&m->job.served_by, m->call->served_by, NULL) != 0)
+			m->call->served_by[0] = '\0';
+		memcpy(m->call->served_by_label, m->job.served_by_label,
+		    sizeof m->call->served_by_label);
+		memcpy(m->call->model, m->job.model, sizeof m->call->model);
+	}
+	return m->emit(m->arg, e, err);
+}
+
+static int infer(
+    void *arg, struct chat_call *call, inference_emit_fn emit, void *emit_arg, struct err *err)
+{
+	struct caller *caller = arg;
+	struct gateway *g = caller->gateway;
+	if (caller->peer && call->ctx.hops == 0)
+		call->ctx.hops = 1;
+	struct emitting m = {
+	    .call = call,
+	    .job = {.req = call->req, .ctx = call->ctx, .target_node = call->target_node},
+	    .emit = emit,
+	    .arg = emit_arg,
+	};
+	struct instant began = rt_now();
+	int rc = jobs_run(g->opt.jobs, &m.job, emit_with_origin, &m, err);
+	char from[PEER_ID_TEXT_MAX] = "a client";
+	if (caller->peer)
+		peer_id_print(caller->peer, from);
+	rt_log(LOG_INFO, "gateway", "%s from %s: %s%s%s in %lld ms", call->ctx.request_id, from,
+	    rc ? err_text(err) : "answered", m.job.served_by_label[0] ? " by " : "",
+	    m.job.served_by_label, (long long)duration_to_ms(instant_since(rt_now(), began)));
+	return rc;
+}
+
+static int post_chat(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct caller *caller = arg;
+	struct chat_service service = {
+	    .world = caller->gateway->opt.world,
+	    .infer = infer,
+	    .arg = caller,
+	    .limit = caller->gateway->opt.request_limit,
+	};
+	return chat_serve(x, &service, err);
+}
+
+/* ---- models and health --------------------------------------------------------------------- */
+
+static struct model_entry *list_models(struct gateway *g, bool own_only, size_t *n)
+{
+	struct model_entry *models = calloc(MODELS_MAX, sizeof *models);
+	*n = models ? catalog_models(g->opt.catalog, models, MODELS_MAX) : 0;
+	if (!own_only)
+		return models;
+	char self[NODE_ID_TEXT_MAX] = "";
+	if (node_id_print(p2p_host_id(g->opt.host), self, NULL) != 0)
+		return models;
+	size_t kept = 0;
+	for (size_t i = 0; i < *n; i++)
+		if (strcmp(models[i].owner, self) == 0)
+			models[kept++] = models[i];
+	*n = kept;
+	return models;
+}
+
+static int respond_json(struct http_exchange *x, struct buf *body, struct err *err)
+{
+	int rc = buf_ok(body, err);
+	return rc ? rc : http_respond(x, 200, JSON_TYPE, buf_view(body), err);
+}
+
+/* Peers see what this node serves itself: what others serve they hear from those. */
+static int get_models(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct caller *caller = arg;
+	size_t n;
+	struct model_entry *models = list_models(caller->gateway, caller->peer != NULL, &n);
+	struct buf body = BUF_INIT(MODELS_BODY_MAX);
+	openai_models_write(&body, models, n);
+	int rc = respond_json(x, &body, err);
+	buf_free(&body);
+	free(models);
+	return rc;
+}
+
+static int get_model(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct caller *caller = arg;
+	const char *path = http_head_path(http_request(x)) + strlen("/v1/models/");
+	char id[MODEL_ID_MAX];
+	int rc = http_percent_decode(path, id, sizeof id);
+	if (rc)
+		return err_set(err, E_INVALID, "a model's name that cannot be decoded");
+	size_t n, kept = 0;
+	struct model_entry *models = list_models(caller->gateway, caller->peer != NULL, &n);
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(models[i].id, id) == 0)
+			models[kept++] = models[i];
+	struct buf body = BUF_INIT(MODELS_BODY_MAX);
+	if (kept > 0) {
+		openai_model_write(&body, id, models, kept);
+		rc = respond_json(x, &body, err);
+	} else {
+		rc = err_set(err, E_MODEL_NOT_FOUND, "no node has the model \"%s\"", id);
+	}
+	buf_free(&body);
+	free(models);
+	return rc;
+}
+
+static void count_member(void *arg, const struct cluster_peer *p)
+{
+	if (p->state == PEER_MEMBER)
+		(*(int64_t *)arg)++;
+}
+
+static int get_health(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct caller *caller = arg;
+	struct gateway *g = caller->gateway;
+	size_t n_models;
+	free(list_models(g, false, &n_models));
+	int64_t members = 0;
+	cluster_each(g->opt.cluster, count_member, &members);
+	struct jobs_stats stats;
+	jobs_stats(g->opt.jobs, &stats);
+	char node_id[NODE_ID_TEXT_MAX] = "";
+	if (node_id_print(p2p_host_id(g->opt.host), node_id, NULL) != 0)
+		node_id[0] = '\0';
+	json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "status", "ok",
+	    "version", GATE_VERSION, "node_id", node_id, "label", g->opt.label, "cluster",
+	    cluster_id(g->opt.cluster), "peers", (json_int_t)members, "models",
+	    (json_int_t)n_models, "running", (json_int_t)stats.running, "queued",
+	    (json_int_t)stats.queued, "uptime_s",
+	    (json_int_t)(duration_to_ms(instant_since(rt_now(), g->started)) / 1000));
+	struct buf body = BUF_INIT(HEALTH_BODY_MAX);
+	int rc = json_write(j, &body, err);
+	json_decref(j);
+	if (rc == 0)
+		rc = respond_json(x, &body, err);
+	buf_free(&body);
+	return rc;
+}
+
+/* ---- who may ask --------------------------------------------------------------------------- */
+
+/* "127.0.0.1:31145", "[::1]", "localhost:8080": not a name that an attacker's DNS can point here.
+ */
+static bool is_local_name(const char *host)
+{
+	char name[64];
+	const char *end = host[0] == '[' ? strchr(host, ']') : strchr(host, ':');
+	const char *start = host[0] == '[' ? host + 1 : host;
+	size_t n = end ? (size_t)(end - start) : strlen(start);
+	if (n >= sizeof name)
+		return false;
+	memcpy(name, start, n);
+	name[n] = '\0';
+	struct netaddr ip;
+	return strcasecmp(name, "localhost") == 0 || netaddr_parse_ip(name, &ip, NULL) == 0;
+}
+
+static int check_browser(const struct http_head *head, struct err *err)
+{
+	const char *host = http_head_get(head, "host");
+	if (host && host[0] && !is_local_name(host))
+		return err_set(err, E_FORBIDDEN,
+		    "the Host header names neither localhost nor an address of this machine");
+	const char *origin = http_head_get(head, "origin");
+	const char *scheme = origin ? strstr(origin, "://") : NULL;
+	if (origin && (!scheme || !is_local_name(scheme + 3)))
+		return err_set(err, E_FORBIDDEN, "pages of other sites may not use this node");
+	return 0;
+}
+
+static const struct http_route routes[] = {
+    {"POST", "/v1/chat/completions", post_chat},
+    {"GET", "/v1/models", get_models},
+    {"GET", "/v1/models/*", get_model},
+    {"GET", "/health", get_health},
+};
+
+static int handle(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct caller *caller = arg;
+	caller->gateway->requests++;
+	int rc = caller->peer ? 0 : check_browser(http_request(x), err);
+	return rc ? rc : http_route(x, routes, sizeof routes / sizeof *routes, arg, err);
+}
+
+static void error_body(
+    void *arg, int status, const struct err *why, struct buf *body, const char **type)
+{
+	(void)arg;
+	(void)status;
+	*type = JSON_TYPE;
+	openai_error_write(body, why, NULL);
+}
+
+/* ---- connections --------------------------------------------------------------------------- */
+
+static void serve(struct caller *caller, struct stream *s, enum http_mode mode)
+{
+	struct gateway *g = caller->gateway;
+	struct http_service service = {
+	    .handle = handle,
+	    .error_body = error_body,
+	    .world = g->opt.world,
+	    .group = &g->group,
+	    .mode = mode,
+	};
+	struct err err = {0};
+	int rc = http_serve(s, &service, caller, &err);
+	if (rc && rc != E_CANCELLED)
+		rt_log(LOG_DEBUG, "gateway", "%s: %s", s->remote, err_text(&err));
+}
+
+static void client_fiber(void *arg)
+{
+	struct caller *caller = arg;
+	serve(caller, caller->stream, HTTP_PERSISTENT);
+	stream_close(caller->stream);
+	free(caller);
+}
+
+static void admit_client(struct gateway *g, struct stream *s)
+{
+	struct err err = {0};
+	struct caller *caller = NULL;
+	int rc = 0;
+	if (g->group.connections >= g->opt.max_connections)
+		rc = err_set(&err, E_LIMIT, "%zu connections are open", g->group.connections);
+	else if (!(caller = malloc(sizeof *caller)))
+		rc = err_set(&err, E_MEMORY, "no memory for a connection");
+	if (rc == 0) {
+		*caller = (struct caller){g, NULL, s};
+		rc = fiber_spawn(&g->scope, "client", client_fiber, caller, &err);
+	}
+	if (rc) {
+		rt_log(LOG_WARN, "gateway", "%s turned away: %s", s->remote, err_text(&err));
+		free(caller);
+		stream_reset(s, rc);
+		stream_close(s);
+	}
+}
+
+static void accept_fiber(void *arg)
+{
+	struct gateway *g = arg;
+	struct err err;
+	for (;;) {
+		struct stream *s;
+		int rc = listener_accept(g->listener, &s, NULL, &err);
+		if (rc == E_CANCELLED || g->group.draining) {
+			if (rc == 0)
+				stream_close(s);
+			return;
+		}
+		if (rc == 0) {
+			admit_client(g, s);
+			continue;
+		}
+		rt_log(LOG_ERROR, "gateway", "accept: %s", err_text(&err));
+		if (fiber_sleep(duration_ms(100)) != 0)
+			return;
+	}
+}
+
+static void serve_peer(void *arg, struct stream *s, const struct p2p_stream_info *info)
+{
+	struct gateway *g = arg;
+	struct caller caller = {g, &info->peer, s};
+	g->peers_served++;
+	serve(&caller, s, HTTP_ONE_SHOT);
+	stream_close(s);
+	if (--g->peers_served == 0)
+		waitq_wake_all(&g->served);
+}
+
+/* ---- making and ending --------------------------------------------------------------------- */
+
+int gateway_new(const struct gateway_options *opt, struct gateway **out, struct err *err)
+{
+	struct gateway *g = calloc(1, sizeof *g);
+	if (!g)
+		return err_set(err, E_MEMORY, "no memory for the gateway");
+	g->opt = *opt;
+	g->started = rt_now();
+	int rc = world_tcp_listen(opt->world, &opt->listen, &g->listener, err);
+	if (rc) {
+		free(g);
+		return rc;
+	}
+	listener_addr(g->listener, &g->addr);
+	scope_init(&g->scope, NULL);
+	rc = p2p_handle(opt->host, HTTP_OVER_P2P, serve_peer, g, err);
+	if (rc == 0)
+		rc = fiber_spawn(&g->scope, "accept", accept_fiber, g, err);
+	if (rc) {
+		gateway_close(g);
+		return rc;
+	}
+	*out = g;
+	return 0;
+}
+
+void gateway_addr(const struct gateway *g, struct netaddr *out)
+{
+	*out = g->addr;
+}
+
+void gateway_stats(const struct gateway *g, struct gateway_stats *out)
+{
+	*out = (struct gateway_stats){g->requests, g->group.connections};
+}
+
+void gateway_drain(struct gateway *g)
+{
+	http_group_drain(&g->group);
+}
+
+void gateway_close(struct gateway *g)
+{
+	if (!g)
+		return;
+	gateway_drain(g);
+	p2p_unhandle(g->opt.host, HTTP_OVER_P2P);
+	scope_close(&g->scope);
+	listener_close(g->listener);
+	/* Streams of peers belong to their connections, which the host's owner closes; their jobs
+	 * have been stopped. */
+	struct scope sc;
+	scope_open_shielded(&sc, duration_ms(HANDLERS_END_MS));
+	while (g->peers_served > 0)
+		if (waitq_wait(&g->served, NULL) != 0)
+			BUG("%d requests of peers did not end", g->peers_served);
+	scope_close(&sc);
+	free(g);
+}

@@ -1,0 +1,46 @@
+/* The gateway: HTTP surfaces of this node, over TCP for clients and over libp2p streams for peers.
+ *
+ *   POST /v1/chat/completions   GET /v1/models   GET /v1/models/{id}   GET /health
+ *
+ * A peer is served exactly as a client is, with its peer id as its credential. Requests over TCP
+ * are checked against DNS rebinding: the Host header must be an IP address or localhost, and a
+ * browser's Origin likewise. */
+#ifndef GATEWAY_GATEWAY_H
+#define GATEWAY_GATEWAY_H
+
+#include "cluster/cluster.h"
+#include "jobs/jobs.h"
+
+struct gateway;
+
+struct gateway_options {
+	struct world *world;
+	struct jobs *jobs;
+	struct catalog *catalog;
+	struct cluster *cluster;
+	struct p2p_host *host;
+	const char *label;
+	struct netaddr listen;
+	unsigned max_connections;      /* TCP connections at once */
+	struct duration request_limit; /* for a whole answer */
+};
+
+#define GATEWAY_CONNECTIONS_DEFAULT 4096
+
+/* Binds and serves, over TCP and as handler of HTTP_OVER_P2P. E_IN_USE, E_FORBIDDEN from the bind.
+ */
+int gateway_new(
+    const struct gateway_options *opt, struct gateway **out, struct err *err) WARN_UNUSED;
+void gateway_addr(const struct gateway *g, struct netaddr *out);
+/* Stops accepting and ends idle connections; busy ones finish their answer. */
+void gateway_drain(struct gateway *g);
+/* [parks] Cancels what still runs and waits for it. */
+void gateway_close(struct gateway *g);
+
+struct gateway_stats {
+	uint64_t requests;
+	size_t connections;
+};
+void gateway_stats(const struct gateway *g, struct gateway_stats *out);
+
+#endif

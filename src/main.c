@@ -1,0 +1,33 @@
+/* gate: one program for the node, its engine and its commands. */
+#include "cli/cli.h"
+#include "node/node.h"
+#include "provider/engine_main.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int print_version(int argc, char **argv)
+{
+	if (argc > 1 && strcmp(argv[1], "--json") == 0)
+		printf("{\"version\":\"%s\"}\n", GATE_VERSION);
+	else
+		printf("gate %s\n", GATE_VERSION);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *command = argc > 1 ? argv[1] : "";
+	if (strcmp(command, "start") == 0)
+		return node_main(argc - 1, argv + 1);
+	if (strcmp(command, "engine") == 0)
+		return engine_main(argc - 1, argv + 1);
+	if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0)
+		return print_version(argc - 1, argv + 1);
+	if (!command[0] || strcmp(command, "help") == 0 || strcmp(command, "--help") == 0 ||
+	    strcmp(command, "-h") == 0) {
+		cli_print_help();
+		return command[0] ? 0 : 2;
+	}
+	return cli_main(argc - 1, argv + 1);
+}

@@ -1,0 +1,502 @@
+/* Settings: one table, four sources. */
+#include "node/config.h"
+
+#include "node/toml_priv.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CONFIG_FILE_MAX (256u << 10)
+
+enum kind {
+	TEXT,
+	LABEL,
+	PORT,
+	ADDRESS,
+	NUMBER,
+	SWITCH,
+	LIST,
+	LOG_LEVEL,
+	LOG_FORMAT
+};
+
+struct setting {
+	const char *flag; /* without dashes; the environment variable is GATE_ + upper case */
+	const char *toml;
+	enum kind kind;
+	size_t offset, size;  /* in struct config */
+	const char *fallback; /* as text; NULL: worked out later */
+	const char *metavar;
+	const char *help;
+};
+
+#define AT(member) offsetof(struct config, member), sizeof((struct config *)0)->member
+
+static const struct setting settings[] = {
+    {"node-id", "node.id", LABEL, AT(node_id), NULL, "LABEL",
+	"name of this node for people; its data folder is named after it"},
+    {"data-dir", "node.data_dir", TEXT, AT(data_dir), NULL, "DIR", "where keys and state are kept"},
+    {"config", NULL, TEXT, AT(config_file), NULL, "FILE",
+	"TOML file with settings (default: gate.toml in the data folder, if there is one)"},
+    {"cluster", "cluster.name", TEXT, AT(cluster), "", "NAME",
+	"join the cluster of this name; without a key, anyone who knows the name can"},
+    {"cluster-key", "cluster.key", TEXT, AT(cluster_key), "", "HEX",
+	"the cluster's key, 64 hex digits (better in the environment or a file)"},
+    {"bootstrap", "cluster.bootstrap", LIST, AT(bootstrap), NULL, "MULTIADDR",
+	"address of a node to start from; may be repeated"},
+    {"auto-accept-peers", "cluster.auto_accept_peers", SWITCH, AT(auto_accept_peers), "false", NULL,
+	"let every node join that asks"},
+    {"mdns", "network.mdns", SWITCH, AT(mdns), "true", NULL, "find nodes on the local network"},
+    {"port", "network.port", PORT, AT(port), "41145", "PORT", "P2P port; 0 picks a free one"},
+    {"listen", "network.listen", ADDRESS, AT(listen), "0.0.0.0", "IP", "P2P address"},
+    {"http-port", "http.port", PORT, AT(http_port), "31145", "PORT",
+	"port of the OpenAI-compatible API"},
+    {"http-listen", "http.listen", ADDRESS, AT(http_listen), "127.0.0.1", "IP",
+	"address of the API"},
+    {"control-port", "control.port", PORT, AT(control_port), "8145", "PORT",
+	"port of the control API"},
+    {"control-listen", "control.listen", ADDRESS, AT(control_listen), "127.0.0.1", "IP",
+	"address of the control API"},
+    {"model", "model.path", TEXT, AT(model), "embedded", "FILE",
+	"GGUF file to serve, \"embedded\" for the built-in model, \"none\" for no model"},
+    {"kernels", "model.kernels", TEXT, AT(kernels), "auto", "SET",
+	"compute kernels: auto, ref, avx2, avx512"},
+    {"threads", "model.threads", NUMBER, AT(threads), "0", "N", "compute threads; 0: one a core"},
+    {"context", "model.context", NUMBER, AT(context), "0", "TOKENS",
+	"context length; 0: the model's, at most 4096"},
+    {"max-queue", "jobs.max_queue", NUMBER, AT(max_queue), "100", "N",
+	"requests that may wait for this node's model"},
+    {"request-timeout", "jobs.request_timeout_s", NUMBER, AT(request_timeout_s), "600", "SECONDS",
+	"limit for a whole answer"},
+    {"log-level", "log.level", LOG_LEVEL, AT(log_level), "info", "LEVEL",
+	"trace, debug, info, warn or error"},
+    {"log-format", "log.format", LOG_FORMAT, AT(log_format), "text", "FORMAT", "text or json"},
+};
+
+#define N_SETTINGS (sizeof settings / sizeof *settings)
+
+/* ---- one value ----------------------------------------------------------------------------- */
+
+static int parse_number(const char *text, long max, long *out, struct err *err)
+{
+	char *end;
+	errno = 0;
+	long v = strtol(text, &end, 10);
+	if (!isdigit((unsigned char)text[0]) || *end || errno || v > max)
+		return err_set(err, E_INVALID, "\"%s\" is not a number from 0 to %ld", text, max);
+	*out = v;
+	return 0;
+}
+
+static int parse_switch(const char *text, bool *out, struct err *err)
+{
+	static const char *const words[] = {"false", "true", "no", "yes", "off", "on", "0", "1"};
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (strcmp(text, words[i]) == 0) {
+			*out = i % 2 != 0;
+			return 0;
+		}
+	return err_set(err, E_INVALID, "\"%s\" is neither true nor false", text);
+}
+
+/* Labels are folder names and names in commands. */
+static int check_label(const char *text, struct err *err)
+{
+	size_t n =
+	    strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+	if (n == 0 || text[n] || text[0] == '.' || text[0] == '-')
+		return err_set(err, E_INVALID,
+		    "\"%s\" is no node id: letters, digits, '.', '_' and '-', not beginning with "
+		    "'.' or '-'",
+		    text);
+	return 0;
+}
+
+static int copy_text(const char *text, char *out, size_t cap, struct err *err)
+{
+	if (strlen(text) >= cap)
+		return err_set(err, E_INVALID, "longer than %zu bytes", cap - 1);
+	memcpy(out, text, strlen(text) + 1);
+	return 0;
+}
+
+static int add_to_list(struct config *c, const char *text, struct err *err)
+{
+	while (*text) {
+		size_t n = strcspn(text, ",");
+		if (c->n_bootstrap == CONFIG_BOOTSTRAP_MAX)
+			return err_set(
+			    err, E_INVALID, "more than %d addresses", CONFIG_BOOTSTRAP_MAX);
+		if (n >= CONFIG_TEXT_MAX)
+			return err_set(err, E_INVALID, "longer than %d bytes", CONFIG_TEXT_MAX - 1);
+		if (n > 0) {
+			memcpy(c->bootstrap[c->n_bootstrap], text, n);
+			c->bootstrap[c->n_bootstrap++][n] = '\0';
+		}
+		text += n;
+		text += *text == ',';
+	}
+	return 0;
+}
+
+static int set_value(struct config *c, const struct setting *s, const char *text,
+    enum config_origin origin, struct err *err)
+{
+	void *at = (char *)c + s->offset;
+	long v = 0;
+	int rc = 0;
+	switch (s->kind) {
+	case LABEL:
+		rc = check_label(text, err);
+		return rc ? rc : copy_text(text, at, s->size, err);
+	case TEXT:
+		return copy_text(text, at, s->size, err);
+	case ADDRESS: {
+		struct netaddr ip;
+		rc = netaddr_parse_ip(text, &ip, err);
+		return rc ? rc : copy_text(text, at, s->size, err);
+	}
+	case PORT:
+		rc = parse_number(text, 65535, &v, err);
+		if (rc == 0)
+			*(struct config_port *)at =
+			    (struct config_port){(uint16_t)v, origin != CONFIG_DEFAULT};
+		return rc;
+	case NUMBER:
+		rc = parse_number(text, INT32_MAX, &v, err);
+		if (rc == 0)
+			*(uint32_t *)at = (uint32_t)v;
+		return rc;
+	case SWITCH:
+		return parse_switch(text, at, err);
+	case LIST:
+		return add_to_list(c, text, err);
+	case LOG_LEVEL:
+		return log_level_parse(text, at, err);
+	case LOG_FORMAT:
+		return log_format_parse(text, at, err);
+	}
+	return E_INVALID;
+}
+
+/* ---- defaults ------------------------------------------------------------------------------ */
+
+static void host_label(char *out, size_t cap)
+{
+	char name[256] = "";
+	gethostname(name, sizeof name - 1);
+	size_t n = 0;
+	for (const char *p = name; *p && n + 1 < cap; p++)
+		if (isalnum((unsigned char)*p) || ((*p == '-' || *p == '_') && n > 0))
+			out[n++] = *p;
+	out[n] = '\0';
+	if (n == 0)
+		snprintf(out, cap, "node");
+}
+
+void config_defaults(struct config *out)
+{
+	memset(out, 0, sizeof *out);
+	for (size_t i = 0; i < N_SETTINGS; i++)
+		if (settings[i].fallback &&
+		    set_value(out, &settings[i], settings[i].fallback, CONFIG_DEFAULT, NULL) != 0)
+			BUG("the default of --%s is not valid", settings[i].flag);
+}
+
+int config_home(char *out, size_t cap, struct err *err)
+{
+	const char *own = getenv("GATE_HOME"), *xdg = getenv("XDG_DATA_HOME"),
+		   *home = getenv("HOME");
+	int n = -1;
+	if (own && own[0])
+		n = snprintf(out, cap, "%s", own);
+	else if (xdg && xdg[0])
+		n = snprintf(out, cap, "%s/opengateway", xdg);
+	else if (home && home[0])
+		n = snprintf(out, cap, "%s/.local/share/opengateway", home);
+	if (n < 0)
+		return err_set(err, E_INVALID, "no place for data: set HOME or use --data-dir");
+	return (size_t)n < cap ? 0 : err_set(err, E_INVALID, "the path to the data is too long");
+}
+
+/* ---- command line -------------------------------------------------------------------------- */
+
+static const struct setting *find_flag(const char *name, size_t n)
+{
+	for (size_t i = 0; i < N_SETTINGS; i++)
+		if (strlen(settings[i].flag) == n && strncmp(settings[i].flag, name, n) == 0)
+			return &settings[i];
+	return NULL;
+}
+
+/* Reads --name value, --name=value, --switch and --no-switch. */
+static int read_flag(struct config *c, int argc, char **argv, int *at, struct err *err)
+{
+	const char *word = argv[*at];
+	const char *name = word + 2;
+	size_t n = strcspn(name, "=");
+	const char *value = name[n] == '=' ? name + n + 1 : NULL;
+	const struct setting *s = find_flag(name, n);
+	bool negated = false;
+	if (!s && strncmp(name, "no-", 3) == 0) {
+		s = find_flag(name + 3, n - 3);
+		negated = s && s->kind == SWITCH && !value;
+		if (!negated)
+			s = NULL;
+	}
+	if (!s)
+		return err_set(
+		    err, E_INVALID, "unknown flag --%.*s (see gate start --help)", (int)n, name);
+	if (s->kind == SWITCH && !value)
+		value = negated ? "false" : "true";
+	if (!value) {
+		if (*at + 1 >= argc)
+			return err_set(err, E_INVALID, "--%s: the value is missing", s->flag);
+		value = argv[++*at];
+	}
+	int rc = set_value(c, s, value, CONFIG_FLAG, err);
+	return rc ? err_wrap(err, rc, "--%s", s->flag) : 0;
+}
+
+static int read_flags(struct config *c, int argc, char **argv, bool *help, struct err *err)
+{
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+			*help = true;
+			return 0;
+		}
+		if (strncmp(argv[i], "--", 2) != 0 || !argv[i][2])
+			return err_set(err, E_INVALID,
+			    "unexpected argument \"%s\" (see gate start "
+			    "--help)",
+			    argv[i]);
+		int rc = read_flag(c, argc, argv, &i, err);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* ---- environment and file ------------------------------------------------------------------ */
+
+static void environment_name(const struct setting *s, char out[64])
+{
+	int n = snprintf(out, 64, "GATE_%s", s->flag);
+	for (int i = 5; i < n; i++)
+		out[i] = out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
+}
+
+static int read_environment(struct config *c, struct err *err)
+{
+	for (size_t i = 0; i < N_SETTINGS; i++) {
+		char name[64];
+		environment_name(&settings[i], name);
+		const char *value = getenv(name);
+		if (!value || !value[0])
+			continue;
+		int rc = set_value(c, &settings[i], value, CONFIG_ENVIRONMENT, err);
+		if (rc)
+			return err_wrap(err, rc, "environment %s", name);
+	}
+	return 0;
+}
+
+struct file_reader {
+	struct config *config;
+	const char *path;
+	struct err *err;
+};
+
+static bool kind_fits(enum kind kind, enum toml_kind found)
+{
+	switch (kind) {
+	case PORT:
+	case NUMBER:
+		return found == TOML_INTEGER;
+	case SWITCH:
+		return found == TOML_BOOLEAN;
+	case TEXT:
+	case LABEL:
+	case ADDRESS:
+	case LIST:
+	case LOG_LEVEL:
+	case LOG_FORMAT:
+		return found == TOML_STRING;
+	}
+	return false;
+}
+
+static const char *kind_wants(enum kind kind)
+{
+	return kind == PORT || kind == NUMBER ? "a whole number"
+	       : kind == SWITCH               ? "true or false"
+	       : kind == LIST                 ? "a list of strings"
+					      : "a string";
+}
+
+static int file_value(void *arg, const char *path, unsigned line, unsigned column,
+    enum toml_kind kind, const char *text)
+{
+	struct file_reader *r = arg;
+	for (size_t i = 0; i < N_SETTINGS; i++) {
+		const struct setting *s = &settings[i];
+		if (!s->toml || strcmp(s->toml, path) != 0)
+			continue;
+		int rc = kind_fits(s->kind, kind)
+			     ? set_value(r->config, s, text, CONFIG_FILE, r->err)
+			     : err_set(r->err, E_INVALID, "wants %s", kind_wants(s->kind));
+		return rc ? err_wrap(r->err, rc, "%s, line %u, column %u: %s", r->path, line,
+				column, path)
+			  : 0;
+	}
+	return err_set(
+	    r->err, E_INVALID, "%s, line %u: unknown setting %.128s", r->path, line, path);
+}
+
+static int read_document(
+    struct config *c, const char *path, const char *text, size_t n, struct err *err)
+{
+	struct file_reader r = {c, path, err};
+	char why[160] = "";
+	unsigned line, column;
+	int rc = toml_walk(text, n, file_value, &r, why, sizeof why, &line, &column);
+	if (rc == 1)
+		return err_set(
+		    err, E_INVALID, "%s, line %u, column %u: %s", path, line, column, why);
+	return rc == 2 ? E_INVALID : 0;
+}
+
+/* Before any world exists: plain files, read once at the start. */
+static int read_file(struct config *c, const char *path, bool optional, struct err *err)
+{
+	FILE *f = fopen(path, "r");
+	if (!f && optional && errno == ENOENT)
+		return 0;
+	if (!f)
+		return err_errno(err, errno, "cannot read the configuration %s", path);
+	char *text = malloc(CONFIG_FILE_MAX + 1);
+	size_t n = text ? fread(text, 1, CONFIG_FILE_MAX + 1, f) : 0;
+	int failed = ferror(f);
+	fclose(f);
+	int rc = 0;
+	if (!text)
+		rc = err_set(err, E_MEMORY, "no memory for %s", path);
+	else if (failed)
+		rc = err_set(err, E_IO, "cannot read the configuration %s", path);
+	else if (n > CONFIG_FILE_MAX)
+		rc = err_set(err, E_INVALID, "%s: larger than %u bytes", path, CONFIG_FILE_MAX);
+	else
+		rc = read_document(c, path, text, n, err);
+	free(text);
+	return rc;
+}
+
+/* ---- all together -------------------------------------------------------------------------- */
+
+static int derive_places(struct config *c, struct err *err)
+{
+	char home[CONFIG_TEXT_MAX];
+	if (!c->data_dir[0]) {
+		int rc = config_home(home, sizeof home, err);
+		if (rc)
+			return rc;
+		int n = snprintf(c->data_dir, sizeof c->data_dir, "%s/%s", home,
+		    c->node_id[0] ? c->node_id : "default");
+		if (n < 0 || (size_t)n >= sizeof c->data_dir)
+			return err_set(err, E_INVALID, "the path to the data is too long");
+	}
+	if (!c->node_id[0])
+		host_label(c->node_id, sizeof c->node_id);
+	return 0;
+}
+
+/* Flags and environment say where the file is; its values come below theirs. So they are read
+ * twice: first to find it, then again over it. */
+int config_read(int argc, char **argv, struct config *out, bool *help, struct err *err)
+{
+	*help = false;
+	struct config *first = malloc(sizeof *first);
+	if (!first)
+		return err_set(err, E_MEMORY, "no memory for the configuration");
+	config_defaults(first);
+	int rc = read_environment(first, err);
+	if (rc == 0) {
+		first->n_bootstrap = 0;
+		rc = read_flags(first, argc, argv, help, err);
+	}
+	if (rc || *help) {
+		free(first);
+		return rc;
+	}
+	bool named = first->config_file[0] != '\0';
+	char path[CONFIG_TEXT_MAX + 16];
+	rc = derive_places(first, err);
+	snprintf(path, sizeof path, named ? "%s" : "%s/gate.toml",
+	    named ? first->config_file : first->data_dir);
+	free(first);
+	config_defaults(out);
+	if (rc == 0)
+		rc = read_file(out, path, !named, err);
+	if (rc == 0) {
+		size_t from_file = out->n_bootstrap;
+		rc = read_environment(out, err);
+		size_t from_environment = out->n_bootstrap;
+		if (rc == 0)
+			rc = read_flags(out, argc, argv, help, err);
+		/* A list is replaced by a stronger source, not mixed with it. */
+		size_t weaker = out->n_bootstrap > from_environment ? from_environment
+				: from_environment > from_file      ? from_file
+								    : 0;
+		memmove(out->bootstrap[0], out->bootstrap[weaker],
+		    (out->n_bootstrap - weaker) * sizeof out->bootstrap[0]);
+		out->n_bootstrap -= weaker;
+	}
+	if (rc == 0)
+		rc = derive_places(out, err);
+	if (rc == 0 && out->cluster_key[0] && !out->cluster[0])
+		rc = err_set(err, E_INVALID, "a cluster key without a cluster name");
+	return rc;
+}
+
+/* ---- help ---------------------------------------------------------------------------------- */
+
+void config_print_help(FILE *out)
+{
+	fprintf(out, "Starts a node and runs it until SIGINT or SIGTERM.\n\n"
+		     "Usage: gate start [flags]\n\nFlags:\n");
+	for (size_t i = 0; i < N_SETTINGS; i++) {
+		const struct setting *s = &settings[i];
+		char left[64];
+		snprintf(left, sizeof left, s->kind == SWITCH ? "--[no-]%s" : "--%s %s", s->flag,
+		    s->metavar ? s->metavar : "");
+		fprintf(out, "  %-28s %s", left, s->help);
+		if (s->fallback && s->fallback[0])
+			fprintf(out, " [%s]", s->fallback);
+		fprintf(out, "\n");
+	}
+	fprintf(out,
+	    "  %-28s %s\n\n"
+	    "Each flag is also an environment variable (--http-port is GATE_HTTP_PORT) and a line\n"
+	    "of the TOML file (docs/configuration.md). Flags win over the environment, that over "
+	    "the\n"
+	    "file.\n",
+	    "--help", "this text");
+}
+
+void config_print_markdown(FILE *out)
+{
+	fprintf(out, "| flag | environment | file | default | meaning |\n|---|---|---|---|---|\n");
+	for (size_t i = 0; i < N_SETTINGS; i++) {
+		const struct setting *s = &settings[i];
+		char name[64];
+		environment_name(s, name);
+		fprintf(out, "| `--%s` | `%s` | `%s` | %s%s%s | %s |\n", s->flag, name,
+		    s->toml ? s->toml : "", s->fallback && s->fallback[0] ? "`" : "",
+		    s->fallback ? s->fallback : "", s->fallback && s->fallback[0] ? "`" : "",
+		    s->help);
+	}
+}

@@ -1,0 +1,63 @@
+/* Configuration of a node. Every setting has one row in one table (config.c): its flag, environment
+ * variable, place in the TOML file, default and help come from there, and so do `gate start --help`
+ * and docs/configuration.md. Precedence: flag, environment, file, default. */
+#ifndef NODE_CONFIG_H
+#define NODE_CONFIG_H
+
+#include "base/log.h"
+#include "rt/world.h"
+
+#define CONFIG_BOOTSTRAP_MAX 64
+#define CONFIG_TEXT_MAX      1024
+
+/* Where a value came from, weakest first. */
+enum config_origin {
+	CONFIG_DEFAULT,
+	CONFIG_FILE,
+	CONFIG_ENVIRONMENT,
+	CONFIG_FLAG
+};
+
+struct config_port {
+	uint16_t port;
+	bool chosen; /* by the user: then it is that port or an error */
+};
+
+struct config {
+	char node_id[64]; /* the node's label */
+	char data_dir[CONFIG_TEXT_MAX];
+	char config_file[CONFIG_TEXT_MAX];
+	struct config_port port, http_port, control_port;
+	char listen[64], http_listen[64], control_listen[64]; /* IP addresses */
+	char bootstrap[CONFIG_BOOTSTRAP_MAX][CONFIG_TEXT_MAX];
+	size_t n_bootstrap;
+	char cluster[128];
+	char cluster_key[80];
+	bool auto_accept_peers;
+	bool mdns;
+	char model[CONFIG_TEXT_MAX]; /* a path, "embedded" or "none" */
+	char kernels[16];
+	uint32_t threads, context;
+	uint32_t max_queue;
+	uint32_t request_timeout_s;
+	enum log_level log_level;
+	enum log_format log_format;
+};
+
+/* Fills *out from the command line (argv[0] is "start"), the environment and the file. E_INVALID
+ * with the place in the text: "--port: …", "environment GATE_PORT: …", "gate.toml, line 3: …".
+ * *help is set, and nothing checked, when --help was given. */
+int config_read(int argc, char **argv, struct config *out, bool *help, struct err *err) WARN_UNUSED;
+
+/* The defaults, for programs that make nodes (the simulation). */
+void config_defaults(struct config *out);
+
+void config_print_help(FILE *out);
+/* The table as Markdown. */
+void config_print_markdown(FILE *out);
+
+/* The folder where nodes keep their data folders: $GATE_HOME, $XDG_DATA_HOME/opengateway or
+ * ~/.local/share/opengateway. E_INVALID when none of these is set. */
+int config_home(char *out, size_t cap, struct err *err) WARN_UNUSED;
+
+#endif

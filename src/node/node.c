@@ -1,0 +1,378 @@
+/* The composition root: makes the rooms' objects in order and ends them in reverse. */
+#include "node/node.h"
+
+#include "cluster/cluster.h"
+#include "control/control.h"
+#include "crypto/crypto.h"
+#include "gateway/gateway.h"
+#include "jobs/jobs.h"
+#include "p2p/p2p.h"
+#include "provider/engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PING_EVERY_MS  3000 /* a member that falls silent is gone within 8 s */
+#define PING_ANSWER_MS 5000
+
+struct node {
+	struct world *world;
+	const struct config *config;
+	struct log *log;
+	struct identity identity;
+	struct file_lock *lock;
+	struct catalog *catalog;
+	struct catalog_entry *engine;
+	struct p2p_host *host;
+	struct jobs *jobs;
+	struct cluster *cluster;
+	struct gateway *gateway;
+	struct control *control;
+	bool stopping;
+	struct waitq stop;
+};
+
+void node_stop(struct node *n)
+{
+	n->stopping = true;
+	waitq_wake_all(&n->stop);
+}
+
+int node_wait(struct node *n, struct err *err)
+{
+	int rc = 0;
+	while (!n->stopping && rc == 0)
+		rc = waitq_wait(&n->stop, err);
+	return rc;
+}
+
+/* ---- the data folder ----------------------------------------------------------------------- */
+
+static void in_data_dir(const struct node *n, const char *name, char out[CONFIG_TEXT_MAX + 32])
+{
+	snprintf(out, CONFIG_TEXT_MAX + 32, "%s/%s", n->config->data_dir, name);
+}
+
+static int open_data_dir(struct node *n, struct err *err)
+{
+	char path[CONFIG_TEXT_MAX + 32];
+	int rc = file_mkdirs(n->world, n->config->data_dir, 0700, err);
+	if (rc)
+		return err_wrap(err, rc, "data folder %s", n->config->data_dir);
+	in_data_dir(n, "lock", path);
+	rc = file_lock(n->world, path, &n->lock, err);
+	if (rc == E_IN_USE)
+		return err_set(err, rc,
+		    "another node uses the data folder %s: give this one a name of its own with "
+		    "--node-id",
+		    n->config->data_dir);
+	return rc;
+}
+
+static int make_identity(struct node *n, const char *path, struct err *err)
+{
+	uint8_t seed[ED25519_SEED_SIZE];
+	char pem[IDENTITY_PEM_MAX];
+	world_random(n->world, seed, sizeof seed);
+	identity_from_seed(seed, &n->identity);
+	size_t length = identity_to_pem(&n->identity, pem);
+	int rc = file_write(n->world, path, bytes_of(pem, length), 0600, err);
+	secret_wipe(seed, sizeof seed);
+	secret_wipe(pem, sizeof pem);
+	if (rc == 0)
+		log_event(n->log, LOG_INFO, "node", "made a new identity: %s", path);
+	return rc;
+}
+
+static int load_identity(struct node *n, struct err *err)
+{
+	char path[CONFIG_TEXT_MAX + 32];
+	struct file_info info;
+	in_data_dir(n, "identity.pem", path);
+	int rc = file_stat(n->world, path, &info, err);
+	if (rc == E_NOT_FOUND)
+		return make_identity(n, path, err);
+	if (rc)
+		return rc;
+	if (info.mode & 077)
+		return err_set(err, E_FORBIDDEN,
+		    "%s can be read by others (mode %04o): make it private with chmod 600", path,
+		    info.mode);
+	struct buf pem = BUF_INIT(PEM_INPUT_MAX);
+	rc = file_read(n->world, path, PEM_INPUT_MAX, &pem, err);
+	if (rc == 0)
+		rc = identity_from_pem(buf_view(&pem), &n->identity, err);
+	if (pem.p)
+		secret_wipe(pem.p, pem.n);
+	buf_free(&pem);
+	return rc ? err_wrap(err, rc, "%s", path) : 0;
+}
+
+/* ---- ports --------------------------------------------------------------------------------- */
+
+/* Binds through `bind`; a port that nobody chose gives way to a free one. */
+static int bind_port(struct node *n, const char *what, const char *flag, struct config_port wanted,
+    int (*bind)(struct node *n, uint16_t port, struct err *err), struct err *err)
+{
+	int rc = bind(n, wanted.port, err);
+	if (rc == E_IN_USE && !wanted.chosen) {
+		rc = bind(n, 0, err);
+		if (rc == 0)
+			log_event(n->log, LOG_INFO, "node", "%s port %u is taken: using a free one",
+			    what, wanted.port);
+	}
+	if (rc == E_IN_USE || rc == E_FORBIDDEN)
+		return err_set(err, rc,
+		    "Failed to bind to port %u (%s): %s. Choose another with %s, or 0 for any "
+		    "free one",
+		    wanted.port, what,
+		    rc == E_IN_USE ? "another program listens there" : "not allowed for this user",
+		    flag);
+	return rc;
+}
+
+static int parse_listen(const char *ip, uint16_t port, struct netaddr *out, struct err *err)
+{
+	int rc = netaddr_parse_ip(ip, out, err);
+	out->port = port;
+	return rc;
+}
+
+/* ---- the rooms, in order ------------------------------------------------------------------- */
+
+static int bind_host(struct node *n, uint16_t port, struct err *err)
+{
+	struct netaddr at;
+	int rc = parse_listen(n->config->listen, port, &at, err);
+	if (rc)
+		return rc;
+	struct multiaddr listen;
+	multiaddr_from_tcp(bytes_of(at.ip, at.family == NET_IP4 ? 4 : 16), port, &listen);
+	struct p2p_options opt;
+	p2p_options_default(&opt);
+	opt.identity = &n->identity;
+	opt.agent = "opengateway/" GATE_VERSION;
+	opt.listen = &listen;
+	opt.n_listen = 1;
+	opt.mdns = n->config->mdns;
+	opt.timeouts.ping_every = duration_ms(PING_EVERY_MS);
+	opt.timeouts.ping_answer = duration_ms(PING_ANSWER_MS);
+	return p2p_host_new(n->world, &opt, &n->host, err);
+}
+
+static void load_changed(void *arg)
+{
+	(void)arg; /* members hear of the load with the next heartbeat */
+}
+
+static void models_changed(void *arg)
+{
+	struct node *n = arg;
+	if (n->cluster)
+		cluster_announce(n->cluster);
+}
+
+static int start_engine(struct node *n, struct err *err)
+{
+	const struct config *c = n->config;
+	if (strcmp(c->model, "none") == 0)
+		return 0;
+	struct engine_provider_options opt = {
+	    .world = n->world,
+	    .model = c->model,
+	    .kernels = c->kernels,
+	    .threads = c->threads,
+	    .n_ctx = c->context,
+	    .changed = models_changed,
+	    .arg = n,
+	};
+	struct provider *engine;
+	int rc = engine_provider_new(&opt, &engine, err);
+	if (rc)
+		return err_wrap(err, rc, "cannot serve the model %s", c->model);
+	struct catalog_node self = {.id = n->identity.peer_id, .local = true};
+	snprintf(self.label, sizeof self.label, "%s", c->node_id);
+	rc = catalog_add(n->catalog, engine, &self, &n->engine, err);
+	if (rc)
+		provider_close(engine);
+	return rc;
+}
+
+static int start_jobs(struct node *n, struct err *err)
+{
+	struct jobs_options opt = {
+	    .world = n->world,
+	    .catalog = n->catalog,
+	    .self = n->identity.peer_id,
+	    .label = n->config->node_id,
+	    .max_queue = n->config->max_queue,
+	    .parallel = 1,
+	    .changed = load_changed,
+	    .arg = n,
+	};
+	n->jobs = jobs_new(&opt);
+	return n->jobs ? 0 : err_set(err, E_MEMORY, "no memory for jobs");
+}
+
+/* Only members may use this node. */
+static bool may_open(void *arg, const struct p2p_stream_info *info)
+{
+	struct node *n = arg;
+	return strcmp(info->protocol, "/http/1.1") != 0 ||
+	       (n->cluster && cluster_is_member(n->cluster, &info->peer));
+}
+
+static int start_cluster(struct node *n, struct err *err)
+{
+	const struct config *c = n->config;
+	struct multiaddr *bootstrap = calloc(CONFIG_BOOTSTRAP_MAX, sizeof *bootstrap);
+	if (!bootstrap)
+		return err_set(err, E_MEMORY, "no memory for the bootstrap peers");
+	int rc = 0;
+	for (size_t i = 0; i < c->n_bootstrap && rc == 0; i++) {
+		rc = multiaddr_parse(bytes_str(c->bootstrap[i]), &bootstrap[i], err);
+		if (rc)
+			rc = err_wrap(err, E_INVALID, "--bootstrap");
+	}
+	struct cluster_options opt = {
+	    .world = n->world,
+	    .host = n->host,
+	    .catalog = n->catalog,
+	    .label = c->node_id,
+	    .data_dir = c->data_dir,
+	    .name = c->cluster[0] ? c->cluster : NULL,
+	    .key = c->cluster_key[0] ? c->cluster_key : NULL,
+	    .bootstrap = bootstrap,
+	    .n_bootstrap = c->n_bootstrap,
+	    .auto_accept = c->auto_accept_peers,
+	};
+	if (rc == 0) {
+		p2p_set_gate(n->host, may_open, n);
+		rc = cluster_new(&opt, &n->cluster, err);
+	}
+	free(bootstrap);
+	return rc;
+}
+
+static int bind_gateway(struct node *n, uint16_t port, struct err *err)
+{
+	struct gateway_options opt = {
+	    .world = n->world,
+	    .jobs = n->jobs,
+	    .catalog = n->catalog,
+	    .cluster = n->cluster,
+	    .host = n->host,
+	    .label = n->config->node_id,
+	    .max_connections = GATEWAY_CONNECTIONS_DEFAULT,
+	    .request_limit = duration_s(n->config->request_timeout_s),
+	};
+	int rc = parse_listen(n->config->http_listen, port, &opt.listen, err);
+	return rc ? rc : gateway_new(&opt, &n->gateway, err);
+}
+
+static void stop_asked(void *arg)
+{
+	node_stop(arg);
+}
+
+static int bind_control(struct node *n, uint16_t port, struct err *err)
+{
+	struct control_options opt = {
+	    .world = n->world,
+	    .data_dir = n->config->data_dir,
+	    .label = n->config->node_id,
+	    .host = n->host,
+	    .cluster = n->cluster,
+	    .catalog = n->catalog,
+	    .jobs = n->jobs,
+	    .stop = stop_asked,
+	    .arg = n,
+	};
+	gateway_addr(n->gateway, &opt.http);
+	int rc = parse_listen(n->config->control_listen, port, &opt.listen, err);
+	return rc ? rc : control_new(&opt, &n->control, err);
+}
+
+static void announce(struct node *n)
+{
+	struct multiaddr addrs[8];
+	char text[MULTIADDR_TEXT_MAX], at[NETADDR_TEXT_MAX];
+	size_t count = p2p_host_addrs(n->host, addrs, 8);
+	for (size_t i = 0; i < count && i < 8; i++) {
+		if (multiaddr_append_peer(&addrs[i], &n->identity.peer_id, NULL) != 0)
+			continue;
+		multiaddr_print(&addrs[i], text);
+		log_event(n->log, LOG_INFO, "node", "Listening for peers on %s", text);
+	}
+	struct netaddr http;
+	gateway_addr(n->gateway, &http);
+	netaddr_print(&http, at);
+	log_event(n->log, LOG_INFO, "node", "OpenAI-compatible API on http://%s/v1", at);
+}
+
+static int start(struct node *n, struct err *err)
+{
+	const struct config *c = n->config;
+	int rc = crypto_init(err);
+	if (rc == 0)
+		rc = open_data_dir(n, err);
+	if (rc == 0)
+		rc = load_identity(n, err);
+	if (rc == 0 && !(n->catalog = catalog_new()))
+		rc = err_set(err, E_MEMORY, "no memory for the catalog");
+	if (rc == 0)
+		rc = bind_port(n, "P2P", "--port", c->port, bind_host, err);
+	if (rc == 0)
+		rc = start_engine(n, err);
+	if (rc == 0)
+		rc = start_jobs(n, err);
+	if (rc == 0)
+		rc = start_cluster(n, err);
+	if (rc == 0)
+		rc = bind_port(n, "HTTP", "--http-port", c->http_port, bind_gateway, err);
+	if (rc == 0)
+		rc = bind_port(n, "control", "--control-port", c->control_port, bind_control, err);
+	if (rc == 0)
+		announce(n);
+	return rc;
+}
+
+int node_new(struct world *w, const struct config *config, struct log *log, struct node **out,
+    struct err *err)
+{
+	struct node *n = calloc(1, sizeof *n);
+	if (!n)
+		return err_set(err, E_MEMORY, "no memory for a node");
+	n->world = w;
+	n->config = config;
+	n->log = log;
+	int rc = start(n, err);
+	if (rc) {
+		node_close(n);
+		return rc;
+	}
+	*out = n;
+	return 0;
+}
+
+void node_close(struct node *n)
+{
+	if (n->gateway)
+		gateway_drain(n->gateway);
+	if (n->jobs)
+		jobs_stop(n->jobs, duration_ms(NODE_GRACE_MS));
+	control_close(n->control);
+	cluster_close(n->cluster);
+	n->cluster = NULL;
+	gateway_close(n->gateway);
+	if (n->engine)
+		catalog_remove(n->catalog, n->engine);
+	p2p_host_close(n->host);
+	jobs_free(n->jobs);
+	catalog_free(n->catalog);
+	if (n->lock)
+		file_unlock(n->lock);
+	identity_wipe(&n->identity);
+	free(n);
+}

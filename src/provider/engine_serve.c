@@ -1,0 +1,80 @@
+/* HTTP over the pipe between a node and its engine: /v1/chat/completions and /v1/models. */
+#include "provider/engine_serve.h"
+
+#include "http/route.h"
+#include "p2p/mux.h"
+#include "provider/chat.h"
+
+#define MODELS_BODY_MAX 65536
+
+struct engine_server {
+	struct world *world;
+	const struct engine_backend *backend;
+};
+
+static int infer(
+    void *arg, struct chat_call *call, inference_emit_fn emit, void *emit_arg, struct err *err)
+{
+	struct engine_server *server = arg;
+	return server->backend->infer(server->backend->arg, call->req, emit, emit_arg, err);
+}
+
+static int post_chat(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct engine_server *server = arg;
+	struct chat_service service = {
+	    .world = server->world, .infer = infer, .arg = server, .limit = DURATION_FOREVER};
+	return chat_serve(x, &service, err);
+}
+
+static int get_models(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct engine_server *server = arg;
+	struct model_entry model;
+	struct err why = {0};
+	int rc = server->backend->ready(server->backend->arg, &model, &why);
+	if (rc)
+		return chat_respond_error(x, &why, NULL, err);
+	struct buf body = BUF_INIT(MODELS_BODY_MAX);
+	openai_models_write(&body, &model, 1);
+	rc = buf_ok(&body, err);
+	if (rc == 0)
+		rc = http_respond(x, 200, "application/json", buf_view(&body), err);
+	buf_free(&body);
+	return rc;
+}
+
+static const struct http_route routes[] = {
+    {"POST", "/v1/chat/completions", post_chat},
+    {"GET", "/v1/models", get_models},
+};
+
+static int handle(struct http_exchange *x, void *arg, struct err *err)
+{
+	return http_route(x, routes, sizeof routes / sizeof *routes, arg, err);
+}
+
+static void serve_stream(void *arg, struct stream *s)
+{
+	static const struct http_service service = {.handle = handle, .mode = HTTP_ONE_SHOT};
+	struct err err = {0};
+	int rc = http_serve(s, &service, arg, &err);
+	if (rc)
+		rt_log(LOG_DEBUG, "engine", "request: %s", err_text(&err));
+	stream_close(s);
+}
+
+int engine_serve(
+    struct world *w, struct stream *s, const struct engine_backend *backend, struct err *err)
+{
+	struct engine_server server = {w, backend};
+	struct mux *mux;
+	int rc = mux_new(s, MUX_LISTENER, serve_stream, &server, &mux, err);
+	if (rc) {
+		stream_close(s);
+		return rc;
+	}
+	rc = mux_wait(mux, err);
+	mux_close(mux);
+	return rc;
+}
