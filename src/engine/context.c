@@ -53,15 +53,12 @@ static void lay_out_thread(struct arena *a, const struct hparams *h, struct thre
 	float *query = carve(a, ATTN_ROWS * (size_t)h->head_dim, sizeof(float));
 	float *scores = carve(a, (size_t)ATTN_ROWS * ATTN_BLOCK, sizeof(float));
 	float *mix = carve(a, ATTN_ROWS * (size_t)round_up16(h->head_dim), sizeof(float));
-	float *f = carve(a, k * PANEL_ROWS, sizeof(float));
+	uint8_t *q = carve(a, k, PANEL_ROWS);
 	float *scale = carve(a, k, sizeof(float)); /* k/16 groups of 16 rows */
 	float *min = carve(a, k, sizeof(float));
 	if (a->base)
 		*ts = (struct thread_scratch){
-		    .panel = {.f = f, .q = (uint8_t *)f, .scale = scale, .min = min},
-		    .query = query,
-		    .scores = scores,
-		    .mix = mix};
+		    .panel = {q, scale, min}, .query = query, .scores = scores, .mix = mix};
 }
 
 static void lay_out_quantised(struct arena *a, struct engine_context *c, size_t k, uint32_t t)

@@ -1,5 +1,6 @@
 /* Weights times activations: splits the rows of up to three matrices into items for the pool.
- * One to three tokens read the rows as they lie; more unpack 16 rows at a time and reuse them. */
+ * One to three tokens read the rows one token after the other; more share them, 16 rows at a time.
+ */
 #include "engine/context_priv.h"
 
 #define ITEM_BYTES      65536 /* weights per item when every byte is read once */
@@ -37,17 +38,15 @@ static void rows_gemv(
 }
 
 static void rows_gemm(const struct matmul_job *j, const struct product *p, uint32_t row,
-    uint32_t rows, struct panel *panel)
+    uint32_t rows, const struct panel *scratch)
 {
 	const struct matrix *w = p->w;
-	const struct engine_kernels *k = j->s->c->m->kernels;
-	engine_gemm_panel_fn *gemm = engine_type_quantised(w->type) ? k->gemm_q8 : k->gemm_f32;
+	engine_gemm_fn *gemm = j->s->c->m->kernels->gemm[w->type];
 	uint32_t first = j->s->first;
 	for (uint32_t r = row; r < row + rows; r += PANEL_ROWS) {
-		panel->rows = row + rows - r < PANEL_ROWS ? row + rows - r : PANEL_ROWS;
-		k->pack[w->type](w->data + r * w->row_bytes, w->row_bytes, w->cols, panel);
-		gemm(panel, j->s->c->rows + first, j->n,
-		    p->y + (size_t)(first - p->origin) * w->rows + r, w->rows);
+		uint32_t some = row + rows - r < PANEL_ROWS ? row + rows - r : PANEL_ROWS;
+		gemm(w->data + r * w->row_bytes, w->row_bytes, some, w->cols, j->s->c->rows + first,
+		    j->n, p->y + (size_t)(first - p->origin) * w->rows + r, w->rows, scratch);
 	}
 }
 

@@ -176,25 +176,21 @@ static void check_gemv(
 static void check_gemm(
     const struct engine_kernels *k, const struct weights *w, const struct acts *a)
 {
-	struct panel p = {.f = take(w->k * 64), .scale = take(w->k * 4), .min = take(w->k * 4)};
-	uint8_t *q = take(w->k * 16);
+	struct panel p = {take(w->k * 16), take(w->k * 4), take(w->k * 4)};
+	size_t rows = w->rows < PANEL_ROWS ? w->rows : PANEL_ROWS;
 	float y[TOK_MAX * ROWS_MAX];
-	p.q = q;
-	p.rows = (unsigned)(w->rows < 16 ? w->rows : 16);
 	for (size_t i = 0; i < TOK_MAX * ROWS_MAX; i++)
 		y[i] = 12345;
-	k->pack[w->type](w->data.p, w->row_bytes, w->k, &p);
-	(engine_type_quantised(w->type) ? k->gemm_q8 : k->gemm_f32)(&p, a->row, a->n, y, ROWS_MAX);
+	k->gemm[w->type](w->data.p, w->row_bytes, rows, w->k, a->row, a->n, y, ROWS_MAX, &p);
 	for (size_t t = 0; t < a->n; t++) {
-		for (size_t r = 0; r < p.rows; r++)
+		for (size_t r = 0; r < rows; r++)
 			check_product(k->name, "gemm", w, r, &a->row[t], y[t * ROWS_MAX + r]);
-		for (size_t r = p.rows; r < ROWS_MAX; r++) /* nothing beyond the real rows */
+		for (size_t r = rows; r < ROWS_MAX; r++) /* nothing beyond the real rows */
 			assert_true(y[t * ROWS_MAX + r] == 12345);
 	}
-	free(p.f);
+	free(p.q);
 	free(p.scale);
 	free(p.min);
-	free(q);
 }
 
 static void check_products(const struct engine_kernels *k, uint32_t type, size_t rows, size_t width,

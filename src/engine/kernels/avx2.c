@@ -7,8 +7,6 @@
 #include <immintrin.h>
 #include <math.h>
 
-DEFINE_ALL_PACKERS()
-
 /* Four u8 * s8 per 32-bit lane; u below 128. */
 KERNEL_INLINE __m256i dot_small(__m256i u, __m256i s)
 {
@@ -48,7 +46,8 @@ KERNEL_INLINE __m256i load32(const void *p)
 /* --- Blocks of 32 ------------------------------------------------------------------------------
  */
 
-typedef __m256i dot32_fn(const uint8_t *b, __m256i x);
+/* The block's 32 weights as unsigned bytes, in order. */
+typedef __m256i bytes32_fn(const uint8_t *b);
 
 KERNEL_INLINE __m256i nibbles32(const uint8_t *qs)
 {
@@ -68,29 +67,30 @@ KERNEL_INLINE __m256i fifth_bits32(const uint8_t *high)
 	return _mm256_and_si256(set, _mm256_set1_epi8(16));
 }
 
-KERNEL_INLINE __m256i dot32_q4_0(const uint8_t *b, __m256i x)
+KERNEL_INLINE __m256i bytes32_q4_0(const uint8_t *b)
 {
-	return dot_small(nibbles32(b + 2), x);
+	return nibbles32(b + 2);
 }
 
-KERNEL_INLINE __m256i dot32_q4_1(const uint8_t *b, __m256i x)
+KERNEL_INLINE __m256i bytes32_q4_1(const uint8_t *b)
 {
-	return dot_small(nibbles32(b + 4), x);
+	return nibbles32(b + 4);
 }
 
-KERNEL_INLINE __m256i dot32_q5_0(const uint8_t *b, __m256i x)
+KERNEL_INLINE __m256i bytes32_q5_0(const uint8_t *b)
 {
-	return dot_small(_mm256_or_si256(nibbles32(b + 6), fifth_bits32(b + 2)), x);
+	return _mm256_or_si256(nibbles32(b + 6), fifth_bits32(b + 2));
 }
 
-KERNEL_INLINE __m256i dot32_q5_1(const uint8_t *b, __m256i x)
+KERNEL_INLINE __m256i bytes32_q5_1(const uint8_t *b)
 {
-	return dot_small(_mm256_or_si256(nibbles32(b + 8), fifth_bits32(b + 4)), x);
+	return _mm256_or_si256(nibbles32(b + 8), fifth_bits32(b + 4));
 }
 
-KERNEL_INLINE __m256i dot32_q8_0(const uint8_t *b, __m256i x)
+/* Unsigned, for panels; the rows themselves are multiplied as they are, signed. */
+KERNEL_INLINE __m256i bytes32_q8_0(const uint8_t *b)
 {
-	return dot_signed(load32(b + 2), x);
+	return _mm256_xor_si256(load32(b + 2), _mm256_set1_epi8((char)0x80));
 }
 
 /* Running sums of a row: products, and what the minima add or take away. */
@@ -99,11 +99,14 @@ struct sums {
 	__m256 min;
 };
 
-/* `zero` is what a weight of value 0 is stored as; below 0, the block has a minimum of its own. */
+/* `zero` is what a weight of value 0 is stored as: 0 in signed bytes, otherwise unsigned; below 0,
+ * the block has a minimum of its own. */
 KERNEL_INLINE void block32(struct sums *s, const uint8_t *b, const struct act_row *x, size_t g,
-    dot32_fn *dot32, float zero)
+    bytes32_fn *get, float zero)
 {
-	__m256 dot = _mm256_cvtepi32_ps(dot32(b, load32(x->q + g * 32)));
+	__m256i q = load32(x->q + g * 32);
+	__m256 dot =
+	    _mm256_cvtepi32_ps(zero == 0 ? dot_signed(load32(b + 2), q) : dot_small(get(b), q));
 	__m256 d = half_bcast(b);
 	s->dot = _mm256_fmadd_ps(dot, _mm256_mul_ps(d, _mm256_broadcast_ss(x->d + g)), s->dot);
 	if (zero == 0)
@@ -113,16 +116,16 @@ KERNEL_INLINE void block32(struct sums *s, const uint8_t *b, const struct act_ro
 }
 
 KERNEL_INLINE float row32(
-    const uint8_t *w, size_t k, const struct act_row *x, dot32_fn *dot32, size_t bytes, float zero)
+    const uint8_t *w, size_t k, const struct act_row *x, bytes32_fn *get, size_t bytes, float zero)
 {
 	struct sums s[2] = {0};
 	size_t g = 0;
 	for (; g + 2 <= k / 32; g += 2) {
-		block32(&s[0], w + g * bytes, x, g, dot32, zero);
-		block32(&s[1], w + (g + 1) * bytes, x, g + 1, dot32, zero);
+		block32(&s[0], w + g * bytes, x, g, get, zero);
+		block32(&s[1], w + (g + 1) * bytes, x, g + 1, get, zero);
 	}
 	if (g < k / 32)
-		block32(&s[0], w + g * bytes, x, g, dot32, zero);
+		block32(&s[0], w + g * bytes, x, g, get, zero);
 	float min = _mm256_cvtss_f32(_mm256_add_ps(s[0].min, s[1].min));
 	return sum256(_mm256_add_ps(s[0].dot, s[1].dot)) - (zero < 0 ? -1 : zero) * min;
 }
@@ -132,7 +135,7 @@ KERNEL_INLINE float row32(
 	    const struct act_row *x, float *y)                                                     \
 	{                                                                                          \
 		for (size_t r = 0; r < rows; r++)                                                  \
-			y[r] = row32(w + r * row_bytes, k, x, dot32_##name, bytes, zero);          \
+			y[r] = row32(w + r * row_bytes, k, x, bytes32_##name, bytes, zero);        \
 	}
 DEFINE_GEMV32(q4_0, 18, 8)
 DEFINE_GEMV32(q4_1, 20, -1)
@@ -320,11 +323,9 @@ DEFINE_GEMV_FLOAT(f32, 4)
 DEFINE_GEMV_FLOAT(f16, 2)
 DEFINE_GEMV_FLOAT(bf16, 2)
 
-/* --- Panels: eight rows (half a panel) times up to four tokens stay in registers -----------------
- */
-
+/* Calls body(first, n) over `total` items with n a constant (4, 2 or 1), so that the tile's arrays
+ * become registers. */
 #define TILE_MAX 4
-
 #define FOR_TILES(total, body)                                                                     \
 	do {                                                                                       \
 		size_t t = 0;                                                                      \
@@ -334,12 +335,65 @@ DEFINE_GEMV_FLOAT(bf16, 2)
 			body(t, 2);                                                                \
 			t += 2;                                                                    \
 		}                                                                                  \
-		if ((total)-t == 1)                                                                \
+		if (t < (total))                                                                   \
 			body(t, 1);                                                                \
 	} while (0)
 
+/* `rows` rows (one or two) times `n` tokens: two rows share each load of the activations. */
+KERNEL_INLINE void float_tile(const uint8_t *w, size_t row_bytes, size_t k, const struct act_row *x,
+    float *y, size_t y_stride, size_t rows, size_t n, get8_fn *get8, get1_fn *get1, size_t bytes)
+{
+	__m256 acc[2][TILE_MAX] = {{{0}}};
+	size_t j = 0;
+	for (; j + 8 <= k; j += 8) {
+		__m256 u[2];
+		for (size_t r = 0; r < rows; r++)
+			u[r] = get8(w + r * row_bytes + j * bytes);
+		for (size_t t = 0; t < n; t++) {
+			__m256 v = _mm256_loadu_ps(x[t].f + j);
+			for (size_t r = 0; r < rows; r++)
+				acc[r][t] = _mm256_fmadd_ps(u[r], v, acc[r][t]);
+		}
+	}
+	for (size_t t = 0; t < n; t++)
+		for (size_t r = 0; r < rows; r++) {
+			float sum = sum256(acc[r][t]);
+			for (size_t i = j; i < k; i++)
+				sum += get1(w + r * row_bytes + i * bytes) * x[t].f[i];
+			y[t * y_stride + r] = sum;
+		}
+}
+
+#define DEFINE_GEMM_FLOAT(name)                                                                    \
+	static void gemm_##name(const uint8_t *w, size_t row_bytes, size_t rows, size_t k,         \
+	    const struct act_row *x, size_t n, float *y, size_t y_stride,                          \
+	    const struct panel *scratch)                                                           \
+	{                                                                                          \
+		(void)scratch;                                                                     \
+		size_t r = 0;                                                                      \
+		for (; r + 2 <= rows; r += 2)                                                      \
+			FOR_TILES(n, BODY2_##name);                                                \
+		if (r < rows)                                                                      \
+			FOR_TILES(n, BODY1_##name);                                                \
+	}
+#define FLOAT_TILE(name, t, count, some, bytes)                                                    \
+	float_tile(w + r * row_bytes, row_bytes, k, x + (t), y + (t)*y_stride + r, y_stride, some, \
+	    count, get8_##name, load_##name, bytes)
+#define BODY2_f32(t, count)  FLOAT_TILE(f32, t, count, 2, 4)
+#define BODY1_f32(t, count)  FLOAT_TILE(f32, t, count, 1, 4)
+#define BODY2_f16(t, count)  FLOAT_TILE(f16, t, count, 2, 2)
+#define BODY1_f16(t, count)  FLOAT_TILE(f16, t, count, 1, 2)
+#define BODY2_bf16(t, count) FLOAT_TILE(bf16, t, count, 2, 2)
+#define BODY1_bf16(t, count) FLOAT_TILE(bf16, t, count, 1, 2)
+DEFINE_GEMM_FLOAT(f32)
+DEFINE_GEMM_FLOAT(f16)
+DEFINE_GEMM_FLOAT(bf16)
+
+/* --- Panels: eight rows (half a panel) times up to four tokens stay in registers -----------------
+ */
+
 /* Stores the half panel's results that belong to real rows. */
-KERNEL_INLINE void store_rows(float *y, __m256 v, unsigned first, unsigned rows)
+KERNEL_INLINE void store_rows(float *y, __m256 v, size_t first, size_t rows)
 {
 	if (rows >= first + 8) {
 		_mm256_storeu_ps(y + first, v);
@@ -347,22 +401,22 @@ KERNEL_INLINE void store_rows(float *y, __m256 v, unsigned first, unsigned rows)
 	}
 	float eight[8];
 	_mm256_storeu_ps(eight, v);
-	for (unsigned r = first; r < rows; r++)
+	for (size_t r = first; r < rows; r++)
 		y[r] = eight[r - first];
 }
 
-KERNEL_INLINE void q8_tile(const struct panel *p, unsigned first, const struct act_row *x, float *y,
-    size_t y_stride, int n, bool wide)
+KERNEL_INLINE void q8_tile(const struct panel_args *a, size_t first, const struct act_row *x,
+    float *y, size_t y_stride, int n, bool wide)
 {
 	__m256 acc[TILE_MAX];
 	for (int t = 0; t < n; t++)
 		acc[t] = _mm256_setzero_ps();
-	const uint8_t *w = p->q + (size_t)first * 4;
-	for (size_t g = 0, j = 0; j < p->k; g++) {
+	const uint8_t *w = a->p->q + first * 4;
+	for (size_t g = 0, j = 0; j < a->k; g++) {
 		__m256i dot[TILE_MAX];
 		for (int t = 0; t < n; t++)
 			dot[t] = _mm256_setzero_si256();
-		for (size_t end = j + p->group; j < end; j += 4, w += 64) {
+		for (size_t end = j + a->group; j < end; j += 4, w += 64) {
 			__m256i four = load32(w);
 			if (wide) /* back from offset 128 to signed */
 				four = _mm256_xor_si256(four, _mm256_set1_epi8((char)0x80));
@@ -373,66 +427,72 @@ KERNEL_INLINE void q8_tile(const struct panel *p, unsigned first, const struct a
 				    dot[t], wide ? dot_signed(four, q) : dot_small(four, q));
 			}
 		}
-		__m256 scale = _mm256_loadu_ps(p->scale + g * PANEL_ROWS + first);
-		__m256 min = _mm256_loadu_ps(p->min + g * PANEL_ROWS + first);
+		__m256 scale = _mm256_loadu_ps(a->p->scale + g * PANEL_ROWS + first);
+		__m256 min = _mm256_loadu_ps(a->p->min + g * PANEL_ROWS + first);
 		for (int t = 0; t < n; t++) {
 			__m256 d = _mm256_set1_ps(x[t].d[(j - 1) / ACT_GROUP]);
 			acc[t] = _mm256_fmadd_ps(
 			    _mm256_cvtepi32_ps(dot[t]), _mm256_mul_ps(scale, d), acc[t]);
 			if (!wide) {
-				const float *dsum = p->group == 16 ? x[t].dsum16 : x[t].dsum32;
+				const float *dsum = a->group == 16 ? x[t].dsum16 : x[t].dsum32;
 				acc[t] = _mm256_fnmadd_ps(min, _mm256_set1_ps(dsum[g]), acc[t]);
 			}
 		}
 	}
 	for (int t = 0; t < n; t++)
-		store_rows(y + (size_t)t * y_stride, acc[t], first, p->rows);
+		store_rows(y + (size_t)t * y_stride, acc[t], first, a->rows);
 }
 
-static void gemm_q8(
-    const struct panel *p, const struct act_row *x, size_t n, float *y, size_t y_stride)
+static void gemm_panel(
+    const struct panel_args *a, const struct act_row *x, size_t n, float *y, size_t y_stride)
 {
-	for (unsigned first = 0; first < p->rows; first += 8) {
-		if (p->wide) {
-#define BODY(t, count) q8_tile(p, first, x + (t), y + (t)*y_stride, y_stride, count, true)
-			FOR_TILES(n, BODY);
-#undef BODY
-		} else {
-#define BODY(t, count) q8_tile(p, first, x + (t), y + (t)*y_stride, y_stride, count, false)
-			FOR_TILES(n, BODY);
-#undef BODY
-		}
+#define NARROW(t, count) q8_tile(a, first, x + (t), y + (t)*y_stride, y_stride, count, false)
+#define WIDE(t, count)   q8_tile(a, first, x + (t), y + (t)*y_stride, y_stride, count, true)
+	for (size_t first = 0; first < a->rows; first += 8) {
+		if (a->wide)
+			FOR_TILES(n, WIDE);
+		else
+			FOR_TILES(n, NARROW);
+	}
+#undef NARROW
+#undef WIDE
+}
+
+/* A transposition of 8 x 8 words, in three steps of pairs. */
+KERNEL_INLINE void interleave8(const uint8_t *rows, uint8_t *out)
+{
+	__m256i a[8], b[8];
+	for (int i = 0; i < 8; i++)
+		a[i] = load32(rows + i * BLOCK_MAX);
+	for (int i = 0; i < 8; i += 2) {
+		b[i] = _mm256_unpacklo_epi32(a[i], a[i + 1]);
+		b[i + 1] = _mm256_unpackhi_epi32(a[i], a[i + 1]);
+	}
+	for (int i = 0; i < 8; i += 4) {
+		a[i] = _mm256_unpacklo_epi64(b[i], b[i + 2]);
+		a[i + 1] = _mm256_unpackhi_epi64(b[i], b[i + 2]);
+		a[i + 2] = _mm256_unpacklo_epi64(b[i + 1], b[i + 3]);
+		a[i + 3] = _mm256_unpackhi_epi64(b[i + 1], b[i + 3]);
+	}
+	/* Half L of a[4i + c] now has words 4L + c of rows 4i to 4i + 3. */
+	for (int c = 0; c < 4; c++) {
+		_mm256_storeu_si256((__m256i *)(void *)(out + 64 * c),
+		    _mm256_permute2x128_si256(a[c], a[c + 4], 0x20));
+		_mm256_storeu_si256((__m256i *)(void *)(out + 64 * (c + 4)),
+		    _mm256_permute2x128_si256(a[c], a[c + 4], 0x31));
 	}
 }
 
-KERNEL_INLINE void f32_tile(
-    const struct panel *p, const struct act_row *x, float *y, size_t y_stride, int n)
+KERNEL_INLINE void interleave(const uint8_t *rows, uint8_t *out, unsigned groups)
 {
-	__m256 acc[TILE_MAX][2];
-	for (int t = 0; t < n; t++)
-		acc[t][0] = acc[t][1] = _mm256_setzero_ps();
-	for (size_t j = 0; j < p->k; j++) {
-		__m256 w0 = _mm256_loadu_ps(p->f + j * PANEL_ROWS);
-		__m256 w1 = _mm256_loadu_ps(p->f + j * PANEL_ROWS + 8);
-		for (int t = 0; t < n; t++) {
-			__m256 v = _mm256_broadcast_ss(x[t].f + j);
-			acc[t][0] = _mm256_fmadd_ps(w0, v, acc[t][0]);
-			acc[t][1] = _mm256_fmadd_ps(w1, v, acc[t][1]);
-		}
-	}
-	for (int t = 0; t < n; t++) {
-		store_rows(y + (size_t)t * y_stride, acc[t][0], 0, p->rows);
-		store_rows(y + (size_t)t * y_stride, acc[t][1], 8, p->rows);
+	for (unsigned g = 0; g < groups; g += 8) {
+		interleave8(rows + 4 * g, out + (size_t)64 * g);
+		interleave8(rows + 8 * BLOCK_MAX + 4 * g, out + (size_t)64 * g + 32);
 	}
 }
 
-static void gemm_f32(
-    const struct panel *p, const struct act_row *x, size_t n, float *y, size_t y_stride)
-{
-#define BODY(t, count) f32_tile(p, x + (t), y + (t)*y_stride, y_stride, count)
-	FOR_TILES(n, BODY);
-#undef BODY
-}
+DEFINE_ALL_FAST()
+QUANT_TYPES(DEFINE_GEMM)
 
 KERNEL_INLINE void kv_tile(const struct tile_args *a, size_t from, int n, bool half)
 {
@@ -638,10 +698,8 @@ static void to_f16(const float *x, size_t n, uint16_t *y)
 
 const struct engine_kernels engine_kernels_avx2 = {
     .name = "avx2",
-    .gemv = TABLE_GEMVS(),
-    .pack = TABLE_PACKERS(),
-    .gemm_f32 = gemm_f32,
-    .gemm_q8 = gemm_q8,
+    .gemv = TABLE_OF(TABLE_GEMV),
+    .gemm = TABLE_OF(TABLE_GEMM),
     .tile_f32 = tile_f32,
     .tile_f16 = tile_f16,
     .quantize = quantize,

@@ -7,36 +7,43 @@
 #include <immintrin.h>
 #include <math.h>
 
-DEFINE_ALL_PACKERS()
-
-/* --- Integer dot products: acc + sum of four u8 * s8 per 32-bit lane ----------------------- */
+/* --- Integer dot products: acc + sum of four u8 * s8 per 32-bit lane. `wide`: u may be above 127.
+ */
 
 #ifdef ENGINE_VNNI
-KERNEL_INLINE __m512i dot512(__m512i acc, __m512i u, __m512i s)
+KERNEL_INLINE __m512i dot512(__m512i acc, __m512i u, __m512i s, bool wide)
 {
+	(void)wide;
 	return _mm512_dpbusd_epi32(acc, u, s);
 }
 
-KERNEL_INLINE __m256i dot256(__m256i acc, __m256i u, __m256i s)
+KERNEL_INLINE __m256i dot256(__m256i acc, __m256i u, __m256i s, bool wide)
 {
+	(void)wide;
 	return _mm256_dpbusd_epi32(acc, u, s);
 }
 #else
-KERNEL_INLINE __m512i dot512(__m512i acc, __m512i u, __m512i s)
+KERNEL_INLINE __m512i dot512(__m512i acc, __m512i u, __m512i s, bool wide)
 {
+	__m512i one = _mm512_set1_epi16(1);
+	if (!wide)
+		return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(u, s), one));
 	__m512i nibble = _mm512_set1_epi8(15);
 	__m512i low = _mm512_maddubs_epi16(_mm512_and_si512(u, nibble), s);
 	__m512i high = _mm512_maddubs_epi16(_mm512_and_si512(_mm512_srli_epi16(u, 4), nibble), s);
-	acc = _mm512_add_epi32(acc, _mm512_madd_epi16(low, _mm512_set1_epi16(1)));
+	acc = _mm512_add_epi32(acc, _mm512_madd_epi16(low, one));
 	return _mm512_add_epi32(acc, _mm512_madd_epi16(high, _mm512_set1_epi16(16)));
 }
 
-KERNEL_INLINE __m256i dot256(__m256i acc, __m256i u, __m256i s)
+KERNEL_INLINE __m256i dot256(__m256i acc, __m256i u, __m256i s, bool wide)
 {
+	__m256i one = _mm256_set1_epi16(1);
+	if (!wide)
+		return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(u, s), one));
 	__m256i nibble = _mm256_set1_epi8(15);
 	__m256i low = _mm256_maddubs_epi16(_mm256_and_si256(u, nibble), s);
 	__m256i high = _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16(u, 4), nibble), s);
-	acc = _mm256_add_epi32(acc, _mm256_madd_epi16(low, _mm256_set1_epi16(1)));
+	acc = _mm256_add_epi32(acc, _mm256_madd_epi16(low, one));
 	return _mm256_add_epi32(acc, _mm256_madd_epi16(high, _mm256_set1_epi16(16)));
 }
 #endif
@@ -107,7 +114,7 @@ KERNEL_INLINE void block32(struct sums256 *s, const uint8_t *b, const struct act
     bytes32_fn *get, float zero)
 {
 	__m256i q = _mm256_loadu_si256((const __m256i *)(x->q + g * 32));
-	__m256 dot = _mm256_cvtepi32_ps(dot256(_mm256_setzero_si256(), get(b), q));
+	__m256 dot = _mm256_cvtepi32_ps(dot256(_mm256_setzero_si256(), get(b), q, zero == 128));
 	__m256 d = half_bcast(b);
 	s->dot = _mm256_fmadd_ps(dot, _mm256_mul_ps(d, _mm256_broadcast_ss(x->d + g)), s->dot);
 	__m256 m = zero < 0 ? half_bcast(b + 2) : d;
@@ -154,7 +161,7 @@ struct sums512 {
 /* Adds dot products of 64 weights; `scales` has a scale per lane. */
 KERNEL_INLINE void add64(struct sums512 *s, __m512i w, const int8_t *x, __m512 scales)
 {
-	__m512i dot = dot512(_mm512_setzero_si512(), w, _mm512_loadu_si512(x));
+	__m512i dot = dot512(_mm512_setzero_si512(), w, _mm512_loadu_si512(x), false);
 	s->dot = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), scales, s->dot);
 }
 
@@ -341,50 +348,96 @@ DEFINE_GEMV_FLOAT(f32, 4)
 DEFINE_GEMV_FLOAT(f16, 2)
 DEFINE_GEMV_FLOAT(bf16, 2)
 
+/* Calls body(first, n) over `total` items with n a constant (8, 4, 2 or 1), so that the tile's
+ * arrays become registers. */
+#define FOR_TILES(total, most, body)                                                               \
+	do {                                                                                       \
+		size_t t = 0;                                                                      \
+		for (; t + (most) <= (total); t += (most))                                         \
+			body(t, most);                                                             \
+		if ((most) > 4 && (total)-t >= 4) {                                                \
+			body(t, 4);                                                                \
+			t += 4;                                                                    \
+		}                                                                                  \
+		for (; t + 2 <= (total); t += 2)                                                   \
+			body(t, 2);                                                                \
+		if (t < (total))                                                                   \
+			body(t, 1);                                                                \
+	} while (0)
+
+/* `rows` rows (up to 4) times `n` tokens (up to 4): each load serves four products. */
+KERNEL_INLINE void float_tile(const uint8_t *w, size_t row_bytes, size_t k, const struct act_row *x,
+    float *y, size_t y_stride, size_t rows, size_t n, get16_fn *get, size_t bytes)
+{
+	__m512 acc[4][4] = {{{0}}};
+	for (size_t j = 0; j < k; j += 16) {
+		__mmask16 mask = (__mmask16)(k - j >= 16 ? 0xffff : (1u << (k - j)) - 1);
+		__m512 v[4];
+		for (size_t t = 0; t < n; t++)
+			v[t] = _mm512_maskz_loadu_ps(mask, x[t].f + j);
+		for (size_t r = 0; r < rows; r++) {
+			__m512 u = get(w + r * row_bytes + j * bytes, mask);
+			for (size_t t = 0; t < n; t++)
+				acc[r][t] = _mm512_fmadd_ps(u, v[t], acc[r][t]);
+		}
+	}
+	for (size_t t = 0; t < n; t++)
+		for (size_t r = 0; r < rows; r++)
+			y[t * y_stride + r] = _mm512_reduce_add_ps(acc[r][t]);
+}
+
+#define DEFINE_GEMM_FLOAT(name)                                                                    \
+	static void gemm_##name(const uint8_t *w, size_t row_bytes, size_t rows, size_t k,         \
+	    const struct act_row *x, size_t n, float *y, size_t y_stride,                          \
+	    const struct panel *scratch)                                                           \
+	{                                                                                          \
+		(void)scratch;                                                                     \
+		size_t r = 0;                                                                      \
+		for (; r + 4 <= rows; r += 4)                                                      \
+			FOR_TILES(n, 4, BODY4_##name);                                             \
+		for (; r < rows; r++)                                                              \
+			FOR_TILES(n, 4, BODY1_##name);                                             \
+	}
+#define FLOAT_TILE(name, t, count, some, bytes)                                                    \
+	float_tile(w + r * row_bytes, row_bytes, k, x + (t), y + (t)*y_stride + r, y_stride, some, \
+	    count, get16_##name, bytes)
+#define BODY4_f32(t, count)  FLOAT_TILE(f32, t, count, 4, 4)
+#define BODY1_f32(t, count)  FLOAT_TILE(f32, t, count, 1, 4)
+#define BODY4_f16(t, count)  FLOAT_TILE(f16, t, count, 4, 2)
+#define BODY1_f16(t, count)  FLOAT_TILE(f16, t, count, 1, 2)
+#define BODY4_bf16(t, count) FLOAT_TILE(bf16, t, count, 4, 2)
+#define BODY1_bf16(t, count) FLOAT_TILE(bf16, t, count, 1, 2)
+DEFINE_GEMM_FLOAT(f32)
+DEFINE_GEMM_FLOAT(f16)
+DEFINE_GEMM_FLOAT(bf16)
+
 /* --- Panels: lanes are rows; a tile of up to eight tokens keeps its sums in registers --------- */
 
 #define TILE_MAX 8
 
-/* Calls `body(n)` with n a constant, so that the tile's arrays become registers. */
-#define FOR_TILES(total, body)                                                                     \
-	do {                                                                                       \
-		size_t t = 0;                                                                      \
-		for (; t + TILE_MAX <= (total); t += TILE_MAX)                                     \
-			body(t, TILE_MAX);                                                         \
-		if ((total)-t >= 4) {                                                              \
-			body(t, 4);                                                                \
-			t += 4;                                                                    \
-		}                                                                                  \
-		if ((total)-t >= 2) {                                                              \
-			body(t, 2);                                                                \
-			t += 2;                                                                    \
-		}                                                                                  \
-		if ((total)-t == 1)                                                                \
-			body(t, 1);                                                                \
-	} while (0)
-
-KERNEL_INLINE void q8_tile(
-    const struct panel *p, const struct act_row *x, float *y, size_t y_stride, int n)
+KERNEL_INLINE void q8_tile(const struct panel_args *a, const struct act_row *x, float *y,
+    size_t y_stride, int n, bool wide)
 {
 	__m512 acc[TILE_MAX];
 	const float *dsum[TILE_MAX];
 	for (int t = 0; t < n; t++) {
 		acc[t] = _mm512_setzero_ps();
-		dsum[t] = p->group == 16 ? x[t].dsum16 : x[t].dsum32;
+		dsum[t] = a->group == 16 ? x[t].dsum16 : x[t].dsum32;
 	}
-	const uint8_t *w = p->q;
-	for (size_t g = 0, j = 0; j < p->k; g++) {
+	const uint8_t *w = a->p->q;
+	for (size_t g = 0, j = 0; j < a->k; g++) {
 		__m512i dot[TILE_MAX];
 		for (int t = 0; t < n; t++)
 			dot[t] = _mm512_setzero_si512();
-		for (size_t end = j + p->group; j < end; j += 4, w += 64) {
+		for (size_t end = j + a->group; j < end; j += 4, w += 64) {
 			__m512i four = _mm512_loadu_si512(w);
 			for (int t = 0; t < n; t++)
 				dot[t] = dot512(dot[t], four,
-				    _mm512_set1_epi32((int)load_u32((const uint8_t *)x[t].q + j)));
+				    _mm512_set1_epi32((int)load_u32((const uint8_t *)x[t].q + j)),
+				    wide);
 		}
-		__m512 scale = _mm512_loadu_ps(p->scale + g * PANEL_ROWS);
-		__m512 min = _mm512_loadu_ps(p->min + g * PANEL_ROWS);
+		__m512 scale = _mm512_loadu_ps(a->p->scale + g * PANEL_ROWS);
+		__m512 min = _mm512_loadu_ps(a->p->min + g * PANEL_ROWS);
 		for (int t = 0; t < n; t++) {
 			__m512 d = _mm512_set1_ps(x[t].d[(j - 1) / ACT_GROUP]);
 			acc[t] = _mm512_fmadd_ps(
@@ -392,42 +445,57 @@ KERNEL_INLINE void q8_tile(
 			acc[t] = _mm512_fnmadd_ps(min, _mm512_set1_ps(dsum[t][g]), acc[t]);
 		}
 	}
-	__mmask16 mask = (__mmask16)((1u << p->rows) - 1);
+	__mmask16 mask = (__mmask16)((1u << a->rows) - 1);
 	for (int t = 0; t < n; t++)
 		_mm512_mask_storeu_ps(y + (size_t)t * y_stride, mask, acc[t]);
 }
 
-static void gemm_q8(
-    const struct panel *p, const struct act_row *x, size_t n, float *y, size_t y_stride)
+static void gemm_panel(
+    const struct panel_args *a, const struct act_row *x, size_t n, float *y, size_t y_stride)
 {
-#define BODY(t, count) q8_tile(p, x + (t), y + (t)*y_stride, y_stride, count)
-	FOR_TILES(n, BODY);
-#undef BODY
+#define NARROW(t, count) q8_tile(a, x + (t), y + (t)*y_stride, y_stride, count, false)
+#define WIDE(t, count)   q8_tile(a, x + (t), y + (t)*y_stride, y_stride, count, true)
+	if (a->wide)
+		FOR_TILES(n, TILE_MAX, WIDE);
+	else
+		FOR_TILES(n, TILE_MAX, NARROW);
+#undef NARROW
+#undef WIDE
 }
 
-KERNEL_INLINE void f32_tile(
-    const struct panel *p, const struct act_row *x, float *y, size_t y_stride, int n)
+/* A transposition of 16 x 16 words, in four steps of pairs. */
+KERNEL_INLINE void interleave(const uint8_t *rows, uint8_t *out, unsigned groups)
 {
-	__m512 acc[TILE_MAX];
-	for (int t = 0; t < n; t++)
-		acc[t] = _mm512_setzero_ps();
-	for (size_t j = 0; j < p->k; j++) {
-		__m512 w = _mm512_loadu_ps(p->f + j * PANEL_ROWS);
-		for (int t = 0; t < n; t++)
-			acc[t] = _mm512_fmadd_ps(w, _mm512_set1_ps(x[t].f[j]), acc[t]);
+	__m512i a[16], b[16];
+	for (int i = 0; i < 16; i++)
+		a[i] = _mm512_load_si512(rows + i * BLOCK_MAX);
+	for (int i = 0; i < 16; i += 2) {
+		b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
+		b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
 	}
-	__mmask16 mask = (__mmask16)((1u << p->rows) - 1);
-	for (int t = 0; t < n; t++)
-		_mm512_mask_storeu_ps(y + (size_t)t * y_stride, mask, acc[t]);
+	for (int i = 0; i < 16; i += 4) {
+		a[i] = _mm512_unpacklo_epi64(b[i], b[i + 2]);
+		a[i + 1] = _mm512_unpackhi_epi64(b[i], b[i + 2]);
+		a[i + 2] = _mm512_unpacklo_epi64(b[i + 1], b[i + 3]);
+		a[i + 3] = _mm512_unpackhi_epi64(b[i + 1], b[i + 3]);
+	}
+	/* Quarter L of a[4i + c] now has words 4L + c of rows 4i to 4i + 3. */
+	for (int c = 0; c < 4; c++) {
+		__m512i low0 = _mm512_shuffle_i32x4(a[c], a[c + 4], 0x44);
+		__m512i low1 = _mm512_shuffle_i32x4(a[c + 8], a[c + 12], 0x44);
+		_mm512_storeu_si512(out + 64 * c, _mm512_shuffle_i32x4(low0, low1, 0x88));
+		_mm512_storeu_si512(out + 64 * (c + 4), _mm512_shuffle_i32x4(low0, low1, 0xdd));
+		if (groups < 16)
+			continue;
+		__m512i high0 = _mm512_shuffle_i32x4(a[c], a[c + 4], 0xee);
+		__m512i high1 = _mm512_shuffle_i32x4(a[c + 8], a[c + 12], 0xee);
+		_mm512_storeu_si512(out + 64 * (c + 8), _mm512_shuffle_i32x4(high0, high1, 0x88));
+		_mm512_storeu_si512(out + 64 * (c + 12), _mm512_shuffle_i32x4(high0, high1, 0xdd));
+	}
 }
 
-static void gemm_f32(
-    const struct panel *p, const struct act_row *x, size_t n, float *y, size_t y_stride)
-{
-#define BODY(t, count) f32_tile(p, x + (t), y + (t)*y_stride, y_stride, count)
-	FOR_TILES(n, BODY);
-#undef BODY
-}
+DEFINE_ALL_FAST()
+QUANT_TYPES(DEFINE_GEMM)
 
 KERNEL_INLINE void kv_tile(const struct tile_args *a, size_t from, int n, bool half)
 {
@@ -454,14 +522,14 @@ KERNEL_INLINE void kv_tile(const struct tile_args *a, size_t from, int n, bool h
 static void tile_f32(const struct tile_args *a)
 {
 #define BODY(t, count) kv_tile(a, t, count, false)
-	FOR_TILES(a->n, BODY);
+	FOR_TILES(a->n, TILE_MAX, BODY);
 #undef BODY
 }
 
 static void tile_f16(const struct tile_args *a)
 {
 #define BODY(t, count) kv_tile(a, t, count, true)
-	FOR_TILES(a->n, BODY);
+	FOR_TILES(a->n, TILE_MAX, BODY);
 #undef BODY
 }
 
@@ -598,10 +666,8 @@ static void to_f16(const float *x, size_t n, uint16_t *y)
 
 const struct engine_kernels TABLE = {
     .name = NAME,
-    .gemv = TABLE_GEMVS(),
-    .pack = TABLE_PACKERS(),
-    .gemm_f32 = gemm_f32,
-    .gemm_q8 = gemm_q8,
+    .gemv = TABLE_OF(TABLE_GEMV),
+    .gemm = TABLE_OF(TABLE_GEMM),
     .tile_f32 = tile_f32,
     .tile_f16 = tile_f16,
     .quantize = quantize,

@@ -8,6 +8,9 @@
 #include "engine/kernels/kernels.h"
 
 #include <string.h>
+#ifdef __F16C__
+#include <immintrin.h>
+#endif
 
 #define KERNEL_INLINE static inline __attribute__((always_inline, unused))
 
@@ -57,11 +60,15 @@ KERNEL_INLINE float float_of_bf16(uint16_t h)
  * normalises subnormals; infinities and NaNs are patched. */
 KERNEL_INLINE float float_of_half(uint16_t h)
 {
+#ifdef __F16C__
+	return _cvtsh_ss(h);
+#else
 	uint32_t sign = (uint32_t)(h & 0x8000) << 16;
 	uint32_t rest = (uint32_t)(h & 0x7fff) << 13;
 	float scaled = float_of_bits(rest) * 0x1p112f;
 	uint32_t bits = rest >= 0x0f800000u ? rest | 0x7f800000u : bits_of_float(scaled);
 	return float_of_bits(bits | sign);
+#endif
 }
 
 /* binary32 to binary16, round to nearest even; overflow becomes infinity. */
@@ -85,10 +92,10 @@ KERNEL_INLINE uint16_t half_of_float(float f)
 
 KERNEL_INLINE void unpack_nibbles(const uint8_t *qs, uint8_t *q)
 {
-	for (int i = 0; i < 16; i++) {
+	for (int i = 0; i < 16; i++)
 		q[i] = qs[i] & 15;
+	for (int i = 0; i < 16; i++)
 		q[i + 16] = qs[i] >> 4;
-	}
 }
 
 /* Adds bit i of `high` to weight i as its fifth bit. */
@@ -206,60 +213,78 @@ KERNEL_INLINE void unpack_q6_k(const uint8_t *b, uint8_t *q, float *scale, float
 /* --- Panels --------------------------------------------------------------------------------- */
 
 typedef void unpack_fn(const uint8_t *b, uint8_t *q, float *scale, float *min);
+/* Moves 16 rows of 64 bytes (BLOCK_MAX apart) to 16 groups of 64: group i has bytes 4i … 4i + 3 of
+ * each row. Only the first `groups` (8 or 16) are written. */
+typedef void interleave_fn(const uint8_t *rows, uint8_t *out, unsigned groups);
 
-/* Row r of the panel: block after block, four weights at a time into the row's lane. */
-KERNEL_INLINE void pack_quant_row(const uint8_t *w, size_t k, struct panel *p, unsigned r,
-    unpack_fn *unpack, unsigned elems, unsigned bytes, unsigned group)
+/* Fills a panel, block after block; rows that do not exist become zeros. */
+KERNEL_INLINE void pack_panel(const uint8_t *w, size_t row_bytes, size_t rows, size_t k,
+    const struct panel *p, unpack_fn *unpack, interleave_fn *interleave, unsigned elems,
+    unsigned bytes, unsigned group)
 {
-	uint8_t q[BLOCK_MAX];
+	_Alignas(64) uint8_t q[PANEL_ROWS][BLOCK_MAX];
 	float scale[BLOCK_MAX / 16], min[BLOCK_MAX / 16];
+	unsigned groups = elems / group;
+	memset(q, 0, sizeof q);
+	for (size_t r = rows; r < PANEL_ROWS; r++)
+		for (size_t i = 0; i < k / group; i++)
+			p->scale[i * PANEL_ROWS + r] = p->min[i * PANEL_ROWS + r] = 0;
 	for (size_t j = 0; j < k; j += elems, w += bytes) {
-		unpack(w, q, scale, min);
-		for (unsigned i = 0; i < elems; i += 4)
-			memcpy(p->q + (j + i) * PANEL_ROWS + 4 * r, q + i, 4);
-		for (unsigned i = 0; i < elems / group; i++) {
-			p->scale[(j / group + i) * PANEL_ROWS + r] = scale[i];
-			p->min[(j / group + i) * PANEL_ROWS + r] = min[i];
+		for (size_t r = 0; r < rows; r++) {
+			unpack(w + r * row_bytes, q[r], scale, min);
+			size_t at = j / group * PANEL_ROWS + r;
+			for (unsigned i = 0; i < groups; i++, at += PANEL_ROWS) {
+				p->scale[at] = scale[i];
+				p->min[at] = min[i];
+			}
 		}
+		for (unsigned i = 0; i < elems; i += 64)
+			interleave(q[0] + i, p->q + (j + i) * PANEL_ROWS, elems < 64 ? 8 : 16);
 	}
 }
 
-KERNEL_INLINE void pack_quant_zero_row(size_t k, struct panel *p, unsigned r, unsigned group)
-{
-	for (size_t i = 0; i < k; i += 4)
-		memset(p->q + i * PANEL_ROWS + 4 * r, 0, 4);
-	for (size_t i = 0; i < k / group; i++)
-		p->scale[i * PANEL_ROWS + r] = p->min[i * PANEL_ROWS + r] = 0;
-}
+/* What a tile kernel computes from: a filled panel of `rows` real rows. `wide` says that q uses
+ * all 8 bits, and then min is 128*scale throughout. */
+struct panel_args {
+	const struct panel *p;
+	size_t k;
+	size_t rows;
+	unsigned group; /* weights under one scale: 16 or 32 */
+	bool wide;
+};
 
-#define DEFINE_PACK(name, id, elems, bytes, grp)                                                   \
-	static void pack_##name(const uint8_t *w, size_t row_bytes, size_t k, struct panel *p)     \
+/* Defines gemm_NAME: fills the panel, then computes. The including file has fast_NAME (an
+ * unpack_fn), interleave and gemm_panel. */
+#define DEFINE_GEMM(name, id, elems, bytes, grp)                                                   \
+	static void gemm_##name(const uint8_t *w, size_t row_bytes, size_t rows, size_t k,         \
+	    const struct act_row *x, size_t n, float *y, size_t y_stride,                          \
+	    const struct panel *scratch)                                                           \
 	{                                                                                          \
-		p->k = k;                                                                          \
-		p->group = grp;                                                                    \
-		p->wide = (id) == GGML_Q8_0;                                                       \
-		for (unsigned r = 0; r < p->rows; r++)                                             \
-			pack_quant_row(                                                            \
-			    w + r * row_bytes, k, p, r, unpack_##name, elems, bytes, grp);         \
-		for (unsigned r = p->rows; r < PANEL_ROWS; r++)                                    \
-			pack_quant_zero_row(k, p, r, grp);                                         \
+		pack_panel(                                                                        \
+		    w, row_bytes, rows, k, scratch, fast_##name, interleave, elems, bytes, grp);   \
+		struct panel_args args = {scratch, k, rows, grp, (id) == GGML_Q8_0};               \
+		gemm_panel(&args, x, n, y, y_stride);                                              \
 	}
 
-/* Float rows: lane r of step i is weight i of row r. Eight weights of each row at a time, so that
- * the strided stores stay within a few cache lines. */
-#define DEFINE_PACK_FLOAT(name, bytes, load)                                                       \
-	static void pack_##name(const uint8_t *w, size_t row_bytes, size_t k, struct panel *p)     \
+/* Defines fast_NAME for a format of 32 from bytes32_NAME; the parameters of unpack_NAME's scales.
+ */
+#define DEFINE_FAST32(name, zero)                                                                  \
+	KERNEL_INLINE void fast_##name(const uint8_t *b, uint8_t *q, float *scale, float *min)     \
 	{                                                                                          \
-		p->k = k;                                                                          \
-		p->group = 0;                                                                      \
-		if (p->rows < PANEL_ROWS)                                                          \
-			memset(p->f, 0, k *PANEL_ROWS * sizeof(float));                            \
-		for (size_t i = 0; i < k; i += 8)                                                  \
-			for (unsigned r = 0; r < p->rows; r++)                                     \
-				for (size_t j = i; j < i + 8 && j < k; j++)                        \
-					p->f[j * PANEL_ROWS + r] =                                 \
-					    load(w + r * row_bytes + j * (bytes));                 \
+		_mm256_storeu_si256((__m256i *)(void *)q, bytes32_##name(b));                      \
+		scale[0] = float_of_half(load_u16(b));                                             \
+		min[0] = (zero) < 0 ? -float_of_half(load_u16(b + 2)) : (zero)*scale[0];           \
 	}
+#define DEFINE_ALL_FAST()                                                                          \
+	DEFINE_FAST32(q4_0, 8)                                                                     \
+	DEFINE_FAST32(q4_1, -1)                                                                    \
+	DEFINE_FAST32(q5_0, 16)                                                                    \
+	DEFINE_FAST32(q5_1, -1)                                                                    \
+	DEFINE_FAST32(q8_0, 128)
+/* Compilers vectorise these well as they are. */
+#define fast_q4_k unpack_q4_k
+#define fast_q5_k unpack_q5_k
+#define fast_q6_k unpack_q6_k
 
 KERNEL_INLINE float load_f32(const uint8_t *p)
 {
@@ -278,28 +303,13 @@ KERNEL_INLINE float load_bf16(const uint8_t *p)
 	return float_of_bf16(load_u16(p));
 }
 
-/* One of these per kernel file: the packers of every type, and the tables' entries for them. */
-#define DEFINE_ALL_PACKERS()                                                                       \
-	QUANT_TYPES(DEFINE_PACK)                                                                   \
-	DEFINE_PACK_FLOAT(f32, 4, load_f32)                                                        \
-	DEFINE_PACK_FLOAT(f16, 2, load_f16)                                                        \
-	DEFINE_PACK_FLOAT(bf16, 2, load_bf16)
-
-#define TABLE_PACK(name, id, ...) [id] = pack_##name,
+/* A table of gemv_NAME or gemm_NAME by type id. */
+#define TABLE_GEMM(name, id, ...) [id] = gemm_##name,
 #define TABLE_GEMV(name, id, ...) [id] = gemv_##name,
-#define TABLE_PACKERS()                                                                            \
+#define TABLE_OF(entry)                                                                            \
 	{                                                                                          \
-		QUANT_TYPES(TABLE_PACK)                                                            \
-		TABLE_PACK(f32, GGML_F32)                                                          \
-		TABLE_PACK(f16, GGML_F16)                                                          \
-		TABLE_PACK(bf16, GGML_BF16)                                                        \
-	}
-#define TABLE_GEMVS()                                                                              \
-	{                                                                                          \
-		QUANT_TYPES(TABLE_GEMV)                                                            \
-		TABLE_GEMV(f32, GGML_F32)                                                          \
-		TABLE_GEMV(f16, GGML_F16)                                                          \
-		TABLE_GEMV(bf16, GGML_BF16)                                                        \
+		QUANT_TYPES(entry)                                                                 \
+		entry(f32, GGML_F32) entry(f16, GGML_F16) entry(bf16, GGML_BF16)                   \
 	}
 
 #endif

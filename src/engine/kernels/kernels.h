@@ -2,9 +2,9 @@
  * instruction set. The tables agree with each other up to the order of float additions; tests
  * compare each with the reference.
  *
- * Weights stay as the file has them. One token multiplies straight from the file's rows (gemv);
- * several tokens at once first unpack 16 rows into a panel, row-interleaved so that a vector lane
- * is a row, and run all tokens over it (gemm).
+ * Weights stay as the file has them. One token multiplies straight from the file's rows (gemv).
+ * Several tokens at once (gemm) share every weight that is loaded; quantised rows are first
+ * unpacked into a panel of 16, interleaved so that a vector lane is a row.
  *
  * Quantised weights meet activations quantised to 8 bits in groups of 32 (one float scale each);
  * F32, F16 and BF16 weights meet float activations. */
@@ -38,26 +38,19 @@ struct act_out {
 	float *dsum32;
 };
 
-/* Sixteen unpacked rows: weight = scale*q - min. Only one of `f` and `q` is used, by type. */
+/* Scratch memory for up to 16 unpacked rows of k quantised weights: weight = scale*q - min. */
 struct panel {
-	float *f;     /* [k][16] */
 	uint8_t *q;   /* [k/4][16][4] */
 	float *scale; /* [k/group][16] */
 	float *min;   /* [k/group][16] */
-	size_t k;
-	unsigned group; /* weights under one scale: 16 or 32 */
-	bool wide;      /* q uses all 8 bits, and min is 128*scale throughout */
-	unsigned rows;  /* of the 16, how many are real; the others are zero */
 };
 
 /* y[r] = row r . x for rows of k weights, row_bytes apart. */
 typedef void engine_gemv_fn(
     const uint8_t *w, size_t row_bytes, size_t rows, size_t k, const struct act_row *x, float *y);
-/* Fills the panel from p->rows (1..16) rows of k weights. */
-typedef void engine_pack_fn(const uint8_t *w, size_t row_bytes, size_t k, struct panel *p);
-/* y[t*y_stride + r] = row r . x[t] for p->rows rows and n tokens. */
-typedef void engine_gemm_panel_fn(
-    const struct panel *p, const struct act_row *x, size_t n, float *y, size_t y_stride);
+/* y[t*y_stride + r] = row r . x[t] for up to 16 rows and n tokens. */
+typedef void engine_gemm_fn(const uint8_t *w, size_t row_bytes, size_t rows, size_t k,
+    const struct act_row *x, size_t n, float *y, size_t y_stride, const struct panel *scratch);
 
 /* y[i*y_stride + 0..15] (+)= sum over j < k of w[j*16 + 0..15] * x[i*x_stride + j], for i < n.
  * The F32 and F16 form differ in w only. Used for the attention over blocked keys and values. */
@@ -76,9 +69,7 @@ struct engine_kernels {
 	const char *name;
 	/* By type id; NULL where the type is not computable. */
 	engine_gemv_fn *gemv[TYPE_ID_CAP];
-	engine_pack_fn *pack[TYPE_ID_CAP];
-	engine_gemm_panel_fn *gemm_f32;
-	engine_gemm_panel_fn *gemm_q8;
+	engine_gemm_fn *gemm[TYPE_ID_CAP];
 	void (*tile_f32)(const struct tile_args *a);
 	void (*tile_f16)(const struct tile_args *a);
 	/* n is a multiple of 32. A group with a value that is no finite number gets scale NaN. */

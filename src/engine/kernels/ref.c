@@ -5,8 +5,6 @@
 
 #include <math.h>
 
-DEFINE_ALL_PACKERS()
-
 static int32_t dot_u8s8(const uint8_t *a, const int8_t *b, size_t n)
 {
 	int32_t sum = 0;
@@ -61,39 +59,20 @@ DEFINE_GEMV_FLOAT(f32, 4, load_f32)
 DEFINE_GEMV_FLOAT(f16, 2, load_f16)
 DEFINE_GEMV_FLOAT(bf16, 2, load_bf16)
 
-static void gemm_f32(
-    const struct panel *p, const struct act_row *x, size_t n, float *y, size_t y_stride)
-{
-	for (size_t t = 0; t < n; t++)
-		for (unsigned r = 0; r < p->rows; r++) {
-			float sum = 0;
-			for (size_t j = 0; j < p->k; j++)
-				sum += p->f[j * PANEL_ROWS + r] * x[t].f[j];
-			y[t * y_stride + r] = sum;
-		}
-}
-
-static float panel_dot_q8(const struct panel *p, unsigned r, const struct act_row *x)
-{
-	const float *dsum = p->group == 16 ? x->dsum16 : x->dsum32;
-	float sum = 0;
-	for (size_t g = 0; g < p->k / p->group; g++) {
-		int32_t dot = 0;
-		for (size_t j = g * p->group; j < (g + 1) * p->group; j++)
-			dot += (int32_t)p->q[j / 4 * 64 + 4 * r + j % 4] * x->q[j];
-		sum += p->scale[g * PANEL_ROWS + r] * x->d[g * p->group / ACT_GROUP] * (float)dot -
-		       p->min[g * PANEL_ROWS + r] * dsum[g];
+/* Several tokens: one after the other. */
+#define DEFINE_REF_GEMM(name, ...)                                                                 \
+	static void gemm_##name(const uint8_t *w, size_t row_bytes, size_t rows, size_t k,         \
+	    const struct act_row *x, size_t n, float *y, size_t y_stride,                          \
+	    const struct panel *scratch)                                                           \
+	{                                                                                          \
+		(void)scratch;                                                                     \
+		for (size_t t = 0; t < n; t++)                                                     \
+			gemv_##name(w, row_bytes, rows, k, &x[t], y + t * y_stride);               \
 	}
-	return sum;
-}
-
-static void gemm_q8(
-    const struct panel *p, const struct act_row *x, size_t n, float *y, size_t y_stride)
-{
-	for (size_t t = 0; t < n; t++)
-		for (unsigned r = 0; r < p->rows; r++)
-			y[t * y_stride + r] = panel_dot_q8(p, r, &x[t]);
-}
+QUANT_TYPES(DEFINE_REF_GEMM)
+DEFINE_REF_GEMM(f32)
+DEFINE_REF_GEMM(f16)
+DEFINE_REF_GEMM(bf16)
 
 #define DEFINE_TILE(name, type, convert)                                                           \
 	static void tile_##name(const struct tile_args *a)                                         \
@@ -182,10 +161,8 @@ static void to_f16(const float *x, size_t n, uint16_t *y)
 
 const struct engine_kernels engine_kernels_ref = {
     .name = "ref",
-    .gemv = TABLE_GEMVS(),
-    .pack = TABLE_PACKERS(),
-    .gemm_f32 = gemm_f32,
-    .gemm_q8 = gemm_q8,
+    .gemv = TABLE_OF(TABLE_GEMV),
+    .gemm = TABLE_OF(TABLE_GEMM),
     .tile_f32 = tile_f32,
     .tile_f16 = tile_f16,
     .quantize = quantize,
