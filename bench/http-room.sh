@@ -3,7 +3,7 @@
 #
 #   rate     wrk on GET /health, 64 connections: bench/http-server and nginx `return 200`
 #   added    the same with one connection, direct to nginx and through a proxy in front of it: ours
-#            and nginx; the difference in mean latency is what the proxy adds
+#            and nginx; the difference in median latency is what the proxy adds
 #
 # One worker each. SECONDS_EACH sets the length of a run (default 3). OG_BUILD names the build folder.
 set -euo pipefail
@@ -54,12 +54,12 @@ wait_for "$nginx_port"
 pids+=($!)
 for port in "$ours" "$nginx_proxy" "$ours_proxy"; do wait_for "$port"; done
 
-# measure PORT CONNECTIONS: "requests/s mean-latency-us", or an end when any request failed.
+# measure PORT CONNECTIONS: "requests/s median-latency-us", or an end when any request failed.
 measure() {
-	wrk -t1 -c"$2" -d"${length}s" "http://127.0.0.1:$1/health" >"$folder/wrk"
+	wrk --latency -t1 -c"$2" -d"${length}s" "http://127.0.0.1:$1/health" >"$folder/wrk"
 	if grep -E 'Non-2xx|Socket errors' "$folder/wrk" >&2; then exit 1; fi
 	awk '/Requests\/sec/ { rate = $2 }
-		/^ *Latency/ { v = $2 + 0; if ($2 ~ /ms$/) v *= 1000; else if ($2 !~ /us$/) v *= 1e6 }
+		/^ *50%/ { v = $2 + 0; if ($2 ~ /ms$/) v *= 1000; else if ($2 !~ /us$/) v *= 1e6 }
 		END { print rate, v }' "$folder/wrk"
 }
 
@@ -83,7 +83,7 @@ printf 'requests/s at 64 connections, median of %s runs of %s s:\n' "$runs" "$le
 printf '  %-22s %9.0f\n' 'ours' "$(column ours 1)" 'nginx' "$(column nginx 1)" \
 	'ours as a proxy' "$(column ours-proxy64 1)" 'nginx as a proxy' "$(column nginx-proxy64 1)"
 direct=$(column direct 2)
-printf 'latency at 1 connection in microseconds: direct %.0f\n' "$direct"
+printf 'median latency at 1 connection in microseconds: direct %.0f\n' "$direct"
 for who in ours nginx; do
 	awk -v who="$who" -v p="$(column $who-proxy 2)" -v d="$direct" \
 		'BEGIN { printf "  through %-7s %6.0f   added %.0f\n", who, p, p - d }'
