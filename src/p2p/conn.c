@@ -10,6 +10,8 @@
 #include <talloc.h>
 
 #define SURPLUS_GRACE_S 5
+/* js-libp2p ends a connection that opens eleven streams before its upgrade is through. */
+#define EARLY_STREAMS_MAX 8
 
 /* ---- tables -------------------------------------------------------------------------------- */
 
@@ -209,6 +211,7 @@ static int make_session(struct conn *c, struct upgraded *up, struct err *err)
 	    .dialer = c->direction == P2P_OUTBOUND,
 	    .max_in = h->limits.streams_in,
 	    .max_out = h->limits.streams_out,
+	    .max_early = EARLY_STREAMS_MAX,
 	    .max_buffered = h->limits.buffered,
 	    .ping_every = h->timeouts.ping_every,
 	    .ping_answer = h->timeouts.ping_answer,

@@ -63,6 +63,7 @@ static int start(struct mux *m, struct stream *carrier, enum mux_side side, stru
 	    .dialer = side == MUX_DIALER,
 	    .max_in = MUX_STREAMS_MAX,
 	    .max_out = MUX_STREAMS_MAX,
+	    .max_early = MUX_STREAMS_MAX,
 	    .max_buffered = MUX_BUFFERED_MAX,
 	    .ping_every = DURATION_FOREVER,
 	    .ping_answer = DURATION_FOREVER,

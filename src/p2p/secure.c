@@ -143,6 +143,24 @@ int secure_view(struct secure *s, struct bytes *out, struct err *err)
 	return 0;
 }
 
+#define LINGER_BYTES ((size_t)8 << 20)
+
+void secure_linger(struct secure *s, struct duration limit)
+{
+	struct scope sc;
+	size_t left = LINGER_BYTES;
+	ssize_t n = 0;
+
+	scope_open_shielded(&sc, limit);
+	if (stream_close_write(s->carrier, NULL) == 0)
+		n = stream_read(s->carrier, s->in, s->in_cap, NULL);
+	while (n > 0 && left > (size_t)n) {
+		left -= (size_t)n;
+		n = stream_read(s->carrier, s->in, s->in_cap, NULL);
+	}
+	scope_close(&sc);
+}
+
 /* ---- writing ------------------------------------------------------------------------------- */
 
 static bool out_reserve(struct secure_out *o, size_t more)

@@ -32,6 +32,10 @@ struct stream *secure_stream(struct secure *s);
 /* Cuts the carrier off: every call under way ends with E_RESET. */
 void secure_reset(struct secure *s, int code);
 
+/* [parks] Ends the carrier's writing side and throws away what still comes, until the peer's end or
+ * `limit`: closing with bytes unread would make TCP take back our last words. */
+void secure_linger(struct secure *s, struct duration limit);
+
 /* [parks] Lends the next decrypted bytes, valid until the next call; n is 0 at the peer's end.
  * E_PROTOCOL and E_BAD_SIGNATURE for bad records, E_CLOSED for an end inside one. */
 int secure_view(struct secure *s, struct bytes *out, struct err *err) WARN_UNUSED;

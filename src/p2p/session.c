@@ -63,6 +63,10 @@ static int stream_event(struct session *s, const struct yamux_event *ev)
 		ys = ev->stream->user;
 	if (ev->what & YAMUX_EV_ACKED)
 		waitq_wake_one(&s->openable);
+	if (!s->peer_serves && (ev->what & YAMUX_EV_OPENED || ev->keep_body)) {
+		s->peer_serves = true;
+		waitq_wake_all(&s->openable);
+	}
 	s->body_left = ev->body;
 	s->body = ev->keep_body ? ys : NULL;
 	s->body_ends = ev->what & YAMUX_EV_FIN;
@@ -266,6 +270,8 @@ int session_run(struct session *s, struct err *err)
 		say_goodbye(s);
 	if (s->writer_alive)
 		secure_reset(s->sec, rc);
+	else if (rc == E_PROTOCOL && s->core.goaway_sent)
+		secure_linger(s->sec, duration_s(GOODBYE_LIMIT_S));
 	scope_close(&sc);
 	return rc;
 }
@@ -320,7 +326,8 @@ int session_open(struct session *s, struct stream **out, struct err *err)
 	struct ystream *ys;
 	int rc;
 
-	while (session_usable(s) && s->core.unacked >= s->core.config.max_unacked)
+	while (session_usable(s) && (s->core.unacked >= s->core.config.max_unacked ||
+					(!s->peer_serves && s->n_out >= s->opt.max_early)))
 		if ((rc = waitq_wait(&s->openable, err)) != 0)
 			return err_wrap(err, rc, "waiting to open a stream");
 	if (s->n_out >= s->opt.max_out)

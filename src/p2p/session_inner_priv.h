@@ -25,8 +25,9 @@ struct ystream {
 	struct yamux_stream *core; /* NULL once the session is over */
 	bool inbound;
 	bool reading, writing;
-	bool ended; /* no more bytes will come: the peer's FIN */
-	int reset;  /* 0, or the E_ code that reads and writes end with */
+	bool ended;   /* no more bytes will come: the peer's FIN */
+	bool fin_due; /* a half-close that waits for the answer to our proposal */
+	int reset;    /* 0, or the E_ code that reads and writes end with */
 	char *protocol;
 	struct buf expect; /* an answer still to be read: see ystream_set_protocol */
 	size_t expect_at;
@@ -50,6 +51,7 @@ struct session {
 	char *remote;
 	struct yamux_core core;
 	uint32_t n_in, n_out; /* streams held by their owners */
+	bool peer_serves;     /* it opened a stream or answered on one */
 	struct waitq openable;
 
 	/* The frame being read. */

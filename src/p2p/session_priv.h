@@ -16,6 +16,7 @@ struct session;
 struct session_options {
 	bool dialer; /* odd stream ids */
 	uint32_t max_in, max_out;
+	uint32_t max_early;  /* outbound ones before the peer has shown that it serves any */
 	size_t max_buffered; /* received and not read, over all streams */
 	struct duration ping_every, ping_answer;
 	/* An inbound stream, taken over on 0; otherwise it is reset. Called by the reader: must not

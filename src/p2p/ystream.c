@@ -69,8 +69,21 @@ static void ring_free(struct ring *r)
 
 /* ---- what the session tells ---------------------------------------------------------------- */
 
+static void send_fin(struct ystream *ys)
+{
+	uint8_t header[YAMUX_HEADER];
+	bool made;
+
+	ys->fin_due = false;
+	(void)yamux_make_data(&ys->session->core, ys->core, 0, YAMUX_LAST, header, &made);
+	if (made)
+		session_control(ys->session, header);
+}
+
 void ystream_deliver(struct ystream *ys, const uint8_t *p, size_t n)
 {
+	if (ys->fin_due)
+		send_fin(ys);
 	if (ys->want && ys->in.count == 0) {
 		size_t room = ys->want_cap - ys->want_got;
 		size_t direct = n < room ? n : room;
@@ -233,7 +246,7 @@ static int writable(const struct ystream *ys, struct err *err)
 {
 	if (ys->reset != 0)
 		return broken(ys, err);
-	if (ys->core->fin_sent)
+	if (ys->core->fin_sent || ys->fin_due)
 		return err_set(err, E_CLOSED, "%s: written to after its end", ys->stream.remote);
 	return 0;
 }
@@ -274,23 +287,24 @@ static int ystream_write(
 	return rc;
 }
 
-static void send_fin(struct ystream *ys)
+/* Nothing of the peer's answer to the proposal has come yet. */
+static bool unanswered(const struct ystream *ys)
 {
-	uint8_t header[YAMUX_HEADER];
-	bool made;
-
-	(void)yamux_make_data(&ys->session->core, ys->core, 0, YAMUX_LAST, header, &made);
-	if (made)
-		session_control(ys->session, header);
+	return ys->expect.n > 0 && ys->expect_at == 0 && ys->in.count == 0 && ys->want_got == 0;
 }
 
+/* js-libp2p 3 loses an end that arrives before its handler runs: behind a proposal that is not
+ * answered yet, ours waits for the answer. */
 static int ystream_close_write(struct stream *stream, struct err *err)
 {
 	struct ystream *ys = ystream_of(stream);
 
 	if (ys->reset != 0)
 		return broken(ys, err);
-	send_fin(ys);
+	if (unanswered(ys))
+		ys->fin_due = true;
+	else
+		send_fin(ys);
 	return 0;
 }
 
