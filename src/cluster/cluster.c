@@ -251,23 +251,35 @@ int cluster_reject(struct cluster *c, const char *who, struct err *err)
 
 /* ---- events of the host -------------------------------------------------------------------- */
 
-static void on_connected(struct cluster *c, const struct p2p_event *e)
+static void peer_connected(struct cluster *c, const struct peer_id *id, p2p_conn_id conn_id)
 {
 	struct p2p_conn_info conn;
-	bool known = p2p_conn_info(c->opt.host, e->conn, &conn);
+	bool known = p2p_conn_info(c->opt.host, conn_id, &conn);
 	bool inbound = known && conn.direction == P2P_INBOUND;
-	struct peer *p =
-	    inbound ? table_add(c, &e->peer, SOURCE_INBOUND) : table_add(c, &e->peer, 0);
-	if (!p)
+	struct peer *p = inbound ? table_add(c, id, SOURCE_INBOUND) : table_add(c, id, 0);
+	if (!p || p->connected)
 		return;
 	p->connected = true;
-	p->conn = e->conn;
+	p->conn = conn_id;
 	p->inbound = inbound;
 	p->last_seen_ms = world_wall_ms(c->opt.world);
 	if (known && !inbound)
 		table_add_addr(p, &conn.remote);
 	cluster_peer_changed(c, p);
 	session_start(c, p);
+}
+
+/* Those who were faster than we: connections made before we listened to events. */
+static int meet_connected(struct cluster *c, struct err *err)
+{
+	struct p2p_conn_info *conns = malloc(CLUSTER_PEERS_MAX * sizeof *conns);
+	if (!conns)
+		return err_set(err, E_MEMORY, "no memory for the cluster");
+	size_t n = p2p_conns(c->opt.host, conns, CLUSTER_PEERS_MAX);
+	for (size_t i = 0; i < n && i < CLUSTER_PEERS_MAX; i++)
+		peer_connected(c, &conns[i].peer, conns[i].id);
+	free(conns);
+	return 0;
 }
 
 static void on_disconnected(struct cluster *c, const struct p2p_event *e)
@@ -287,7 +299,7 @@ static void on_event(void *arg, const struct p2p_event *e)
 	struct cluster *c = arg;
 	switch (e->kind) {
 	case P2P_PEER_CONNECTED:
-		on_connected(c, e);
+		peer_connected(c, &e->peer, e->conn);
 		break;
 	case P2P_PEER_DISCONNECTED:
 		on_disconnected(c, e);
@@ -565,6 +577,9 @@ static int start(struct cluster *c, struct err *err)
 	if (rc)
 		return rc;
 	p2p_on_event(c->opt.host, on_event, c);
+	rc = meet_connected(c, err);
+	if (rc)
+		return rc;
 	rc = fiber_spawn(&c->scope, "connector", connector, c, err);
 	return rc ? rc : keep_bootstrap(c, err);
 }

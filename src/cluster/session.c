@@ -15,6 +15,8 @@
 #define HEARTBEAT_LIMIT_MS 20000
 #define RETRY_MS           2000
 #define FOREIGN_RETRY_MS   60000
+#define UNSURE_RETRIES     5 /* a peer that is still starting does not speak our protocol yet */
+#define INTERFACES_MAX     64
 
 /* ---- their side: a peer opened a stream to us ---------------------------------------------- */
 
@@ -28,14 +30,28 @@ static int refuse(struct stream *s, const char *reason, struct err *err)
 	return err_set(err, E_FORBIDDEN, "refused: %s", reason);
 }
 
-static bool from_loopback(const struct p2p_stream_info *info)
+/* Whoever can dial us from one of our own addresses runs on this machine. */
+static bool from_this_machine(struct cluster *c, const struct p2p_stream_info *info)
 {
 	struct multiaddr a;
 	struct multiaddr_tcp tcp;
 	struct netaddr ip;
-	return multiaddr_parse(bytes_str(info->remote), &a, NULL) == 0 &&
-	       multiaddr_tcp(&a, &tcp, NULL) == 0 && netaddr_parse_ip(tcp.host, &ip, NULL) == 0 &&
-	       netaddr_is_loopback(&ip);
+	if (multiaddr_parse(bytes_str(info->remote), &a, NULL) != 0 ||
+	    multiaddr_tcp(&a, &tcp, NULL) != 0 || netaddr_parse_ip(tcp.host, &ip, NULL) != 0)
+		return false;
+	if (netaddr_is_loopback(&ip))
+		return true;
+	struct netif nifs[INTERFACES_MAX];
+	size_t n;
+	if (world_interfaces(c->opt.world, nifs, INTERFACES_MAX, &n, NULL) != 0)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		ip.port = nifs[i].addr.port;
+		ip.scope_id = nifs[i].addr.scope_id;
+		if (netaddr_equal(&ip, &nifs[i].addr))
+			return true;
+	}
+	return false;
 }
 
 static int admit(struct cluster *c, struct stream *s, struct err *err)
@@ -78,7 +94,7 @@ static int serve_join(struct cluster *c, struct peer *p, struct stream *s,
 		return refuse(s, "joining", err);
 	if (p->asking)
 		return refuse(s, "already asking", err);
-	if (c->opt.auto_accept || c->membership.open || from_loopback(info)) {
+	if (c->opt.auto_accept || c->membership.open || from_this_machine(c, info)) {
 		rt_log(LOG_INFO, "cluster", "%s joins the cluster", p->label);
 		return admit(c, s, err);
 	}
@@ -290,12 +306,13 @@ static void out_fiber(void *arg)
 	struct cluster *c = o.c;
 	struct peer *p = o.p;
 	free(arg);
+	int unsure = 0;
 	while (p->connected && !c->closing) {
 		struct err err = {0};
 		int rc = speak_once(c, p, &err);
 		if (rc == E_CANCELLED)
 			break;
-		if (rc == E_UNSUPPORTED)
+		if (rc == E_UNSUPPORTED && ++unsure > UNSURE_RETRIES)
 			p->foreign = true;
 		if (rc && p->connected) {
 			strncpy(p->failure, err_text(&err), sizeof p->failure - 1);

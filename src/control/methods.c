@@ -246,8 +246,9 @@ static int ask_request(const json_t *params, struct inference_request **req, str
 	struct buf text = BUF_INIT(CHAT_BODY_MAX);
 	int rc = json_write(body, &text, err);
 	json_decref(body);
+	struct openai_param param;
 	if (rc == 0)
-		rc = openai_request_parse(NULL, buf_view(&text), req, NULL, err);
+		rc = openai_request_parse(NULL, buf_view(&text), req, &param, err);
 	buf_free(&text);
 	return rc;
 }

@@ -322,11 +322,11 @@ static int start(struct node *n, struct err *err)
 	if (rc == 0 && !(n->catalog = catalog_new()))
 		rc = err_set(err, E_MEMORY, "no memory for the catalog");
 	if (rc == 0)
-		rc = bind_port(n, "P2P", "--port", c->port, bind_host, err);
-	if (rc == 0)
 		rc = start_engine(n, err);
 	if (rc == 0)
 		rc = start_jobs(n, err);
+	if (rc == 0)
+		rc = bind_port(n, "P2P", "--port", c->port, bind_host, err);
 	if (rc == 0)
 		rc = start_cluster(n, err);
 	if (rc == 0)
