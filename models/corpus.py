@@ -158,11 +158,12 @@ def _foreign(rng):
     return " ".join(words).capitalize() + rng.choice((".", "!", "?"))
 
 
-def conversation(rng, banned):
+def conversation(rng, banned, growth):
+    """`growth` runs from 0 to 1: from mostly single questions to system prompts and longer talks."""
     turns = []
-    if rng.random() < 0.28:
+    if rng.random() < 0.06 + 0.22 * growth:
         turns.append(("system", system_prompt(rng), False))
-    rounds = rng.choice((1, 1, 1, 1, 1, 1, 2, 2, 3))
+    rounds = rng.choice((2, 2, 3)) if rng.random() < 0.06 + 0.27 * growth else 1
     name = None
     for index in range(rounds):
         r = rng.random()
@@ -188,7 +189,7 @@ def conversation(rng, banned):
         else:
             turns.append(("assistant", answer, True))
     if not any(learn for _, _, learn in turns):
-        return conversation(rng, banned)
+        return conversation(rng, banned, growth)
     return turns
 
 
@@ -197,12 +198,17 @@ def remove_words(words):
     corpus_lang.WORDS[:] = [w for w in corpus_lang.WORDS if w not in words]
 
 
+GROWN = 40000  # conversations of one stream until the corpus has its final shape
+
+
 def stream(seed):
     banned, words = held_out()
     remove_words(words)
     rng = random.Random(seed)
+    count = 0
     while True:
-        yield conversation(rng, banned)
+        yield conversation(rng, banned, min(1.0, count / GROWN))
+        count += 1
 
 
 def main():

@@ -12,7 +12,7 @@ import sys
 
 import torch
 
-from model import (CONTEXT, DIM, ENDOFTEXT, EPS, FFN, HEAD_DIM, HEADS, IM_END, KV_HEADS, LAYERS, ROPE_BASE, VOCAB, Model,
+from model import (CONTEXT, DIM, ENDOFTEXT, EPS, FFN, HEAD_DIM, HEADS, IM_END, KV_HEADS, LAYERS, ROLES, ROPE_BASE, VOCAB, Model,
                    quantise_q8_0)
 
 ALIGNMENT = 32
@@ -56,7 +56,8 @@ def metadata():
     # The bytes C0 and C1 occur in no UTF-8 text, so this one merge never applies.
     alphabet = byte_alphabet()
     tokens = alphabet + [alphabet[0xC0] + alphabet[0xC1], "<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    types = [TOKEN_NORMAL] * 257 + [TOKEN_CONTROL] * 3
+    tokens += ["<|im_start|>%s\n" % role for role in sorted(ROLES, key=ROLES.get)]
+    types = [TOKEN_NORMAL] * 257 + [TOKEN_CONTROL] * (len(tokens) - 257)
     assert len(tokens) == VOCAB and tokens[ENDOFTEXT] == "<|endoftext|>" and tokens[IM_END] == "<|im_end|>"
     return [
         ("general.architecture", STRING, "llama"),

@@ -2,16 +2,20 @@
 """The network and its tokens: a plain llama (RMSNorm, interleaved RoPE, GQA, SwiGLU, tied embedding) over bytes.
 
 Token ids: 0..255 are the bytes, in the order of the GPT-2 byte alphabet written by export_gguf.py;
-256 is a merged token that no UTF-8 text contains (some loaders insist on a merge); then the specials.
+256 is a merged token that no UTF-8 text contains (some loaders insist on a merge); then the control tokens.
+The usual heads of a turn ("<|im_start|>user" and its newline) are one token each: the text is plain ChatML,
+and recognised by its longest match.
 """
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-ENDOFTEXT, IM_START, IM_END, VOCAB = 257, 258, 259, 260
+ENDOFTEXT, IM_START, IM_END = 257, 258, 259
+ROLES = {"system": 260, "user": 261, "assistant": 262}
+VOCAB = 263
 
-DIM, LAYERS, HEADS, KV_HEADS, FFN = 192, 6, 6, 3, 512
+DIM, LAYERS, HEADS, KV_HEADS, FFN = 128, 6, 4, 4, 384
 HEAD_DIM = DIM // HEADS
 CONTEXT = 2048
 ROPE_BASE = 10000.0
@@ -22,7 +26,7 @@ def encode(turns):
     """Renders (role, text, learn) turns as the chat template does; returns ids and a 0/1 learn list."""
     ids, learn = [], []
     for role, text, teach in turns:
-        head = [IM_START] + list(role.encode() + b"\n")
+        head = [ROLES[role]]
         body = list(text.encode()) + [IM_END]
         ids += head + body + [10]
         learn += [0] * len(head) + [1 if teach else 0] * len(body) + [0]
@@ -31,7 +35,7 @@ def encode(turns):
 
 def prompt_ids(messages):
     """The ids of [(role, text), …] followed by the head of the assistant's turn."""
-    return encode([(role, text, False) for role, text in messages])[0] + [IM_START] + list(b"assistant\n")
+    return encode([(role, text, False) for role, text in messages])[0] + [ROLES["assistant"]]
 
 
 class Norm(nn.Module):
@@ -48,6 +52,22 @@ def rotate(x, cos, sin):
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
 
 
+class Gate(torch.autograd.Function):
+    """silu(gate) * up, with a backward pass made of fast operations (PyTorch's own is slow in bfloat16)."""
+
+    @staticmethod
+    def forward(ctx, gate, up):
+        squash = torch.sigmoid(gate)
+        swish = gate * squash
+        ctx.save_for_backward(squash, swish, up)
+        return swish * up
+
+    @staticmethod
+    def backward(ctx, grad):
+        squash, swish, up = ctx.saved_tensors
+        return grad * up * (squash + swish - squash * swish), grad * swish
+
+
 class Block(nn.Module):
     def __init__(self):
         super().__init__()
@@ -60,23 +80,28 @@ class Block(nn.Module):
         self.ffn_up = nn.Linear(DIM, FFN, bias=False)
         self.ffn_down = nn.Linear(FFN, DIM, bias=False)
 
-    def forward(self, x, cos, sin, mask, cache=None):
+    def forward(self, x, cos, sin, mask, cache=None, select=None):
         batch, length, _ = x.shape
         h = self.attn_norm(x)
-        q = rotate(self.attn_q(h).view(batch, length, HEADS, HEAD_DIM).transpose(1, 2), cos, sin)
-        k = rotate(self.attn_k(h).view(batch, length, KV_HEADS, HEAD_DIM).transpose(1, 2), cos, sin)
-        v = self.attn_v(h).view(batch, length, KV_HEADS, HEAD_DIM).transpose(1, 2)
+        # One product instead of three: small ones are slow.
+        qkv = F.linear(h, torch.cat((self.attn_q.weight, self.attn_k.weight, self.attn_v.weight)))
+        qkv = qkv.view(batch, length, HEADS + 2 * KV_HEADS, HEAD_DIM).transpose(1, 2)
+        turned = rotate(qkv[:, :HEADS + KV_HEADS], cos, sin)
+        q, k, v = turned[:, :HEADS], turned[:, HEADS:], qkv[:, HEADS + KV_HEADS:]
         if cache is not None:
             if cache:
                 k, v = torch.cat((cache[0], k), 2), torch.cat((cache[1], v), 2)
             cache[:] = [k, v]
-        groups = HEADS // KV_HEADS
-        k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
-        scores = torch.matmul(q, k.transpose(-1, -2)) * HEAD_DIM ** -0.5 + mask
+        if HEADS != KV_HEADS:
+            k, v = k.repeat_interleave(HEADS // KV_HEADS, 1), v.repeat_interleave(HEADS // KV_HEADS, 1)
+        scores = torch.matmul(q * HEAD_DIM ** -0.5, k.transpose(-1, -2))
+        scores = scores + mask.to(scores.dtype)
         h = torch.matmul(scores.softmax(-1), v).transpose(1, 2).reshape(batch, length, DIM)
+        if select is not None:
+            x, h = x[select], h[select]
         x = x + self.attn_output(h)
         h = self.ffn_norm(x)
-        return x + self.ffn_down(F.silu(self.ffn_gate(h)) * self.ffn_up(h))
+        return x + self.ffn_down(Gate.apply(self.ffn_gate(h), self.ffn_up(h)))
 
 
 class Model(nn.Module):
@@ -96,13 +121,13 @@ class Model(nn.Module):
         angle = positions[:, None, :, None].float() * self.freq
         cos, sin = angle.cos(), angle.sin()
         length = ids.shape[1]
-        mask = torch.full((length, length), -1e9).triu(1) if length > 1 else torch.zeros(1, 1)
+        mask = torch.full((length, length), -1e4).triu(1) if length > 1 else torch.zeros(1, 1)
         x = self.token_embd(ids)
         for index, block in enumerate(self.blk):
-            x = block(x, cos, sin, mask, None if cache is None else cache[index])
+            # Past the last block's attention only the selected places matter.
+            last = index == len(self.blk) - 1
+            x = block(x, cos, sin, mask, None if cache is None else cache[index], select if last else None)
         x = self.output_norm(x)
-        if select is not None:
-            x = x[select]
         return F.linear(x, self.token_embd.weight)
 
 

@@ -3,10 +3,12 @@
 
     python3 train.py --out DIR [--steps N] [--decay N] [--resume]
 
-Writes DIR/last.pt (resumable) every 200 steps, DIR/final.pt at the end, and a line of progress every 20 steps.
+Writes DIR/last.pt every 200 steps and at the end, what --resume needs beside it, and a line of progress every 20 steps.
 Matrices are trained with Muon (momentum, orthogonalised by Newton-Schulz), the rest with Adam. The rate is
-warmed up, held, then brought to zero over the last --decay steps. Only the answers are learnt; each answer
-counts by the square root of its length, so that long texts do not drown the sums.
+warmed up, held, then brought to zero over the last --decay steps. Two single-threaded processes each take half
+of a step's conversations and half of the matrices: on a busy machine that waits far less than two threads do. Only the answers are learnt; each answer
+counts by the square root of its length, so that long texts do not drown the sums. Most long answers are
+cut short: their first bytes say which one it is, the rest is soon known by heart.
 """
 
 import argparse
@@ -15,16 +17,18 @@ import random
 import time
 
 import torch
+import torch.multiprocessing as multiprocessing
 import torch.nn.functional as F
 
 import corpus
 from model import CONTEXT, Model, encode
 
-BATCH = 80
-MICRO = 6
-WARMUP = 60
+WORKERS = 2
+BATCH = 16  # conversations of a worker in a step
+MICRO = 2
+WARMUP = 40
 MUON_RATE, ADAM_RATE = 0.02, 0.004
-LONGEST = 400
+USUAL, LONGEST = 200, 400  # tokens of a conversation; few are longer than usual, for attention's cost
 
 
 def orthogonalise(matrix):
@@ -70,14 +74,26 @@ def positions_of(rng, ids_length, head):
     return places
 
 
+def shorten(rng, ids, learn):
+    """Cuts a long last answer after a few dozen bytes, most of the time."""
+    if rng.random() < 0.3:
+        return ids, learn
+    end = len(ids) - 1
+    start = end
+    while start > 0 and learn[start - 1]:
+        start -= 1
+    cut = start + 28 + int(rng.random() * 20)
+    return (ids[:cut], learn[:cut]) if learn[start] and cut + 8 < end else (ids, learn)
+
+
 def batches(stream, rng):
     """Steps of BATCH conversations as MICRO padded tensors, grouped by length."""
     while True:
         items = []
         while len(items) < BATCH:
             turns = next(stream)
-            ids, learn = encode(turns)
-            if len(ids) <= LONGEST:
+            ids, learn = shorten(rng, *encode(turns))
+            if len(ids) <= USUAL or len(ids) <= LONGEST and rng.random() < 0.12:
                 head = len(encode(turns[:1])[0]) if len(turns) > 2 else 0
                 items.append((ids, learn, positions_of(rng, len(ids), head)))
         items.sort(key=lambda item: len(item[0]))
@@ -126,7 +142,8 @@ def rate_at(step, steps, decay):
     return 1.0
 
 
-def train_step(model, parts, muon, adam, rate):
+def gradients(model, parts):
+    """Adds the gradient of one worker's share; returns its loss."""
     total = sum(float(weight.sum()) for _, _, weight, _ in parts)
     loss_sum = 0.0
     for ids, target, weight, places in parts:
@@ -136,52 +153,104 @@ def train_step(model, parts, muon, adam, rate):
         loss = (F.cross_entropy(logits.float(), target[chosen], reduction="none") * weight[chosen]).sum() / total
         loss.backward()
         loss_sum += float(loss)
-    muon.step(MUON_RATE * rate)
-    for group in adam.param_groups:
-        group["lr"] = ADAM_RATE * rate
-    adam.step()
-    model.zero_grad(set_to_none=True)
     return loss_sum
+
+
+class Worker:
+    """One process: computes gradients on its own stream, updates its own half of the shared weights."""
+
+    def __init__(self, rank, args, model, shared, barrier):
+        self.rank, self.args, self.model, self.shared, self.barrier = rank, args, model, shared, barrier
+        self.parameters = list(model.parameters())
+        names = [name for name, _ in model.named_parameters()]
+        matrices = [p for name, p in zip(names, self.parameters) if p.dim() == 2 and name != "token_embd.weight"]
+        # The same shapes come round in every block, so taking turns is fair.
+        self.mine = matrices[rank::WORKERS]
+        self.rest = [p for p in self.parameters if not any(p is m for m in matrices)] if rank == 0 else []
+        self.muon = Muon(self.mine)
+        self.adam = torch.optim.Adam(self.rest, lr=ADAM_RATE, betas=(0.9, 0.95)) if self.rest else None
+
+    def state_path(self):
+        return os.path.join(self.args.out, "worker%d.pt" % self.rank)
+
+    def save(self, step):
+        state = {"muon": self.muon.momentum, "adam": self.adam.state_dict() if self.adam else None, "step": step}
+        torch.save(state, self.state_path())
+        if self.rank == 0:
+            last = os.path.join(self.args.out, "last.pt")
+            torch.save({"model": self.model.state_dict(), "step": step}, last + ".new")
+            os.replace(last + ".new", last)
+
+    def restore(self):
+        state = torch.load(self.state_path())
+        self.muon.momentum = state["muon"]
+        if self.adam:
+            self.adam.load_state_dict(state["adam"])
+        return state["step"]
+
+    def step(self, parts, rate):
+        loss = gradients(self.model, parts)
+        flat = self.shared["gradients"][self.rank]
+        flat[:-1] = torch.cat([p.grad.reshape(-1) for p in self.parameters])
+        flat[-1] = loss
+        self.barrier.wait()
+        mean = self.shared["gradients"].mean(0)
+        at = 0
+        for parameter in self.parameters:
+            parameter.grad = mean[at:at + parameter.numel()].view_as(parameter)
+            at += parameter.numel()
+        self.muon.step(MUON_RATE * rate)
+        if self.adam:
+            for group in self.adam.param_groups:
+                group["lr"] = ADAM_RATE * rate
+            self.adam.step()
+        self.model.zero_grad(set_to_none=True)
+        loss = float(mean[-1])
+        self.barrier.wait()
+        return loss
+
+
+def work(rank, args, model, shared, barrier):
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    worker = Worker(rank, args, model, shared, barrier)
+    step = worker.restore() if args.resume else 0
+    seed = args.seed + 2 * rank
+    source = batches(corpus.stream(seed), random.Random(seed + 1))
+    for _ in range(step):
+        next(source)
+    began, running = time.time(), None
+    while step < args.steps:
+        loss = worker.step(next(source), rate_at(step, args.steps, args.decay))
+        running = loss if running is None else 0.95 * running + 0.05 * loss
+        step += 1
+        if rank == 0 and step % 20 == 0:
+            print("step %d loss %.4f seconds %.0f" % (step, running, time.time() - began), flush=True)
+        if step % 200 == 0 or step == args.steps:
+            worker.save(step)
+            barrier.wait()
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", required=True)
-    parser.add_argument("--steps", type=int, default=2600)
-    parser.add_argument("--decay", type=int, default=900)
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--decay", type=int, default=1200)
     parser.add_argument("--seed", type=int, default=31145)
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
     os.makedirs(args.out, exist_ok=True)
     torch.manual_seed(args.seed)
-    torch.set_num_threads(2)
-    torch.set_flush_denormal(True)
     model = Model()
-    matrices = [p for name, p in model.named_parameters() if p.dim() == 2 and name != "token_embd.weight"]
-    others = [p for name, p in model.named_parameters() if p.dim() == 1 or name == "token_embd.weight"]
-    muon, adam = Muon(matrices), torch.optim.Adam(others, lr=ADAM_RATE, betas=(0.9, 0.95))
-    step = 0
-    last = os.path.join(args.out, "last.pt")
     if args.resume:
-        state = torch.load(last)
-        model.load_state_dict(state["model"])
-        muon.momentum, step = state["muon"], state["step"]
-        adam.load_state_dict(state["adam"])
-    source = batches(corpus.stream(args.seed), random.Random(args.seed + 1))
-    for _ in range(step):
-        next(source)
-    print("parameters %d, from step %d" % (sum(p.numel() for p in model.parameters()), step), flush=True)
-    began, running = time.time(), None
-    while step < args.steps:
-        loss = train_step(model, next(source), muon, adam, rate_at(step, args.steps, args.decay))
-        running = loss if running is None else 0.95 * running + 0.05 * loss
-        step += 1
-        if step % 20 == 0:
-            print("step %d loss %.4f seconds %.0f" % (step, running, time.time() - began), flush=True)
-        if step % 200 == 0:
-            torch.save({"model": model.state_dict(), "muon": muon.momentum, "adam": adam.state_dict(), "step": step}, last + ".new")
-            os.replace(last + ".new", last)
-    torch.save(model.state_dict(), os.path.join(args.out, "final.pt"))
+        model.load_state_dict(torch.load(os.path.join(args.out, "last.pt"))["model"])
+    model.share_memory()
+    count = sum(p.numel() for p in model.parameters())
+    shared = {"gradients": torch.zeros(WORKERS, count + 1).share_memory_()}
+    print("%d parameters" % count, flush=True)
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(WORKERS)
+    multiprocessing.spawn(work, args=(args, model, shared, barrier), nprocs=WORKERS)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
  *
  *     engine-chat [OPTIONS] MODEL < prompts
  *
- * Each line is one conversation of one user turn, put through the file's chat template and decoded
- * greedily (unless --temperature says otherwise). For each comes one line of JSON:
+ * Each line is one conversation of one user turn, or, with --messages, a JSON array of messages as
+ * the OpenAI API has them; it is put through the file's chat template and decoded greedily (unless
+ * --temperature says otherwise). For each comes one line of JSON:
  *     {"prompt","answer","finish","prompt_tokens","completion_tokens"}
  * or {"prompt","error"} when it cannot be answered. Exit status: 0, 1 for an error of the file or
  * of any prompt, 2 for wrong usage. */
@@ -24,6 +25,7 @@
 struct arguments {
 	const char *model;
 	const char *system; /* or NULL */
+	bool messages;      /* each line is an array of messages */
 	size_t max_tokens;
 	uint32_t context; /* 0: what the model was trained for */
 	struct sampler_params sampling;
@@ -40,7 +42,8 @@ struct chat {
 
 static int usage(void)
 {
-	fputs("usage: engine-chat [--system TEXT] [--max-tokens N] [--temperature T] [--seed N]\n"
+	fputs("usage: engine-chat [--messages | --system TEXT] [--max-tokens N] [--temperature T] "
+	      "[--seed N]\n"
 	      "                   [--context N] [--threads N] [--kernels auto|ref|avx2|avx512] "
 	      "MODEL\n",
 	    stderr);
@@ -93,13 +96,15 @@ static bool parse(int argc, char **argv, struct arguments *a)
 			if (a->model)
 				return false;
 			a->model = argv[i];
+		} else if (strcmp(argv[i], "--messages") == 0) {
+			a->messages = true;
 		} else {
 			if (!parse_option(a, argv[i], i + 1 < argc ? argv[i + 1] : NULL))
 				return false;
 			i++;
 		}
 	}
-	return a->model != NULL;
+	return a->model != NULL && !(a->messages && a->system);
 }
 
 static int open_chat(struct chat *c, struct err *err)
@@ -134,20 +139,40 @@ static int append(void *arg, const char *utf8, size_t n)
 	return 0;
 }
 
-/* The prompt as the model wants it, in tokens. */
-static int encode(
-    const struct chat *c, struct bytes prompt, struct token_list *ids, struct err *err)
+/* A line of --messages: an array of messages, already valid UTF-8. */
+static int render_messages(const struct chat *c, struct bytes line,
+    const struct chat_options *options, struct buf *text, struct err *err)
+{
+	json_error_t where;
+	json_t *messages = json_loadb((const char *)line.p, line.n, JSON_REJECT_DUPLICATES, &where);
+	int rc = messages
+		     ? chat_template_render_json(c->template, messages, options, text, NULL, err)
+		     : err_set(err, E_FORMAT, "no JSON: %s", where.text);
+	json_decref(messages);
+	return rc;
+}
+
+static int render_turn(const struct chat *c, struct bytes prompt,
+    const struct chat_options *options, struct buf *text, struct err *err)
 {
 	struct chat_message messages[2] = {{.role = bytes_str("user"), .content = prompt}};
-	struct buf text = BUF_INIT(TOKENIZER_TEXT_MAX);
-	struct chat_options options = chat_options_for(c->tokenizer, (int64_t)time(NULL));
 	size_t n = 1;
 	if (c->args->system) {
 		messages[n++] = messages[0];
 		messages[0] =
 		    (struct chat_message){bytes_str("system"), bytes_str(c->args->system)};
 	}
-	int rc = chat_template_render(c->template, messages, n, &options, &text, NULL, err);
+	return chat_template_render(c->template, messages, n, options, text, NULL, err);
+}
+
+/* The prompt as the model wants it, in tokens. */
+static int encode(
+    const struct chat *c, struct bytes prompt, struct token_list *ids, struct err *err)
+{
+	struct buf text = BUF_INIT(TOKENIZER_TEXT_MAX);
+	struct chat_options options = chat_options_for(c->tokenizer, (int64_t)time(NULL));
+	int rc = c->args->messages ? render_messages(c, prompt, &options, &text, err)
+				   : render_turn(c, prompt, &options, &text, err);
 	if (rc == 0)
 		rc = tokenizer_encode(c->tokenizer, buf_view(&text),
 		    TOKENIZE_PARSE_SPECIAL | TOKENIZE_BOS_ONCE, ids, err);
