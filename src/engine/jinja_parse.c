@@ -781,10 +781,12 @@ static struct jnode *parse_statement(struct parser *p)
 		return parse_jump(p, N_BREAK);
 	if (at_name(p, "continue"))
 		return parse_jump(p, N_CONTINUE);
+	if (p->now.kind != T_NAME)
+		return fail(p, E_FORMAT, "expected a statement");
 	char what[80] = "unknown statement '";
 	size_t n = p->now.text.n < 40 ? p->now.text.n : 40, at = strlen(what);
-	memcpy(what + at, p->now.text.p, p->now.kind == T_NAME ? n : 0);
-	what[at + (p->now.kind == T_NAME ? n : 0)] = '\'';
+	memcpy(what + at, p->now.text.p, n);
+	what[at + n] = '\'';
 	return fail(p, E_UNSUPPORTED, what);
 }
 

@@ -13,9 +13,7 @@
 /* After these a turn is over, whatever the file says. */
 static const char *const TURN_ENDS[] = {"<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>",
     "<|endoftext|>", "<|end_of_text|>", "<EOT>", "_<EOT>", "[EOT]",
-    "<\xef\xbd\x9c"
-    "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
-    "<end_of_utterance>"};
+    "<\xef\xbd\234end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>", "<end_of_utterance>"};
 static const char *const OTHER_ENDS[] = {
     "<|eom_id|>", "<|return|>", "<|call|>", "[EOS]", "<eos>", "</s>"};
 /* Phi-3's own tokenizer drops white space after most of its special tokens. */

@@ -210,7 +210,7 @@ static int load_attrs(struct tokenizer *t, const struct gguf *g, struct err *err
 		int32_t type = 1;
 		if (given)
 			memcpy(&type, types.raw.p + i * sizeof type, sizeof type);
-		t->attrs[i] = type >= 1 && type <= 6 ? (uint16_t)(1U << type) : TOKEN_NORMAL;
+		t->attrs[i] = (uint16_t)(type >= 1 && type <= 6 ? 1U << type : TOKEN_NORMAL);
 	}
 	return 0;
 }
