@@ -100,6 +100,15 @@ static void put_expanded(struct multiaddr *list, size_t *n, const struct netaddr
 	}
 }
 
+static bool same_addrs(const struct multiaddr *a, size_t n_a, const struct multiaddr *b, size_t n_b)
+{
+	bool same = n_a == n_b;
+
+	for (size_t i = 0; same && i < n_a; i++)
+		same = multiaddr_equal(&a[i], &b[i]);
+	return same;
+}
+
 void host_refresh_addrs(struct p2p_host *h)
 {
 	struct netif *ifs = calloc(INTERFACES_MAX, sizeof *ifs);
@@ -117,7 +126,7 @@ void host_refresh_addrs(struct p2p_host *h)
 		else
 			put_addr(list, &n, &h->listeners[i].bound);
 	}
-	if (n != h->n_addrs || memcmp(list, h->addrs, n * sizeof *list) != 0) {
+	if (!same_addrs(list, n, h->addrs, h->n_addrs)) {
 		memcpy(h->addrs, list, n * sizeof *list);
 		h->n_addrs = n;
 		h->push_due = true;
