@@ -25,31 +25,37 @@ static size_t value_size(const struct engine_context *c)
 	return c->m->kv == ENGINE_KV_F16 ? sizeof(uint16_t) : sizeof(float);
 }
 
-static void put_value(const struct engine_context *c, uint8_t *base, size_t index, float x)
+/* Writes `dim` values of one key and one value to their places, `elem` bytes each. */
+static void scatter(const struct engine_context *c, uint8_t *head, size_t pos, const void *key,
+    const void *value, size_t elem)
 {
-	if (c->m->kv == ENGINE_KV_F32) {
-		memcpy(base + index * sizeof x, &x, sizeof x);
-		return;
+	uint32_t dim = c->m->h.head_dim;
+	uint8_t *keys = head + (pos / 16 * dim * 16 + pos % 16) * elem;
+	uint8_t *values = head + c->v_offset + pos * 16 * elem;
+	for (uint32_t i = 0; i < dim; i++)
+		memcpy(keys + (size_t)i * 16 * elem, (const uint8_t *)key + i * elem, elem);
+	for (uint32_t i = 0; i < dim; i += 16) {
+		size_t n = (dim - i < 16 ? dim - i : 16) * elem;
+		memcpy(
+		    values + (size_t)i * c->n_ctx16 * elem, (const uint8_t *)value + i * elem, n);
 	}
-	uint16_t half;
-	c->m->kernels->to_f16(&x, 1, &half);
-	memcpy(base + index * sizeof half, &half, sizeof half);
 }
 
 void cache_store(struct step *s, uint32_t layer, uint32_t t)
 {
 	struct engine_context *c = s->c;
-	uint32_t dim = c->m->h.head_dim;
-	size_t pos = s->pos + t;
-	for (uint32_t head = 0; head < c->m->h.n_head_kv; head++) {
-		size_t from = ((size_t)t * c->m->h.n_head_kv + head) * dim;
-		uint8_t *keys = c->kv + layer * c->kv_layer_bytes + head * c->kv_head_bytes;
-		uint8_t *values = keys + c->v_offset;
-		for (uint32_t i = 0; i < dim; i++) {
-			put_value(c, keys, (pos / 16 * dim + i) * 16 + pos % 16, c->k[from + i]);
-			put_value(c, values, (i / 16 * (size_t)c->n_ctx16 + pos) * 16 + i % 16,
-			    c->v[from + i]);
+	const struct hparams *h = &c->m->h;
+	uint16_t key[HPARAM_HEAD_DIM_MAX], value[HPARAM_HEAD_DIM_MAX];
+	for (uint32_t i = 0; i < h->n_head_kv; i++) {
+		size_t from = ((size_t)t * h->n_head_kv + i) * h->head_dim;
+		uint8_t *head = c->kv + layer * c->kv_layer_bytes + i * c->kv_head_bytes;
+		if (c->m->kv == ENGINE_KV_F32) {
+			scatter(c, head, s->pos + t, c->k + from, c->v + from, sizeof(float));
+			continue;
 		}
+		c->m->kernels->to_f16(c->k + from, h->head_dim, key);
+		c->m->kernels->to_f16(c->v + from, h->head_dim, value);
+		scatter(c, head, s->pos + t, key, value, sizeof(uint16_t));
 	}
 }
 

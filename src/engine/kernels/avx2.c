@@ -26,6 +26,13 @@ KERNEL_INLINE float sum256(__m256 v)
 	return _mm_cvtss_f32(_mm_add_ss(h, _mm_movehdup_ps(h)));
 }
 
+/* The sums of four vectors. */
+KERNEL_INLINE __m128 sum256x4(__m256 a, __m256 b, __m256 c, __m256 d)
+{
+	__m256 s = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+	return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
+}
+
 KERNEL_INLINE int sum256i(__m256i v)
 {
 	__m128i h = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
@@ -115,7 +122,8 @@ KERNEL_INLINE void block32(struct sums *s, const uint8_t *b, const struct act_ro
 	s->min = _mm256_fmadd_ps(m, _mm256_broadcast_ss(x->dsum32 + g), s->min);
 }
 
-KERNEL_INLINE float row32(
+/* A row's product as a vector still to be summed. */
+KERNEL_INLINE __m256 row32(
     const uint8_t *w, size_t k, const struct act_row *x, bytes32_fn *get, size_t bytes, float zero)
 {
 	struct sums s[2] = {0};
@@ -126,16 +134,26 @@ KERNEL_INLINE float row32(
 	}
 	if (g < k / 32)
 		block32(&s[0], w + g * bytes, x, g, get, zero);
-	float min = _mm256_cvtss_f32(_mm256_add_ps(s[0].min, s[1].min));
-	return sum256(_mm256_add_ps(s[0].dot, s[1].dot)) - (zero < 0 ? -1 : zero) * min;
+	__m256 dot = _mm256_add_ps(s[0].dot, s[1].dot);
+	__m256 min = _mm256_add_ps(s[0].min, s[1].min);
+	/* An eighth, because all eight lanes will be added. */
+	return _mm256_fnmadd_ps(_mm256_set1_ps((zero < 0 ? -1 : zero) / 8), min, dot);
 }
 
 #define DEFINE_GEMV32(name, bytes, zero)                                                           \
 	static void gemv_##name(const uint8_t *w, size_t row_bytes, size_t rows, size_t k,         \
 	    const struct act_row *x, float *y)                                                     \
 	{                                                                                          \
-		for (size_t r = 0; r < rows; r++)                                                  \
-			y[r] = row32(w + r * row_bytes, k, x, bytes32_##name, bytes, zero);        \
+		size_t r = 0;                                                                      \
+		for (; r + 4 <= rows; r += 4, w += 4 * row_bytes) {                                \
+			__m256 v[4];                                                               \
+			for (size_t i = 0; i < 4; i++)                                             \
+				v[i] =                                                             \
+				    row32(w + i * row_bytes, k, x, bytes32_##name, bytes, zero);   \
+			_mm_storeu_ps(y + r, sum256x4(v[0], v[1], v[2], v[3]));                    \
+		}                                                                                  \
+		for (; r < rows; r++, w += row_bytes)                                              \
+			y[r] = sum256(row32(w, k, x, bytes32_##name, bytes, zero));                \
 	}
 DEFINE_GEMV32(q4_0, 18, 8)
 DEFINE_GEMV32(q4_1, 20, -1)
@@ -266,8 +284,8 @@ KERNEL_INLINE void block_q6_k(struct sums s[2], const uint8_t *b, const struct a
 			const uint8_t *b = w + r * row_bytes;                                      \
 			for (size_t j = 0; j < k; j += 256, b += (bytes))                          \
 				block_##name(s, b, x, j);                                          \
-			y[r] =                                                                     \
-			    sum256(_mm256_add_ps(s[0].dot, s[1].dot)) - (zero)*sum256(s[0].min);   \
+			__m256 dot = _mm256_add_ps(s[0].dot, s[1].dot);                            \
+			y[r] = sum256(_mm256_fnmadd_ps(_mm256_set1_ps(zero), s[0].min, dot));      \
 		}                                                                                  \
 	}
 DEFINE_GEMV256(q4_k, 144, 1.0f)
@@ -494,29 +512,37 @@ KERNEL_INLINE void interleave(const uint8_t *rows, uint8_t *out, unsigned groups
 DEFINE_ALL_FAST()
 QUANT_TYPES(DEFINE_GEMM)
 
+/* Few rows take several steps of k at once, so that additions need not wait for each other. */
 KERNEL_INLINE void kv_tile(const struct tile_args *a, size_t from, int n, bool half)
 {
-	__m256 acc[TILE_MAX][2];
+	const int chains = n > 2 ? 1 : 2;
+	const size_t step = PANEL_ROWS * (half ? 2 : 4);
+	__m256 acc[2][TILE_MAX][2];
 	const float *x = a->x + from * a->x_stride;
 	float *y = a->y + from * a->y_stride;
 	for (int t = 0; t < n; t++)
-		for (size_t h = 0; h < 2; h++)
-			acc[t][h] = a->accumulate
-					? _mm256_loadu_ps(y + (size_t)t * a->y_stride + 8 * h)
-					: _mm256_setzero_ps();
-	const uint8_t *w = a->w;
-	for (size_t j = 0; j < a->k; j++, w += PANEL_ROWS * (half ? 2 : 4)) {
-		__m256 w0 = half ? get8_f16(w) : get8_f32(w);
-		__m256 w1 = half ? get8_f16(w + 16) : get8_f32(w + 32);
-		for (int t = 0; t < n; t++) {
-			__m256 v = _mm256_broadcast_ss(x + (size_t)t * a->x_stride + j);
-			acc[t][0] = _mm256_fmadd_ps(w0, v, acc[t][0]);
-			acc[t][1] = _mm256_fmadd_ps(w1, v, acc[t][1]);
+		for (size_t h = 0; h < 2; h++) {
+			acc[1][t][h] = _mm256_setzero_ps();
+			acc[0][t][h] = a->accumulate
+					   ? _mm256_loadu_ps(y + (size_t)t * a->y_stride + 8 * h)
+					   : _mm256_setzero_ps();
 		}
-	}
+	const uint8_t *w = a->w;
+	for (size_t j = 0; j < a->k; j += (size_t)chains)
+		for (int c = 0; c < chains && j + (size_t)c < a->k; c++, w += step) {
+			__m256 w0 = half ? get8_f16(w) : get8_f32(w);
+			__m256 w1 = half ? get8_f16(w + 16) : get8_f32(w + 32);
+			for (int t = 0; t < n; t++) {
+				__m256 v = _mm256_broadcast_ss(
+				    x + (size_t)t * a->x_stride + j + (size_t)c);
+				acc[c][t][0] = _mm256_fmadd_ps(w0, v, acc[c][t][0]);
+				acc[c][t][1] = _mm256_fmadd_ps(w1, v, acc[c][t][1]);
+			}
+		}
 	for (int t = 0; t < n; t++)
 		for (size_t h = 0; h < 2; h++)
-			_mm256_storeu_ps(y + (size_t)t * a->y_stride + 8 * h, acc[t][h]);
+			_mm256_storeu_ps(y + (size_t)t * a->y_stride + 8 * h,
+			    chains > 1 ? _mm256_add_ps(acc[0][t][h], acc[1][t][h]) : acc[0][t][h]);
 }
 
 static void tile_f32(const struct tile_args *a)

@@ -55,6 +55,13 @@ KERNEL_INLINE float sum256(__m256 v)
 	return _mm_cvtss_f32(_mm_add_ss(h, _mm_movehdup_ps(h)));
 }
 
+/* The sums of four vectors. */
+KERNEL_INLINE __m128 sum256x4(__m256 a, __m256 b, __m256 c, __m256 d)
+{
+	__m256 s = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+	return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
+}
+
 KERNEL_INLINE __m256 half_bcast(const uint8_t *p)
 {
 	return _mm256_cvtph_ps(_mm_set1_epi16((short)load_u16(p)));
@@ -121,7 +128,8 @@ KERNEL_INLINE void block32(struct sums256 *s, const uint8_t *b, const struct act
 	s->min = _mm256_fmadd_ps(m, _mm256_broadcast_ss(x->dsum32 + g), s->min);
 }
 
-KERNEL_INLINE float row32(
+/* A row's product as a vector still to be summed. */
+KERNEL_INLINE __m256 row32(
     const uint8_t *w, size_t k, const struct act_row *x, bytes32_fn *get, size_t bytes, float zero)
 {
 	struct sums256 s[4] = {0};
@@ -135,15 +143,24 @@ KERNEL_INLINE float row32(
 	    _mm256_add_ps(_mm256_add_ps(s[0].dot, s[1].dot), _mm256_add_ps(s[2].dot, s[3].dot));
 	__m256 min =
 	    _mm256_add_ps(_mm256_add_ps(s[0].min, s[1].min), _mm256_add_ps(s[2].min, s[3].min));
-	return sum256(dot) - (zero < 0 ? -1 : zero) * _mm256_cvtss_f32(min);
+	/* An eighth, because all eight lanes will be added. */
+	return _mm256_fnmadd_ps(_mm256_set1_ps((zero < 0 ? -1 : zero) / 8), min, dot);
 }
 
 #define DEFINE_GEMV32(name, bytes, zero)                                                           \
 	static void gemv_##name(const uint8_t *w, size_t row_bytes, size_t rows, size_t k,         \
 	    const struct act_row *x, float *y)                                                     \
 	{                                                                                          \
-		for (size_t r = 0; r < rows; r++)                                                  \
-			y[r] = row32(w + r * row_bytes, k, x, bytes32_##name, bytes, zero);        \
+		size_t r = 0;                                                                      \
+		for (; r + 4 <= rows; r += 4, w += 4 * row_bytes) {                                \
+			__m256 v[4];                                                               \
+			for (size_t i = 0; i < 4; i++)                                             \
+				v[i] =                                                             \
+				    row32(w + i * row_bytes, k, x, bytes32_##name, bytes, zero);   \
+			_mm_storeu_ps(y + r, sum256x4(v[0], v[1], v[2], v[3]));                    \
+		}                                                                                  \
+		for (; r < rows; r++, w += row_bytes)                                              \
+			y[r] = sum256(row32(w, k, x, bytes32_##name, bytes, zero));                \
 	}
 DEFINE_GEMV32(q4_0, 18, 8)
 DEFINE_GEMV32(q4_1, 20, -1)
@@ -497,26 +514,45 @@ KERNEL_INLINE void interleave(const uint8_t *rows, uint8_t *out, unsigned groups
 DEFINE_ALL_FAST()
 QUANT_TYPES(DEFINE_GEMM)
 
+KERNEL_INLINE __m512 kv_load(const void *w, size_t j, bool half)
+{
+	if (!half)
+		return _mm512_loadu_ps((const float *)w + j * PANEL_ROWS);
+	const uint16_t *halves = (const uint16_t *)w + j * PANEL_ROWS;
+	return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)halves));
+}
+
+/* Few rows take several steps of k at once, so that additions need not wait for each other. */
 KERNEL_INLINE void kv_tile(const struct tile_args *a, size_t from, int n, bool half)
 {
-	__m512 acc[TILE_MAX];
+	const int chains = n > 4 ? 1 : n > 2 ? 2 : 4;
+	__m512 acc[4][TILE_MAX];
 	const float *x = a->x + from * a->x_stride;
 	float *y = a->y + from * a->y_stride;
-	for (int t = 0; t < n; t++)
-		acc[t] = a->accumulate ? _mm512_loadu_ps(y + (size_t)t * a->y_stride)
-				       : _mm512_setzero_ps();
-	const float *w32 = a->w;
-	const uint16_t *w16 = a->w;
-	for (size_t j = 0; j < a->k; j++) {
-		__m512 w = half ? _mm512_cvtph_ps(_mm256_loadu_si256(
-				      (const __m256i *)(const void *)(w16 + j * PANEL_ROWS)))
-				: _mm512_loadu_ps(w32 + j * PANEL_ROWS);
-		for (int t = 0; t < n; t++)
-			acc[t] = _mm512_fmadd_ps(
-			    w, _mm512_set1_ps(x[(size_t)t * a->x_stride + j]), acc[t]);
+	for (int t = 0; t < n; t++) {
+		for (int c = 1; c < chains; c++)
+			acc[c][t] = _mm512_setzero_ps();
+		acc[0][t] = a->accumulate ? _mm512_loadu_ps(y + (size_t)t * a->y_stride)
+					  : _mm512_setzero_ps();
 	}
-	for (int t = 0; t < n; t++)
-		_mm512_storeu_ps(y + (size_t)t * a->y_stride, acc[t]);
+	size_t j = 0;
+	for (; j + (size_t)chains <= a->k; j += (size_t)chains)
+		for (int c = 0; c < chains; c++) {
+			__m512 w = kv_load(a->w, j + (size_t)c, half);
+			for (int t = 0; t < n; t++)
+				acc[c][t] = _mm512_fmadd_ps(w,
+				    _mm512_set1_ps(x[(size_t)t * a->x_stride + j + (size_t)c]),
+				    acc[c][t]);
+		}
+	for (; j < a->k; j++)
+		for (int t = 0; t < n; t++)
+			acc[0][t] = _mm512_fmadd_ps(kv_load(a->w, j, half),
+			    _mm512_set1_ps(x[(size_t)t * a->x_stride + j]), acc[0][t]);
+	for (int t = 0; t < n; t++) {
+		for (int c = 1; c < chains; c++)
+			acc[0][t] = _mm512_add_ps(acc[0][t], acc[c][t]);
+		_mm512_storeu_ps(y + (size_t)t * a->y_stride, acc[0][t]);
+	}
 }
 
 static void tile_f32(const struct tile_args *a)
