@@ -93,8 +93,11 @@ void yamux_free(struct yamux_core *core)
 	struct yamux_stream *s, *next;
 
 	HASH_ITER (hh, core->streams, s, next) {
-		finish(core, s);
+		HASH_DEL(core->streams, s);
+		core->buffered -= s->buffered;
+		free(s);
 	}
+	core->inbound = core->unacked = core->orphans = 0;
 }
 
 static void frame(
@@ -257,10 +260,8 @@ static int receive_stream(
 	if (rc != 0 || !s)
 		return rc;
 	ev->stream = s;
-	if (h->flags & YAMUX_ACK && s->unacked) {
+	if (h->flags & YAMUX_ACK)
 		acknowledge(core, s);
-		ev->what |= YAMUX_EV_ACKED;
-	}
 	if (h->type == YAMUX_WINDOW)
 		grow_window(s, h->length, ev);
 	else
@@ -273,6 +274,7 @@ static int receive_stream(
 int yamux_receive(struct yamux_core *core, const uint8_t header[YAMUX_HEADER], struct instant now,
     struct yamux_event *out, struct err *err)
 {
+	uint32_t unacked = core->unacked;
 	struct yamux_header h;
 	int rc;
 
@@ -287,6 +289,8 @@ int yamux_receive(struct yamux_core *core, const uint8_t header[YAMUX_HEADER], s
 	} else if (rc == 0) {
 		rc = receive_stream(core, &h, out, err);
 	}
+	if (core->unacked < unacked)
+		out->what |= YAMUX_EV_ACKED;
 	if (rc != 0) {
 		*out = (struct yamux_event){.reply_n = YAMUX_HEADER};
 		yamux_make_goaway(core,

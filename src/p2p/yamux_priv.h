@@ -117,14 +117,14 @@ struct yamux_core {
 };
 
 void yamux_init(struct yamux_core *core, const struct yamux_config *config, struct instant now);
-/* Ends every stream without a word to the peer. Those that the driver holds it must still release.
- */
+/* Frees every live stream, without a word to the peer, held by the driver or not; finished ones
+ * that it holds it must still release, before or after. */
 void yamux_free(struct yamux_core *core);
 
 /* What a header brought, as bits of yamux_event.what. */
 enum yamux_what {
 	YAMUX_EV_OPENED = 1,  /* a new inbound stream: accept it, or release it (which resets it) */
-	YAMUX_EV_ACKED = 2,   /* the peer accepted it */
+	YAMUX_EV_ACKED = 2,   /* one stream of ours less waits for the peer: accepted, or reset */
 	YAMUX_EV_WINDOW = 4,  /* the send window grew */
 	YAMUX_EV_FIN = 8,     /* no bytes after this frame's body */
 	YAMUX_EV_RESET = 16,  /* the stream ended; what is buffered may be dropped */
@@ -134,7 +134,7 @@ enum yamux_what {
 
 struct yamux_event {
 	unsigned what;
-	struct yamux_stream *stream; /* NULL when no stream of the driver's is concerned */
+	struct yamux_stream *stream; /* NULL when no stream that the driver holds is concerned */
 	uint32_t body;               /* bytes that follow on the wire */
 	bool keep_body; /* into the stream's buffer; otherwise thrown away. So is the rest
 			 * of a body whose stream is released while it comes in. */
@@ -147,7 +147,7 @@ struct yamux_event {
 int yamux_receive(struct yamux_core *core, const uint8_t header[YAMUX_HEADER], struct instant now,
     struct yamux_event *out, struct err *err) WARN_UNUSED;
 
-/* Whether yamux_open would succeed; it may again after any yamux_receive, reset or release. */
+/* Whether yamux_open would succeed; it may again after YAMUX_EV_ACKED, a reset or a release. */
 bool yamux_can_open(const struct yamux_core *core);
 
 /* A new stream of ours; its SYN travels with the first frame made for it (yamux_make_window will
