@@ -189,10 +189,13 @@ static void call_out(void *arg)
 /* Sends the pattern until its parent stops listening. */
 static int engine(struct world *w, struct stream *s, const char *const *argv, void *arg)
 {
+	int rc = write_pattern(s, 100000);
+
 	(void)w;
 	(void)argv;
 	(void)arg;
-	return write_pattern(s, 100000) == 0 ? 0 : 1;
+	stream_close(s);
+	return rc == 0 ? 0 : 1;
 }
 
 static void run_engines(void *arg)

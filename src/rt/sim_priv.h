@@ -198,6 +198,7 @@ struct sim_conn {
 	struct universe *u;
 	uint64_t id;
 	char *path;              /* Unix sockets and processes; NULL for TCP */
+	bool pinned;             /* a process looks at it: lives on though both ends are closed */
 	struct sim_end end[2];   /* 0 dials */
 	struct sim_lane lane[2]; /* lane[i] is written by end[i] */
 };
@@ -219,8 +220,9 @@ void end_freeze(struct sim_end *e, bool frozen);
 void conn_request(struct sim_conn *c);
 void conn_accept(struct sim_conn *c);
 int end_wait_connected(struct sim_end *e, struct err *err) WARN_UNUSED;
-/* Two connected ends at once, for a process and its parent. */
+/* Two connected ends at once, for a process and its parent; pinned until conn_unpin. */
 struct sim_conn *conn_pair(struct host *h, const char *name);
+void conn_unpin(struct sim_conn *c);
 
 /* ---- sim_dial.c ---------------------------------------------------------------------------- */
 

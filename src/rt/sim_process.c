@@ -1,7 +1,9 @@
 /* Processes of the simulated world: each is a fiber that runs a role behind a pipe. A killed one
  * unwinds by E_CANCELLED while nothing it does has an effect; its parent sees the pipe end.
  *
- * Must stay true: a process is freed when its fiber has ended and its handle is closed. */
+ * Must stay true: a process is freed when its fiber has ended and its handle is closed; its
+ * connection is pinned as long as the fiber runs, so that it can be cut off though its role has
+ * closed its end. */
 #include "rt/sim_priv.h"
 
 #include <stdlib.h>
@@ -47,7 +49,8 @@ static void child_main(void *arg)
 	struct host *h = p->host;
 
 	guest_run(h->u, &p->guest, child_role, p);
-	stream_close(child_stream(p));
+	INVARIANT(p->conn->end[1].closed); /* its role owned it */
+	conn_unpin(p->conn);
 	sim_note(h->u, "exit", h->id, (uint64_t)p->base.id, (uint64_t)p->status);
 	DL_DELETE(h->processes, p);
 	p->running = false;

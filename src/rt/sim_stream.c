@@ -5,7 +5,8 @@
  * again after growing pauses, as TCP retransmits; the ones behind it wait.
  *
  * Must stay true: the lane's event is armed exactly when a segment is flying; a connection is freed
- * when its users have closed both ends (or the second was never born), and not before. */
+ * when its users have closed both ends (or the second was never born) and nobody has pinned it, and
+ * not before. */
 #include "rt/sim_priv.h"
 
 #include <stdlib.h>
@@ -284,6 +285,8 @@ void end_born(struct sim_end *e)
 
 static void conn_release(struct sim_conn *c)
 {
+	if (c->pinned)
+		return;
 	for (int i = 0; i < 2; i++)
 		if (c->end[i].born && !c->end[i].closed)
 			return;
@@ -312,11 +315,18 @@ struct sim_conn *conn_pair(struct host *h, const char *name)
 {
 	struct sim_conn *c = conn_new(h, h, name);
 
+	c->pinned = true;
 	for (int i = 0; i < 2; i++) {
 		end_born(&c->end[i]);
 		c->end[i].connected = true;
 	}
 	return c;
+}
+
+void conn_unpin(struct sim_conn *c)
+{
+	c->pinned = false;
+	conn_release(c);
 }
 
 /* 0, or why the end is good for nothing any more. */

@@ -70,9 +70,9 @@ bool universe_alive(const struct universe *u, const struct world *host);
 /* No byte passes between the two hosts until healed. */
 void universe_partition(struct universe *u, struct world *a, struct world *b, bool cut);
 
-/* What process_start runs for a role: a fiber that serves `s` and returns the exit status. `s` is
- * borrowed and closed after it. The role is argv[0], or argv[1] where argv[0] is world_self_path.
- * `role` is copied. */
+/* What process_start runs for a role: a fiber that serves `s`, which it owns and must have closed
+ * when it returns the exit status. The role is argv[0], or argv[1] where argv[0] is
+ * world_self_path. `role` is copied. */
 typedef int (*universe_role_fn)(
     struct world *w, struct stream *s, const char *const *argv, void *arg);
 void universe_role(struct universe *u, const char *role, universe_role_fn fn, void *arg);

@@ -292,6 +292,7 @@ static int successor(struct world *w, struct stream *s, const char *const *argv,
 			break;
 	}
 	b->rc = (int)n;
+	stream_close(s);
 	return argv[1] ? (int)strlen(argv[1]) : 0;
 }
 
@@ -402,7 +403,48 @@ static int stubborn(struct world *w, struct stream *s, const char *const *argv, 
 	assert_int_equal(stream_write(s, "x", 1, NULL), E_CANCELLED);
 	b->step = 1;
 	scope_close(&sc);
+	stream_close(s);
 	return 3;
+}
+
+/* Hangs up on its parent and works on. */
+static int loner(struct world *w, struct stream *s, const char *const *argv, void *arg)
+{
+	struct box *b = arg;
+
+	(void)w;
+	(void)argv;
+	stream_close(s);
+	b->rc = fiber_sleep(duration_s(5));
+	return 4;
+}
+
+static void hang_up(struct box *b)
+{
+	static const char *const argv[] = {"loner", NULL};
+	uint8_t byte;
+
+	OK(process_start(b->host, argv, &b->process, NULL));
+	b->stream = process_stream(b->process);
+	assert_int_equal(stream_read(b->stream, &byte, 1, NULL), 0);
+	stream_close(b->stream);
+}
+
+static void process_outlives_its_pipe(void *arg)
+{
+	struct box *b = arg;
+
+	hang_up(b);
+	OK(process_wait(b->process, &b->status, NULL));
+	assert_int_equal(b->status, 4);
+	OK(b->rc);
+	process_close(b->process);
+	hang_up(b);
+	process_kill(b->process);
+	OK(process_wait(b->process, &b->status, NULL));
+	assert_int_equal(b->status, 256 + 9);
+	assert_int_equal(b->rc, E_CANCELLED);
+	process_close(b->process);
 }
 
 static void kill_stubborn(void *arg)
@@ -437,6 +479,7 @@ static void process_run(void (*fn)(void *), void (*at_1s)(void *), void (*at_10s
 	box_open(&b, 1);
 	universe_role(b.u, "successor", successor, &b);
 	universe_role(b.u, "stubborn", stubborn, &b);
+	universe_role(b.u, "loner", loner, &b);
 	if (at_1s)
 		OK(universe_at(b.u, duration_s(1), at_1s, &b, NULL));
 	if (at_10s)
@@ -464,6 +507,7 @@ static void test_processes(void **state)
 	process_run(process_is_stalled, stall, resume);
 	process_run(dies_with_its_host, power_off, NULL);
 	process_run(ghosts_are_silent, kill_stubborn, NULL);
+	process_run(process_outlives_its_pipe, NULL, NULL);
 }
 
 /* ---- workers ------------------------------------------------------------------------------- */
