@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { events, gate, Node } from './lib/gate.mjs'
-import { freePort, sleep, temporaryFolder, until } from './lib/process.mjs'
+import { endAll, freePort, sleep, temporaryFolder, until } from './lib/process.mjs'
 import { writeTinyModel } from './lib/tiny-gguf.mjs'
 
 const EXIT_FAILURE = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, EXIT_NOT_FOUND = 5
@@ -20,7 +20,7 @@ before(async () => {
     await node.seesModel((await node.models())[0].id)
 })
 
-after(async () => node?.child.kill())
+after(endAll)
 
 // `gate …` fails with this status, and its standard error says all of these.
 async function refuses(status, patterns, args, options) {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import OpenAI from 'openai'
 import { Node, ticks } from './lib/gate.mjs'
-import { sleep, temporaryFolder, until } from './lib/process.mjs'
+import { endAll, sleep, temporaryFolder, until } from './lib/process.mjs'
 import { writeTinyModel } from './lib/tiny-gguf.mjs'
 
 const nodes = {}
@@ -30,9 +30,7 @@ before(async () => {
     await nodes.asker.seesModel(endless)
 })
 
-after(async () => {
-    for (const node of Object.values(nodes)) node.child.kill()
-})
+after(endAll)
 
 for (const where of ['server', 'asker']) {
     const place = where === 'server' ? 'a local model' : "a remote node's model"

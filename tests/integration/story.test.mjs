@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { events, gate, Node, ticks } from './lib/gate.mjs'
-import { freePort, sleep, temporaryFolder, until } from './lib/process.mjs'
+import { endAll, freePort, sleep, temporaryFolder, until } from './lib/process.mjs'
 import { writeTinyModel } from './lib/tiny-gguf.mjs'
 
 const CLUSTER = ['--cluster', 'story-test']
@@ -24,9 +24,7 @@ before(async () => {
     c = await Node.start('C', { args: [...CLUSTER, '--bootstrap', a.address, '--model', 'none'] })
 })
 
-after(async () => {
-    for (const node of [a, b, c]) node?.child.kill()
-})
+after(endAll)
 
 const modelOf = async (node) =>
     (await node.models()).find((m) => m.node.label === node.label).id

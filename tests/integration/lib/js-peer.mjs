@@ -40,14 +40,30 @@ const serve = (handler) => async (stream) => {
     }
 }
 
+// What a stream receives, to its end. The stream's own iterator misses an end that came before it
+// was started, which happens when data and half-close arrive along with the protocol's name.
+export async function* chunks(stream) {
+    const queue = []
+    let ended = stream.readableEnded, failure, wake = () => {}
+    stream.addEventListener('end', () => { ended = true; wake() })
+    stream.addEventListener('close', ({ error }) => { failure = error; ended = true; wake() })
+    stream.addEventListener('message', ({ data }) => { queue.push(data.subarray()); wake() })
+    for (;;) {
+        while (queue.length > 0) yield queue.shift()
+        if (failure) throw failure
+        if (ended) return
+        await new Promise((resolve) => { wake = resolve })
+    }
+}
+
 async function echo(stream) {
-    for await (const chunk of stream) await write(stream, chunk.subarray())
+    for await (const chunk of chunks(stream)) await write(stream, chunk)
     await stream.close()
 }
 
 async function sink(stream) {
     let count = 0n
-    for await (const chunk of stream) count += BigInt(chunk.byteLength)
+    for await (const chunk of chunks(stream)) count += BigInt(chunk.byteLength)
     const answer = Buffer.alloc(8)
     answer.writeBigUInt64BE(count)
     await write(stream, answer)
@@ -62,7 +78,7 @@ export async function write(stream, bytes) {
 export async function exchange(stream, bytes, piece = 64 * 1024) {
     const received = []
     const reading = (async () => {
-        for await (const chunk of stream) received.push(Buffer.from(chunk.subarray()))
+        for await (const chunk of chunks(stream)) received.push(Buffer.from(chunk))
     })()
     reading.catch(() => {}) // awaited below; a failing write must not leave it unhandled
     for (let at = 0; at < bytes.length; at += piece) {

@@ -134,16 +134,17 @@ export class Child {
 // Runs a program to its end: { code, signal, stdout, stderr }.
 export async function run(program, args, { timeout = 30_000, ...options } = {}) {
     const child = new Child(program, args, options)
-    const end = await child.wait(timeout)
+    const end = await child.wait(timeout).finally(() => child.kill())
     return { ...end, stdout: child.text(), stderr: child.stderr, output: child.output() }
 }
 
-function cleanUp() {
+// Ends every child and removes every folder: what a test file does in its last after().
+export function endAll() {
     for (const child of children) child.kill('SIGKILL')
     for (const folder of folders) rmSync(folder, { recursive: true, force: true })
     folders.clear()
 }
-process.on('exit', cleanUp)
+process.on('exit', endAll)
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.on(signal, () => process.exit(1))
 }
