@@ -106,14 +106,14 @@ start_node() {
         ((SECONDS < end)) || fail "$label did not answer within $wait_s s"
         sleep 0.1
     done
-    echo "[$label] Joined cluster $(field "$status" 'd["cluster"]["name"]')"
+    echo "[$label] Joined cluster $(field "$status" 'd["cluster"]["id"]')"
     echo "[$label] node id $(field "$status" 'd["node_id"]')"
 }
 
 # The labels of the peers that a node sees as usable, sorted.
 peers_of() {
     field "$(ask_node "$1" peers)" \
-        '", ".join(sorted(p["label"] for p in d if p["state"] == "ready"))'
+        '", ".join(sorted(p["label"] for p in d if p["state"] == "member"))'
 }
 
 wait_for_peers() {

@@ -86,28 +86,28 @@ function file(text) {
 }
 
 test('flag beats environment beats file beats default', { timeout: 60_000 }, async () => {
-    const config = file('node_id = "from-file"\ncluster = "from-file"\nmodel = "none"\n')
+    const config = file('[node]\nid = "from-file"\n[cluster]\nname = "from-file"\n[model]\npath = "none"\n')
     const data = temporaryFolder('precedence')
     const all = await Node.start('from-flag', {
         data, args: ['--config', config], env: { GATE_NODE_ID: 'from-env', GATE_CLUSTER: 'from-env' }
     })
     assert.equal(all.first.label, 'from-flag')
-    assert.equal(all.first.cluster.name, 'from-env')
+    assert.equal(all.first.cluster.id, 'from-env')
     await all.stop()
     const plain = new Node('x', { data, args: ['--config', config] })
     plain.args.splice(plain.args.indexOf('--node-id'), 2)
     await plain.start()
     assert.equal(plain.first.label, 'from-file')
-    assert.equal(plain.first.cluster.name, 'from-file')
+    assert.equal(plain.first.cluster.id, 'from-file')
     await plain.stop()
 })
 
 test('a broken settings file: file, line and what', () =>
-    refuses(EXIT_USAGE, [/gate\.toml/, /2/], start('--config', file('port = 0\ncluster = = "x"\n'))))
+    refuses(EXIT_USAGE, [/gate\.toml/, /2/], start('--config', file('[network]\nport = = 0\n'))))
 test('an unknown setting in the file', () =>
-    refuses(EXIT_USAGE, [/gate\.toml/, /frobnicate/], start('--config', file('frobnicate = 1\n'))))
+    refuses(EXIT_USAGE, [/gate\.toml/, /frobnicate/], start('--config', file('[node]\nfrobnicate = 1\n'))))
 test('a setting of the wrong type', () =>
-    refuses(EXIT_USAGE, [/gate\.toml/, /max_queue/], start('--config', file('max_queue = "many"\n'))))
+    refuses(EXIT_USAGE, [/gate\.toml/, /max_queue/], start('--config', file('[jobs]\nmax_queue = "many"\n'))))
 test('a missing settings file', () =>
     refuses(EXIT_USAGE, [/nowhere\.toml/], start('--config', join(folder, 'nowhere.toml'))))
 test('a bad value in the environment names the variable', () =>

@@ -59,14 +59,14 @@ export class Node {
     get address() { return this.first.addresses.find((a) => a.includes('/ip4/127.0.0.1/')) }
     get log() { return this.child.stderr }
 
-    async readyPeers() {
-        return (await this.peers()).filter((p) => p.state === 'ready').map((p) => p.label).sort()
+    async members() {
+        return (await this.peers()).filter((p) => p.state === 'member').map((p) => p.label).sort()
     }
 
     async seesPeers(...labels) {
         const wanted = labels.sort().join()
         await until(`${this.label} sees ${wanted}`,
-            async () => (await this.readyPeers()).join() === wanted)
+            async () => (await this.members()).join() === wanted)
     }
 
     async modelIds() {
