@@ -3,6 +3,7 @@
 #include "base/encode.h"
 #include "p2p/host_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- what we say --------------------------------------------------------------------------- */
@@ -13,8 +14,8 @@ static int describe_host(struct p2p_host *h, struct identify *id)
 	int rc = 0;
 
 	id->public_key_n = public_key_encode(&key, id->public_key);
-	strncpy(id->protocol_version, PROTOCOL_VERSION, IDENTIFY_TEXT_MAX);
-	strncpy(id->agent_version, h->agent, IDENTIFY_TEXT_MAX);
+	(void)snprintf(id->protocol_version, sizeof id->protocol_version, "%s", PROTOCOL_VERSION);
+	(void)snprintf(id->agent_version, sizeof id->agent_version, "%s", h->agent);
 	for (size_t i = 0; rc == 0 && i < h->n_addrs; i++)
 		rc = addr_list_add(&id->listen, &h->addrs[i], IDENTIFY_ADDRS_MAX);
 	for (size_t i = 0; rc == 0 && i < h->n_handlers; i++)
