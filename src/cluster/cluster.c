@@ -34,7 +34,7 @@ bool cluster_is_open(const struct cluster *c)
 bool cluster_is_member(const struct cluster *c, const struct peer_id *id)
 {
 	const struct peer *p = table_find(c, id);
-	return p && p->connected && p->proved;
+	return p && p->connected && p->proof;
 }
 
 void cluster_announce(struct cluster *c)
@@ -63,6 +63,17 @@ static void log_members(struct cluster *c)
 	buf_free(&text);
 }
 
+/* What it told last, to those who choose between providers. It may have told before it became a
+ * member here: the two directions are proved one after the other. */
+static void show_state(struct peer *p)
+{
+	if (!p->entry || !p->state)
+		return;
+	peer_provider_set_models(p->entry->provider, p->state->models, p->state->n_models);
+	p->entry->node.running = p->state->running;
+	p->entry->node.queued = p->state->queued;
+}
+
 static void enter_catalog(struct cluster *c, struct peer *p)
 {
 	struct err err = {0};
@@ -77,6 +88,8 @@ static void enter_catalog(struct cluster *c, struct peer *p)
 	}
 	if (rc)
 		rt_log(LOG_WARN, "cluster", "cannot use %s: %s", p->label, err_text(&err));
+	else
+		show_state(p);
 }
 
 static void leave_catalog(struct cluster *c, struct peer *p)
@@ -150,15 +163,11 @@ void cluster_peer_told(struct cluster *c, struct peer *p, struct member_state *s
 	p->last_seen_ms = world_wall_ms(c->opt.world);
 	for (size_t i = st->n_addrs; i-- > 0;)
 		table_add_addr(p, &st->addrs[i]);
-	if (p->entry) {
-		peer_provider_set_models(p->entry->provider, st->models, st->n_models);
-		p->entry->node.running = st->running;
-		p->entry->node.queued = st->queued;
-	}
 	for (size_t i = 0; i < st->n_peers; i++)
 		hear_of(c, &st->peers[i]);
 	free(p->state);
 	p->state = st;
+	show_state(p);
 	waitq_wake_all(&c->dial);
 }
 
@@ -205,16 +214,13 @@ static void announce_membership(struct cluster *c)
 		    c->membership.id);
 }
 
-void cluster_joined(struct cluster *c, const struct answer *a)
+int cluster_joined(struct cluster *c, const struct answer *a, struct err *err)
 {
 	if (c->membership.id[0])
-		return; /* another peer was faster */
-	struct err err = {0};
-	int rc = membership_set(&c->membership, a->id, a->key, MEMBERSHIP_JOINED, &err);
-	if (rc) {
-		rt_log(LOG_WARN, "cluster", "admitted to an unusable cluster: %s", err_text(&err));
-		return;
-	}
+		return 0; /* another peer was faster */
+	int rc = membership_set(&c->membership, a->id, a->key, MEMBERSHIP_JOINED, err);
+	if (rc)
+		return err_wrap(err, rc, "admitted to a cluster that cannot be used");
 	c->membership.open = a->open;
 	announce_membership(c);
 	c->save_due = true;
@@ -223,6 +229,7 @@ void cluster_joined(struct cluster *c, const struct answer *a)
 		p->foreign = false;
 		waitq_wake_all(&p->changed);
 	}
+	return 0;
 }
 
 static int decide(struct cluster *c, const char *who, bool admit, struct err *err)
@@ -290,7 +297,8 @@ static void on_disconnected(struct cluster *c, const struct p2p_event *e)
 	if (peer_is_member(p))
 		rt_log(LOG_INFO, "cluster", "lost %s: %s", p->label, e->text ? e->text : "");
 	snprintf(p->failure, sizeof p->failure, "%s", e->text ? e->text : "");
-	p->connected = p->proved = p->welcomed = false;
+	p->connected = p->welcomed = false;
+	p->proof = 0;
 	cluster_peer_changed(c, p);
 }
 
@@ -467,8 +475,7 @@ static void load_peer(struct cluster *c, const json_t *v)
 		return;
 	p->was_member = true;
 	p->lost_at = rt_now();
-	snprintf(
-	    p->label, sizeof p->label, "%.*s", NODE_LABEL_MAX - 1, json_get_string(v, "label", ""));
+	peer_set_label(p, json_get_string(v, "label", ""));
 	size_t i;
 	json_t *a;
 	json_array_foreach(json_object_get(v, "addrs"), i, a)
@@ -527,17 +534,22 @@ static int own_cluster(struct cluster *c, struct err *err)
 }
 
 /* Named on the command line, else the saved one, else joining through a bootstrap peer, else our
- * own. A cluster that we merely made for ourselves gives way to a bootstrap peer's. */
+ * own. A cluster that we merely made for ourselves gives way to a bootstrap peer's. The saved
+ * cluster's name alone means the saved one with its key: forgetting to repeat the key must not
+ * turn a closed cluster into an open one. */
 static int choose_membership(struct cluster *c, struct err *err)
 {
 	const struct cluster_options *o = &c->opt;
-	if (o->name)
+	if (o->name && o->key)
 		return membership_named(&c->membership, o->name, o->key, err);
 	int rc = membership_load(o->world, c->data_dir, &c->membership, err);
-	if (rc == 0 && (o->n_bootstrap == 0 || c->membership.origin == MEMBERSHIP_JOINED))
-		return 0;
 	if (rc && rc != E_NOT_FOUND)
 		return rc;
+	if (o->name && (rc || strcmp(o->name, c->membership.id) != 0))
+		return membership_named(&c->membership, o->name, NULL, err);
+	if (rc == 0 && (o->name || o->n_bootstrap == 0 ||
+			   c->membership.origin == MEMBERSHIP_JOINED))
+		return 0;
 	c->membership = (struct membership){0};
 	return o->n_bootstrap > 0 ? 0 : own_cluster(c, err);
 }

@@ -54,7 +54,7 @@ void membership_proof(const struct membership *m, const uint8_t binding[P2P_BIND
 
 /* The first message on a stream, from its opener. */
 struct hello {
-	char label[NODE_LABEL_MAX];
+	char label[NODE_LABEL_MAX]; /* as given */
 	bool join; /* no cluster yet: asks for this one's */
 	uint8_t hash[SHA256_SIZE];
 	uint8_t proof[SHA256_SIZE];
@@ -113,7 +113,7 @@ struct peer {
 
 	bool connected, inbound, dialing;
 	p2p_conn_id conn; /* the newest connection */
-	bool proved;      /* its proof on its stream to us holds */
+	uint64_t proof;   /* the session on which its proof holds; 0: none */
 	bool welcomed;    /* it accepted our proof */
 	bool asking, waiting, foreign, was_member;
 	bool decided, admitted; /* cluster_accept or cluster_reject about its request */
@@ -145,6 +145,7 @@ struct cluster {
 	struct waitq dial; /* wakes the connector */
 	int dials;         /* under way */
 	int serving;       /* handlers under way */
+	uint64_t sessions; /* proved so far: their numbers */
 	struct waitq served;
 	bool save_due;
 	bool closing;
@@ -158,6 +159,8 @@ struct peer *table_add(struct cluster *c, const struct peer_id *id, enum cluster
 void table_add_addr(struct peer *p, const struct multiaddr *addr);
 void table_free(struct cluster *c);
 bool peer_is_member(const struct peer *p);
+/* Takes the label that a peer gives itself, made harmless: it is shown, logged and typed. */
+void peer_set_label(struct peer *p, const char *label);
 enum cluster_peer_state peer_state(const struct peer *p);
 /* The row that `who` names. */
 int table_named(
@@ -178,8 +181,8 @@ void session_start(struct cluster *c, struct peer *p);
 void cluster_peer_changed(struct cluster *c, struct peer *p);
 /* New state from a member. Takes `st` over. */
 void cluster_peer_told(struct cluster *c, struct peer *p, struct member_state *st);
-/* We were admitted: a new membership of our own. */
-void cluster_joined(struct cluster *c, const struct answer *a);
+/* We were admitted: a new membership of our own. E_INVALID when it cannot be used. */
+int cluster_joined(struct cluster *c, const struct answer *a, struct err *err) WARN_UNUSED;
 /* What we announce now. */
 void cluster_local_state(struct cluster *c, struct member_state *out);
 

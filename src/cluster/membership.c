@@ -63,7 +63,7 @@ static int parse(const json_t *j, struct membership *m, struct err *err)
 	uint8_t key[CLUSTER_KEY_SIZE];
 	const char *id = json_get_string(j, "id", "");
 	const char *hex = json_get_string(j, "key", "");
-	const char *origin = json_get_string(j, "origin", "own");
+	const char *origin = json_get_string(j, "origin", "");
 	if (strlen(hex) != 2 * CLUSTER_KEY_SIZE || hex_decode(bytes_str(hex), key, sizeof key) != 0)
 		return err_set(err, E_FORMAT, "its key is not %d hex digits", 2 * CLUSTER_KEY_SIZE);
 	int rc = membership_set(m, id, key, MEMBERSHIP_OWN, err);
@@ -72,26 +72,31 @@ static int parse(const json_t *j, struct membership *m, struct err *err)
 		return rc;
 	m->open = json_get_bool(j, "open", false);
 	for (size_t i = 0; i < sizeof origins / sizeof *origins; i++)
-		if (strcmp(origin, origins[i]) == 0)
+		if (strcmp(origin, origins[i]) == 0) {
 			m->origin = (enum membership_origin)i;
-	return 0;
+			return 0;
+		}
+	return err_set(err, E_FORMAT, "its origin is none that we know");
 }
 
 int membership_load(struct world *w, const char *data_dir, struct membership *m, struct err *err)
 {
 	struct buf path = BUF_INIT(8192), text = BUF_INIT(CLUSTER_FILE_MAX);
 	file_path(data_dir, &path);
-	int rc = file_read(w, buf_cstr(&path), CLUSTER_FILE_MAX, &text, err);
+	struct err why = {0};
 	json_t *j = NULL;
-	if (rc == 0)
-		rc = json_read(buf_view(&text), &j, err);
-	if (rc == 0)
-		rc = parse(j, m, err);
-	if (rc && rc != E_NOT_FOUND && rc != E_CANCELLED && rc != E_TIMEOUT)
+	int rc = file_read(w, buf_cstr(&path), CLUSTER_FILE_MAX, &text, &why);
+	bool whole = rc == 0;
+	if (whole)
+		rc = json_read(buf_view(&text), &j, &why);
+	if (whole && rc == 0)
+		rc = parse(j, m, &why);
+	if (rc && (whole || rc == E_TOO_LARGE))
 		rc = err_set(err, E_FORMAT,
-		    "%s is damaged (%s): repair it, or remove it to start a "
-		    "new cluster",
-		    buf_cstr(&path), err ? err_text(err) : "");
+		    "%s is damaged (%s): repair it, or remove it to start a new cluster",
+		    buf_cstr(&path), err_text(&why));
+	else if (rc)
+		rc = err_set(err, rc, "%s", err_text(&why));
 	json_decref(j);
 	if (text.p)
 		secret_wipe(text.p, text.n);

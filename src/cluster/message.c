@@ -36,11 +36,12 @@ static int frame_recv(struct stream *s, json_t **out, struct err *err)
 	if (!text)
 		return err_set(err, E_MEMORY, "no memory for a message of %u bytes", n);
 	rc = stream_read_full(s, text, n, err);
-	if (rc == 0 && json_read(bytes_of(text, n), out, err) != 0)
-		rc = err_wrap(err, E_PROTOCOL, "a message");
+	struct err why = {0};
+	if (rc == 0 && json_read(bytes_of(text, n), out, &why) != 0)
+		rc = err_set(err, E_PROTOCOL, "a message that is no JSON: %s", err_text(&why));
 	free(text);
 	if (rc)
-		return rc < 0 && rc != E_SYNTAX ? rc : E_PROTOCOL;
+		return rc;
 	if (!json_is_object(*out)) {
 		json_decref(*out);
 		return err_set(err, E_PROTOCOL, "a message that is no object");
@@ -59,6 +60,14 @@ static void copy_text(char *out, size_t cap, const char *text)
 	for (size_t i = 0; i < n; i++)
 		out[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i];
 	out[n] = '\0';
+}
+
+static bool printable(const char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			return false;
+	return true;
 }
 
 static bool get_hex(const json_t *j, const char *key, uint8_t *out, size_t n)
@@ -135,7 +144,9 @@ int answer_recv(struct stream *s, struct answer *a, struct err *err)
 		kind++;
 	a->kind = (enum answer_kind)kind;
 	copy_text(a->reason, sizeof a->reason, json_get_string(j, "reason", "no reason given"));
-	copy_text(a->id, sizeof a->id, json_get_string(j, "id", ""));
+	const char *id = json_get_string(j, "id", "");
+	if (strlen(id) < sizeof a->id)
+		memcpy(a->id, id, strlen(id) + 1); /* membership_set judges the rest */
 	a->open = json_get_bool(j, "open", false);
 	if (kind == sizeof answer_types / sizeof *answer_types)
 		rc = err_set(err, E_PROTOCOL, "an unknown answer");
@@ -200,11 +211,12 @@ static size_t parse_addrs(const json_t *list, struct multiaddr *out)
 	return n;
 }
 
+/* Names that cannot be held or shown are left out. */
 static bool parse_model(const json_t *v, struct model_entry *m)
 {
 	const char *id = json_get_string(v, "id", "");
 	size_t n = strlen(id);
-	if (n == 0 || n >= MODEL_ID_MAX)
+	if (n == 0 || n >= MODEL_ID_MAX || !printable(id))
 		return false;
 	*m = (struct model_entry){
 	    .created_s = json_get_int(v, "created", 0),

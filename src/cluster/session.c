@@ -7,6 +7,7 @@
  * loopback, or auto_accept) admitted. */
 #include "cluster/cluster_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -153,17 +154,19 @@ static int serve(struct cluster *c, struct stream *s, const struct p2p_stream_in
 	scope_close(&sc);
 	if (rc)
 		return rc;
-	memcpy(p->label, h.label, sizeof p->label);
+	peer_set_label(p, h.label);
 	if (h.join)
 		return serve_join(c, p, s, info, err);
 	rc = check_proof(c, p, s, &h, info, err);
 	if (rc)
 		return rc;
-	p->proved = true;
+	/* A newer session may come before this one has noticed its end: each ends its own proof. */
+	uint64_t proof = p->proof = ++c->sessions;
 	p->foreign = false;
 	cluster_peer_changed(c, p);
 	rc = serve_member(c, p, s, err);
-	p->proved = false;
+	if (p->proof == proof)
+		p->proof = 0;
 	cluster_peer_changed(c, p);
 	return rc;
 }
@@ -193,7 +196,7 @@ void session_serve(void *arg, struct stream *s, const struct p2p_stream_info *in
 static int say_hello(struct cluster *c, struct peer *p, struct stream *s, struct err *err)
 {
 	struct hello h = {.join = !c->membership.id[0]};
-	strncpy(h.label, c->label, sizeof h.label - 1);
+	snprintf(h.label, sizeof h.label, "%s", c->label);
 	if (!h.join) {
 		struct p2p_stream_info info;
 		uint8_t binding[P2P_BINDING_SIZE];
@@ -250,14 +253,28 @@ static int await_answer(
 	return rc;
 }
 
+/* Without a cluster we ask those whom our owner named, and nobody else: whoever else is near (mDNS)
+ * may be of any cluster. */
+static bool may_ask_to_join(struct cluster *c, struct peer *p)
+{
+	if (p2p_kept(c->opt.host, &p->id))
+		p->sources |= SOURCE_BOOTSTRAP;
+	return p->sources & SOURCE_BOOTSTRAP;
+}
+
 static int speak(struct cluster *c, struct peer *p, struct stream *s, struct err *err)
 {
 	struct answer a;
+	bool joining = !c->membership.id[0];
+	if (joining && !may_ask_to_join(c, p))
+		return err_set(err, E_UNAVAILABLE, "we have not joined a cluster yet");
 	int rc = say_hello(c, p, s, err);
 	if (rc == 0)
 		rc = await_answer(c, p, s, &a, err);
 	if (rc)
 		return rc;
+	if (joining ? a.kind == ANSWER_OK : a.kind == ANSWER_ADMITTED)
+		return err_set(err, E_PROTOCOL, "an answer to a question that was not asked");
 	switch (a.kind) {
 	case ANSWER_OK:
 		p->welcomed = true;
@@ -268,9 +285,9 @@ static int speak(struct cluster *c, struct peer *p, struct stream *s, struct err
 		cluster_peer_changed(c, p);
 		return rc;
 	case ANSWER_ADMITTED:
-		cluster_joined(c, &a);
+		rc = cluster_joined(c, &a, err);
 		secret_wipe(a.key, sizeof a.key);
-		return 0;
+		return rc;
 	case ANSWER_REFUSED:
 		if (strcmp(a.reason, "other cluster") == 0 || strcmp(a.reason, "wrong key") == 0)
 			p->foreign = true;
@@ -315,7 +332,7 @@ static void out_fiber(void *arg)
 		if (rc == E_UNSUPPORTED && ++unsure > UNSURE_RETRIES)
 			p->foreign = true;
 		if (rc && p->connected) {
-			strncpy(p->failure, err_text(&err), sizeof p->failure - 1);
+			snprintf(p->failure, sizeof p->failure, "%s", err_text(&err));
 			rt_log(LOG_DEBUG, "cluster", "session to %s: %s",
 			    p->label[0] ? p->label : "a peer", p->failure);
 			cluster_peer_changed(c, p);

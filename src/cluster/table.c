@@ -2,6 +2,7 @@
  * it is full; members and requests to join never do. */
 #include "cluster/cluster_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,9 +81,23 @@ void table_free(struct cluster *c)
 		forget(c, p);
 }
 
+void peer_set_label(struct peer *p, const char *label)
+{
+	static const char harmless[] =
+	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+	size_t n = 0;
+	for (; label[n] && n < sizeof p->label - 1; n++)
+		p->label[n] = strchr(harmless, label[n]) ? label[n] : '_';
+	p->label[n] = '\0';
+	if (p->label[0] == '-')
+		p->label[0] = '_';
+	if (n == 0)
+		snprintf(p->label, sizeof p->label, "unnamed");
+}
+
 bool peer_is_member(const struct peer *p)
 {
-	return p->connected && p->proved && p->welcomed;
+	return p->connected && p->proof && p->welcomed;
 }
 
 enum cluster_peer_state peer_state(const struct peer *p)
@@ -136,7 +151,7 @@ int table_named(const struct cluster *c, const char *who, struct peer **out, str
 	}
 	struct peer *p, *next;
 	HASH_ITER (hh, c->peers, p, next) {
-		if (strcmp(p->label, who) != 0)
+		if (!who[0] || strcmp(p->label, who) != 0)
 			continue;
 		if (*out)
 			return err_set(err, E_INVALID,

@@ -179,6 +179,15 @@ int p2p_keep(struct p2p_host *h, const struct multiaddr *addr, struct err *err)
 	return 0;
 }
 
+bool p2p_kept(const struct p2p_host *h, const struct peer_id *peer)
+{
+	const struct keep *k = h->keeps;
+
+	while (k && (k->removed || !peer_id_equal(&k->peer, peer)))
+		k = k->next;
+	return k != NULL;
+}
+
 void p2p_unkeep(struct p2p_host *h, const struct multiaddr *addr)
 {
 	struct keep *k = find_keep(h, addr);

@@ -170,6 +170,8 @@ void p2p_add_addrs(
  * E_INVALID (ourselves, or no TCP address). */
 int p2p_keep(struct p2p_host *h, const struct multiaddr *addr, struct err *err) WARN_UNUSED;
 void p2p_unkeep(struct p2p_host *h, const struct multiaddr *addr);
+/* Whether `peer` is the one at a kept address: named by it, or met there. */
+bool p2p_kept(const struct p2p_host *h, const struct peer_id *peer);
 
 /* Protects a peer's connections from idle closing and pruning, or stops doing so. Each tag counts;
  * at most eight per peer, names of at most 31 bytes. */
