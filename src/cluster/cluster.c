@@ -232,28 +232,27 @@ int cluster_joined(struct cluster *c, const struct answer *a, struct err *err)
 	return 0;
 }
 
-static int decide(struct cluster *c, const char *who, bool admit, struct err *err)
+static int decide(struct cluster *c, const char *who, enum decision decision, struct err *err)
 {
 	struct peer *p;
 	int rc = table_named(c, who, &p, err);
 	if (rc)
 		return rc;
-	if (!p->asking)
+	if (!p->asking && p->decision == UNDECIDED)
 		return err_set(err, E_NOT_FOUND, "%s does not ask to join", who);
-	p->decided = true;
-	p->admitted = admit;
+	p->decision = decision;
 	waitq_wake_all(&p->changed);
 	return 0;
 }
 
 int cluster_accept(struct cluster *c, const char *who, struct err *err)
 {
-	return decide(c, who, true, err);
+	return decide(c, who, ADMITTED, err);
 }
 
 int cluster_reject(struct cluster *c, const char *who, struct err *err)
 {
-	return decide(c, who, false, err);
+	return decide(c, who, REJECTED, err);
 }
 
 /* ---- events of the host -------------------------------------------------------------------- */
@@ -294,7 +293,7 @@ static void on_disconnected(struct cluster *c, const struct p2p_event *e)
 	struct peer *p = table_find(c, &e->peer);
 	if (!p)
 		return;
-	if (peer_is_member(p))
+	if (p->was_member) /* its sessions may have ended before */
 		rt_log(LOG_INFO, "cluster", "lost %s: %s", p->label, e->text ? e->text : "");
 	snprintf(p->failure, sizeof p->failure, "%s", e->text ? e->text : "");
 	p->connected = p->welcomed = false;
@@ -335,8 +334,14 @@ static void on_event(void *arg, const struct p2p_event *e)
 			p->conn = e->conn;
 		break;
 	}
+	case P2P_PEER_IDENTIFIED: {
+		/* It may have begun to serve us only now: a node that is just starting. */
+		struct peer *p = table_find(c, &e->peer);
+		if (p && p2p_peer_speaks(c->opt.host, &e->peer, MEMBER_PROTOCOL))
+			waitq_wake_all(&p->changed);
+		break;
+	}
 	case P2P_CONN_CLOSED:
-	case P2P_PEER_IDENTIFIED:
 		break;
 	}
 }
@@ -460,7 +465,9 @@ static void save(struct cluster *c)
 		rc = membership_save(c->opt.world, c->data_dir, &c->membership, &err);
 	if (rc == 0)
 		rc = save_peers(c, &err);
-	if (rc && rc != E_CANCELLED)
+	if (rc == E_CANCELLED)
+		c->save_due = true; /* cluster_close does it */
+	else if (rc)
 		rt_log(LOG_ERROR, "cluster", "cannot save the cluster's state: %s", err_text(&err));
 }
 

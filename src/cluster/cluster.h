@@ -96,7 +96,8 @@ struct cluster_peer {
 void cluster_each(
     const struct cluster *c, void (*fn)(void *arg, const struct cluster_peer *p), void *arg);
 
-/* Decides on a request to join. `who`: NodeId, PeerId or unique label. E_NOT_FOUND. */
+/* Decides on a request to join, and on later ones of the same peer. `who`: NodeId, PeerId or unique
+ * label. E_NOT_FOUND: nobody of that name has asked; E_INVALID: several have that label. */
 int cluster_accept(struct cluster *c, const char *who, struct err *err) WARN_UNUSED;
 int cluster_reject(struct cluster *c, const char *who, struct err *err) WARN_UNUSED;
 

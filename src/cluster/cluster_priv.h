@@ -104,6 +104,14 @@ int state_recv(struct stream *s, struct member_state *st, struct err *err) WARN_
 /* ---- table.c: all peers heard of --------------------------------------------------------------
  */
 
+/* cluster_accept and cluster_reject. They hold for requests to come, too: who was rejected does not
+ * show up again, whose connection broke before the answer need not be accepted twice. */
+enum decision {
+	UNDECIDED,
+	ADMITTED,
+	REJECTED
+};
+
 struct peer {
 	struct peer_id id;
 	char label[NODE_LABEL_MAX];
@@ -116,7 +124,7 @@ struct peer {
 	uint64_t proof;   /* the session on which its proof holds; 0: none */
 	bool welcomed;    /* it accepted our proof */
 	bool asking, waiting, foreign, was_member;
-	bool decided, admitted; /* cluster_accept or cluster_reject about its request */
+	enum decision decision; /* about its requests to join, past and to come */
 	struct waitq changed;   /* membership news: wakes its sessions */
 	bool speaking;          /* our session towards it runs */
 	int holds;              /* fibers that keep this row in use */
@@ -159,6 +167,8 @@ struct peer *table_add(struct cluster *c, const struct peer_id *id, enum cluster
 void table_add_addr(struct peer *p, const struct multiaddr *addr);
 void table_free(struct cluster *c);
 bool peer_is_member(const struct peer *p);
+/* It belongs to another cluster now: no member that was lost. */
+void peer_set_foreign(struct peer *p);
 /* Takes the label that a peer gives itself, made harmless: it is shown, logged and typed. */
 void peer_set_label(struct peer *p, const char *label);
 enum cluster_peer_state peer_state(const struct peer *p);

@@ -75,17 +75,16 @@ static int wait_decision(struct cluster *c, struct peer *p, struct stream *s, st
 	if (rc)
 		return rc;
 	p->asking = true;
-	p->decided = p->admitted = false;
 	c->n_pending++;
 	cluster_peer_changed(c, p);
-	while (rc == 0 && !p->decided)
+	while (rc == 0 && p->decision == UNDECIDED)
 		rc = waitq_wait(&p->changed, err);
 	p->asking = false;
 	c->n_pending--;
 	cluster_peer_changed(c, p);
 	if (rc)
 		return rc;
-	return p->admitted ? admit(c, s, err) : refuse(s, "rejected", err);
+	return p->decision == ADMITTED ? admit(c, s, err) : refuse(s, "rejected", err);
 }
 
 static int serve_join(struct cluster *c, struct peer *p, struct stream *s,
@@ -95,7 +94,10 @@ static int serve_join(struct cluster *c, struct peer *p, struct stream *s,
 		return refuse(s, "joining", err);
 	if (p->asking)
 		return refuse(s, "already asking", err);
-	if (c->opt.auto_accept || c->membership.open || from_this_machine(c, info)) {
+	if (p->decision == REJECTED)
+		return refuse(s, "rejected", err);
+	if (p->decision == ADMITTED || c->opt.auto_accept || c->membership.open ||
+	    from_this_machine(c, info)) {
 		rt_log(LOG_INFO, "cluster", "%s joins the cluster", p->label);
 		return admit(c, s, err);
 	}
@@ -108,7 +110,7 @@ static int check_proof(struct cluster *c, struct peer *p, struct stream *s, cons
 	if (!c->membership.id[0])
 		return refuse(s, "joining", err);
 	if (!secret_equal(h->hash, c->membership.hash, sizeof h->hash)) {
-		p->foreign = true;
+		peer_set_foreign(p);
 		return refuse(s, "other cluster", err);
 	}
 	uint8_t binding[P2P_BINDING_SIZE], proof[SHA256_SIZE];
@@ -118,7 +120,7 @@ static int check_proof(struct cluster *c, struct peer *p, struct stream *s, cons
 	membership_proof(&c->membership, binding, &info->peer, &c->self, proof);
 	if (!secret_equal(proof, h->proof, sizeof proof)) {
 		rt_log(LOG_WARN, "cluster", "%s knows the cluster's id but not its key", p->label);
-		p->foreign = true;
+		peer_set_foreign(p);
 		return refuse(s, "wrong key", err);
 	}
 	return 0;
@@ -290,7 +292,7 @@ static int speak(struct cluster *c, struct peer *p, struct stream *s, struct err
 		return rc;
 	case ANSWER_REFUSED:
 		if (strcmp(a.reason, "other cluster") == 0 || strcmp(a.reason, "wrong key") == 0)
-			p->foreign = true;
+			peer_set_foreign(p);
 		return err_set(err, E_FORBIDDEN, "%s", a.reason);
 	case ANSWER_PENDING:
 		return err_set(err, E_PROTOCOL, "asked to wait twice");

@@ -95,6 +95,12 @@ void peer_set_label(struct peer *p, const char *label)
 		snprintf(p->label, sizeof p->label, "unnamed");
 }
 
+void peer_set_foreign(struct peer *p)
+{
+	p->foreign = true;
+	p->was_member = false;
+}
+
 bool peer_is_member(const struct peer *p)
 {
 	return p->connected && p->proof && p->welcomed;
