@@ -382,12 +382,20 @@ static void models(struct net *n)
 	struct member a, b;
 	struct model_entry list[4];
 
+	struct how with_alpha = {.name = "house", .key = KEY_1, .through = &a};
 	host_up(n, &a, "alpha", &(struct how){0});
 	serve_model(&a);
 	OK(join(&a, &(struct how){.name = "house", .key = KEY_1}, NULL));
-	up(n, &b, "beta", (struct how){.name = "house", .key = KEY_1, .through = &a});
-	eventually(5, sees(&b, &a));
+	host_up(n, &b, "beta", &with_alpha);
+	serve_model(&b);
+	OK(join(&b, &with_alpha, NULL));
+	/* One of them hears of the other's models before it has itself been welcomed there. */
+	eventually(5, together(&a, &b));
 	OK(fiber_sleep(duration_ms(500)));
+	assert_int_equal(catalog_models(a.catalog, list, 4), 2);
+	assert_int_equal(catalog_models(b.catalog, list, 4), 2);
+	catalog_remove(b.catalog, b.local);
+	b.local = NULL;
 	assert_int_equal(catalog_models(b.catalog, list, 4), 1);
 	assert_string_equal(list[0].id, "tiny");
 	assert_int_equal(list[0].n_ctx, 128);
