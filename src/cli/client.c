@@ -1,5 +1,6 @@
 /* The connection to a node: finding its socket, and JSON-RPC over it. */
 #include "cli/cli_priv.h"
+#include "control/home.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -12,27 +13,13 @@
 
 /* ---- finding the node ---------------------------------------------------------------------- */
 
-static int home(char out[CLI_PATH_MAX], struct err *err)
-{
-	const char *own = getenv("GATE_HOME"), *xdg = getenv("XDG_DATA_HOME"),
-		   *user = getenv("HOME");
-	int n = -1;
-	if (own && own[0])
-		n = snprintf(out, CLI_PATH_MAX, "%s", own);
-	else if (xdg && xdg[0])
-		n = snprintf(out, CLI_PATH_MAX, "%s/opengateway", xdg);
-	else if (user && user[0])
-		n = snprintf(out, CLI_PATH_MAX, "%s/.local/share/opengateway", user);
-	if (n < 0 || n >= CLI_PATH_MAX)
-		return err_set(err, E_INVALID, "no place for data: set HOME or use --data-dir");
-	return 0;
-}
-
 static int dial(struct cli *cli, const char *data_dir, struct err *err)
 {
-	char path[CLI_PATH_MAX + 16];
-	snprintf(path, sizeof path, "%s/control.sock", data_dir);
-	return world_unix_dial(cli->world, path, &cli->control, err);
+	struct buf path = BUF_INIT(CLI_PATH_MAX * 2);
+	buf_printf(&path, "%s/control.sock", data_dir);
+	int rc = world_unix_dial(cli->world, buf_cstr(&path), &cli->control, err);
+	buf_free(&path);
+	return rc;
 }
 
 static int no_node(const char *where, struct err *err)
@@ -50,7 +37,7 @@ static int dial_any(struct cli *cli, const char *base, struct err *err)
 	struct dirent *entry;
 	while (dir && (entry = readdir(dir)) && n < NODES_MAX)
 		if (entry->d_name[0] != '.' && strlen(entry->d_name) < sizeof names[0])
-			strcpy(names[n++], entry->d_name);
+			snprintf(names[n++], sizeof names[0], "%.63s", entry->d_name);
 	if (dir)
 		closedir(dir);
 	struct buf running = BUF_INIT(1024);
@@ -81,7 +68,7 @@ int cli_connect(struct cli *cli, struct err *err)
 	if (o->data_dir[0])
 		return dial(cli, o->data_dir, NULL) == 0 ? 0 : no_node(o->data_dir, err);
 	char base[CLI_PATH_MAX], path[CLI_PATH_MAX + 80];
-	int rc = home(base, err);
+	int rc = control_home(base, sizeof base, err);
 	if (rc)
 		return rc;
 	if (!o->node_id)

@@ -1,6 +1,7 @@
 /* Settings: one table, four sources. */
 #include "node/config.h"
 
+#include "control/home.h"
 #include "node/toml_priv.h"
 
 #include <ctype.h>
@@ -207,22 +208,6 @@ void config_defaults(struct config *out)
 			BUG("the default of --%s is not valid", settings[i].flag);
 }
 
-int config_home(char *out, size_t cap, struct err *err)
-{
-	const char *own = getenv("GATE_HOME"), *xdg = getenv("XDG_DATA_HOME"),
-		   *home = getenv("HOME");
-	int n = -1;
-	if (own && own[0])
-		n = snprintf(out, cap, "%s", own);
-	else if (xdg && xdg[0])
-		n = snprintf(out, cap, "%s/opengateway", xdg);
-	else if (home && home[0])
-		n = snprintf(out, cap, "%s/.local/share/opengateway", home);
-	if (n < 0)
-		return err_set(err, E_INVALID, "no place for data: set HOME or use --data-dir");
-	return (size_t)n < cap ? 0 : err_set(err, E_INVALID, "the path to the data is too long");
-}
-
 /* ---- command line -------------------------------------------------------------------------- */
 
 static const struct setting *find_flag(const char *name, size_t n)
@@ -401,7 +386,7 @@ static int derive_places(struct config *c, struct err *err)
 {
 	char home[CONFIG_TEXT_MAX];
 	if (!c->data_dir[0]) {
-		int rc = config_home(home, sizeof home, err);
+		int rc = control_home(home, sizeof home, err);
 		if (rc)
 			return rc;
 		int n = snprintf(c->data_dir, sizeof c->data_dir, "%s/%s", home,

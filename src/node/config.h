@@ -56,8 +56,4 @@ void config_print_help(FILE *out);
 /* The table as Markdown. */
 void config_print_markdown(FILE *out);
 
-/* The folder where nodes keep their data folders: $GATE_HOME, $XDG_DATA_HOME/opengateway or
- * ~/.local/share/opengateway. E_INVALID when none of these is set. */
-int config_home(char *out, size_t cap, struct err *err) WARN_UNUSED;
-
 #endif

@@ -111,13 +111,13 @@ static int load_identity(struct node *n, struct err *err)
 
 /* ---- ports --------------------------------------------------------------------------------- */
 
-/* Binds through `bind`; a port that nobody chose gives way to a free one. */
+/* Starts a server through `start_at`; a port that nobody chose gives way to a free one. */
 static int bind_port(struct node *n, const char *what, const char *flag, struct config_port wanted,
-    int (*bind)(struct node *n, uint16_t port, struct err *err), struct err *err)
+    int (*start_at)(struct node *n, uint16_t port, struct err *err), struct err *err)
 {
-	int rc = bind(n, wanted.port, err);
+	int rc = start_at(n, wanted.port, err);
 	if (rc == E_IN_USE && !wanted.chosen) {
-		rc = bind(n, 0, err);
+		rc = start_at(n, 0, err);
 		if (rc == 0)
 			log_event(n->log, LOG_INFO, "node", "%s port %u is taken: using a free one",
 			    what, wanted.port);

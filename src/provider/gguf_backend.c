@@ -9,9 +9,8 @@
 #include "engine/gguf.h"
 #include "engine/template.h"
 #include "engine/tokenizer.h"
+#include "rt/feed.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,38 +173,17 @@ struct answer {
 	const struct inference_request *req;
 	uint64_t seed;
 	int64_t now_s;
-	atomic_bool cancel;
-	pthread_mutex_t lock; /* pending */
-	pthread_cond_t drained;
-	struct buf pending;
-	/* Loop thread. */
-	struct rt *rt;
-	struct waitq news;
-	bool done;
-	/* The outcome, once done. */
+	struct feed *text;
+	/* The outcome, once the feed has ended. */
 	struct generate_result result;
 	int rc;
 	struct err err;
 };
 
-static void tell_reader(void *arg)
-{
-	struct answer *a = arg;
-	waitq_wake_all(&a->news);
-}
-
 static int emit_piece(void *arg, const char *utf8, size_t n)
 {
 	struct answer *a = arg;
-	pthread_mutex_lock(&a->lock);
-	while (a->pending.n >= PENDING_MAX && !atomic_load(&a->cancel))
-		pthread_cond_wait(&a->drained, &a->lock);
-	bool was_empty = a->pending.n == 0;
-	buf_put(&a->pending, utf8, n);
-	pthread_mutex_unlock(&a->lock);
-	if (was_empty)
-		rt_post(a->rt, tell_reader, a);
-	return atomic_load(&a->cancel) ? -1 : 0;
+	return feed_put(a->text, utf8, n) ? 0 : -1;
 }
 
 static int render(struct answer *a, struct buf *out, struct err *err)
@@ -264,7 +242,7 @@ static int generate(struct answer *a, struct err *err)
 		    .n_stops = a->req->n_stop,
 		    .emit = emit_piece,
 		    .arg = a,
-		    .cancel = &a->cancel,
+		    .cancel = feed_cut_flag(a->text),
 		};
 		rc = generator_run(a->backend->generator, &job, &a->result, err);
 	}
@@ -286,42 +264,26 @@ static void generate_fiber(void *arg)
 	int rc = rt_work(generate_work, a, NULL, &a->err);
 	if (rc)
 		a->rc = rc;
-	a->done = true;
-	waitq_wake_all(&a->news);
-}
-
-static struct buf take_pending(struct answer *a)
-{
-	pthread_mutex_lock(&a->lock);
-	struct buf taken = a->pending;
-	a->pending = BUF_INIT(taken.max);
-	pthread_cond_signal(&a->drained);
-	pthread_mutex_unlock(&a->lock);
-	return taken;
+	feed_end(a->text);
 }
 
 static int pass_on(struct answer *a, inference_emit_fn emit, void *arg, struct err *err)
 {
 	bool started = false;
 	for (;;) {
-		bool done = a->done;
-		struct buf text = take_pending(a);
-		int rc = 0;
-		if (text.n > 0 && !started) {
-			started = true;
+		struct buf text;
+		int rc = feed_take(a->text, &text, err);
+		if (rc)
+			return rc == E_CLOSED ? 0 : rc;
+		if (!started)
 			rc = emit(arg, &(struct inference_event){.kind = INFERENCE_STARTED}, err);
-		}
-		if (rc == 0 && text.n > 0)
+		started = true;
+		if (rc == 0)
 			rc = emit(arg,
 			    &(struct inference_event){
 				.kind = INFERENCE_TEXT, .text = buf_view(&text)},
 			    err);
-		bool empty = text.n == 0;
 		buf_free(&text);
-		if (rc == 0 && empty && done)
-			return 0;
-		if (rc == 0 && empty)
-			rc = waitq_wait(&a->news, err);
 		if (rc)
 			return rc;
 	}
@@ -341,14 +303,6 @@ static int finish(struct answer *a, inference_emit_fn emit, void *arg, struct er
 	return emit(arg, &e, err);
 }
 
-static void stop_worker(struct answer *a)
-{
-	pthread_mutex_lock(&a->lock);
-	atomic_store(&a->cancel, true);
-	pthread_cond_signal(&a->drained);
-	pthread_mutex_unlock(&a->lock);
-}
-
 static int answer(struct gguf_backend *b, const struct inference_request *req,
     inference_emit_fn emit, void *arg, struct err *err)
 {
@@ -357,23 +311,20 @@ static int answer(struct gguf_backend *b, const struct inference_request *req,
 	    .req = req,
 	    .seed = world_random_u64(b->opt.world),
 	    .now_s = world_wall_ms(b->opt.world) / 1000,
-	    .pending = BUF_INIT(PENDING_MAX * 2),
-	    .rt = rt_current(),
 	};
-	pthread_mutex_init(&a.lock, NULL);
-	pthread_cond_init(&a.drained, NULL);
+	int rc = feed_new(PENDING_MAX, &a.text, err);
+	if (rc)
+		return rc;
 	struct scope sc;
 	scope_open(&sc, DURATION_FOREVER);
-	int rc = fiber_spawn(NULL, "generate", generate_fiber, &a, err);
+	rc = fiber_spawn(NULL, "generate", generate_fiber, &a, err);
 	if (rc == 0)
 		rc = pass_on(&a, emit, arg, err);
-	stop_worker(&a);
+	feed_cut(a.text);
 	scope_close(&sc); /* waits for the worker: it ends within a token */
 	if (rc == 0)
 		rc = finish(&a, emit, arg, err);
-	buf_free(&a.pending);
-	pthread_cond_destroy(&a.drained);
-	pthread_mutex_destroy(&a.lock);
+	feed_free(a.text);
 	return rc;
 }
 
