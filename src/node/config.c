@@ -3,6 +3,7 @@
 
 #include "control/home.h"
 #include "node/toml_priv.h"
+#include "p2p/multiaddr.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -134,6 +135,10 @@ static int add_to_list(struct config *c, const char *text, struct err *err)
 			    err, E_INVALID, "more than %d addresses", CONFIG_BOOTSTRAP_MAX);
 		if (n >= CONFIG_TEXT_MAX)
 			return err_set(err, E_INVALID, "longer than %d bytes", CONFIG_TEXT_MAX - 1);
+		struct multiaddr addr;
+		int rc = n ? multiaddr_parse(bytes_of(text, n), &addr, err) : 0;
+		if (rc)
+			return rc;
 		if (n > 0) {
 			memcpy(c->bootstrap[c->n_bootstrap], text, n);
 			c->bootstrap[c->n_bootstrap++][n] = '\0';

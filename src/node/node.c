@@ -190,7 +190,7 @@ static int start_engine(struct node *n, struct err *err)
 	struct provider *engine;
 	int rc = engine_provider_new(&opt, &engine, err);
 	if (rc)
-		return err_wrap(err, rc, "cannot serve the model %s", c->model);
+		return err_wrap(err, rc, "cannot serve the model");
 	struct catalog_node self = {.id = n->identity.peer_id, .local = true};
 	snprintf(self.label, sizeof self.label, "%s", c->node_id);
 	rc = catalog_add(n->catalog, engine, &self, &n->engine, err);
