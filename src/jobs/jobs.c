@@ -151,16 +151,25 @@ struct attempt {
 	void *arg;
 	struct scope scope;
 	struct instant last_event;
-	bool any_text; /* of the whole job: after it nothing is retried */
+	bool told; /* something of the answer went out: nothing is retried after it */
 	bool stalled;
 };
 
+/* That a provider has begun is told with the first piece of its answer only: until then another may
+ * have to begin, and the answer's head names who it was. */
 static int take_event(void *arg, const struct inference_event *e, struct err *err)
 {
 	struct attempt *a = arg;
 	a->last_event = rt_now();
-	if (e->kind == INFERENCE_TEXT)
-		a->any_text = true;
+	if (e->kind == INFERENCE_STARTED)
+		return 0;
+	if (!a->told) {
+		a->told = true;
+		int rc = a->emit(
+		    a->arg, &(struct inference_event){.kind = INFERENCE_STARTED}, err);
+		if (rc)
+			return rc;
+	}
 	if (e->kind == INFERENCE_FINISHED) {
 		a->jobs->stats.tokens_in += e->usage.prompt_tok > 0 ? e->usage.prompt_tok : 0;
 		a->jobs->stats.tokens_out +=
@@ -252,7 +261,7 @@ static int run_attempts(struct attempt *a, struct candidates *c, struct err *err
 		describe(a->job, e);
 		err_clear(err);
 		rc = e->node.local ? infer_local(a, e, err) : infer(a, e, err);
-		if (rc == 0 || a->any_text || scope_check(NULL) != 0 ||
+		if (rc == 0 || a->told || scope_check(NULL) != 0 ||
 		    err_info(rc)->retry == RETRY_NEVER)
 			return rc;
 		a->jobs->stats.retried++;

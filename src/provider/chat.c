@@ -292,7 +292,7 @@ int chat_serve(struct http_exchange *x, const struct chat_service *svc, struct e
 	struct chat_call call = {.target_node = http_head_get(head, HEADER_TARGET_NODE)};
 	take_request_id(svc->world, head, call.ctx.request_id);
 	http_response_header(x, HEADER_REQUEST_ID, call.ctx.request_id);
-	int64_t hops = header_int(head, HEADER_HOPS, HOPS_MAX);
+	int64_t hops = header_int(head, HEADER_HOPS, HOPS_MAX + 1);
 	call.ctx.hops = hops > 0 ? (unsigned)hops : 0;
 
 	struct buf body = BUF_INIT(CHAT_BODY_MAX);

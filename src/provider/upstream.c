@@ -119,8 +119,9 @@ static int read_events(
 			if (rc)
 				return rc;
 		}
-		if (rc < 0)
-			return rc;
+		if (rc < 0) /* an event beyond all measure: not the client's fault */
+			return err_set(err, rc == E_TOO_LARGE ? E_UPSTREAM : rc, "%s",
+			    err ? err_text(err) : "");
 	}
 	if (!p->finished)
 		return err_set(err, E_CLOSED, "the answer broke off before its end");

@@ -1,0 +1,254 @@
+/* An OpenAI-compatible server that answers well, badly, or not to the end, as an upstream sees it:
+ * a fiber at the other end of a pipe sends fixed bytes, cut into pieces. */
+#include "fake.h"
+
+#include "provider/upstream.h"
+
+#define HEAD                                                                                       \
+	"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+#define CHUNK(delta, finish)                                                                       \
+	"data: {\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{" delta  \
+	"},\"finish_reason\":" finish "}]}\n\n"
+#define ROLE  CHUNK("\"role\":\"assistant\"", "null")
+#define SAY(t) CHUNK("\"content\":\"" t "\"", "null")
+#define STOP  CHUNK("", "\"stop\"")
+#define USAGE                                                                                      \
+	"data: {\"choices\":[],\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":3}}\n\n"
+#define DONE "data: [DONE]\n\n"
+
+struct server {
+	struct stream *s;
+	const char *body; /* of a chunked answer, or the whole answer when it begins with "HTTP" */
+	size_t piece;     /* bytes at a time */
+	bool hold;        /* keep the stream open afterwards */
+	char request[8192];
+	bool reset;
+};
+
+static void serve(void *arg)
+{
+	struct server *v = arg;
+	struct buf out = BUF_INIT(1 << 20);
+	size_t have = 0;
+
+	/* The request ends with its JSON body. */
+	while (have < sizeof v->request - 1 && !strstr(v->request, "\"stream\":true")) {
+		ssize_t n =
+		    stream_read(v->s, v->request + have, sizeof v->request - 1 - have, NULL);
+		if (n <= 0)
+			break;
+		have += (size_t)n;
+		v->request[have] = '\0';
+	}
+	if (strncmp(v->body, "HTTP", 4) == 0) {
+		buf_str(&out, v->body);
+	} else {
+		buf_str(&out, HEAD);
+		buf_printf(&out, "%zx\r\n%s\r\n", strlen(v->body), v->body);
+		if (!v->hold)
+			buf_str(&out, "0\r\n\r\n");
+	}
+	int rc = 0;
+	for (size_t at = 0; at < out.n && rc == 0; at += v->piece) {
+		rc = stream_write(
+		    v->s, out.p + at, out.n - at < v->piece ? out.n - at : v->piece, NULL);
+		fiber_yield();
+	}
+	buf_free(&out);
+	char end;
+	if (v->hold)
+		v->reset = stream_read(v->s, &end, 1, NULL) <= 0;
+	stream_close(v->s);
+}
+
+struct heard {
+	char text[1024];
+	unsigned started, finished;
+	struct inference_event last;
+	int fail_at_text;
+};
+
+static int hear(void *arg, const struct inference_event *e, struct err *err)
+{
+	struct heard *h = arg;
+
+	assert_int_equal(h->finished, 0); /* nothing after the end */
+	if (e->kind == INFERENCE_STARTED)
+		h->started++;
+	if (e->kind == INFERENCE_TEXT) {
+		assert_int_equal(h->started, 1);
+		snprintf(h->text + strlen(h->text), sizeof h->text - strlen(h->text), "%.*s",
+		    (int)e->text.n, (const char *)e->text.p);
+		if (h->fail_at_text)
+			return err_set(err, h->fail_at_text, "enough");
+	}
+	if (e->kind == INFERENCE_FINISHED) {
+		h->finished++;
+		h->last = *e;
+	}
+	return 0;
+}
+
+static struct inference_message question = {"user", {(const uint8_t *)"2+2?", 4}};
+
+static int ask(struct server *v, struct heard *h, struct duration limit, struct err *err)
+{
+	struct inference_request req = {.model = "tiny", .messages = &question, .n_messages = 1};
+	struct request_context ctx = {"req_test", 1};
+	struct stream *mine;
+	struct scope sc;
+
+	OK(stream_pipe("pipe", 4096, &mine, &v->s, NULL));
+	scope_open(&sc, limit);
+	OK(fiber_spawn(NULL, "server", serve, v, NULL));
+	int rc = upstream_infer(mine, "host", &req, &ctx, hear, h, err);
+	if (rc != E_TIMEOUT)
+		OK(scope_join(&sc));
+	scope_close(&sc);
+	return rc;
+}
+
+static void whole(void *arg)
+{
+	static const size_t pieces[] = {1, 2, 7, 100, 100000};
+
+	for (size_t i = 0; i < 5; i++) {
+		struct server v = {.body = ": hi\n\n" ROLE SAY("Fo") SAY("ur \\u00e9") STOP USAGE DONE,
+		    .piece = pieces[i]};
+		struct heard h = {0};
+		struct err err = {0};
+		OK(ask(&v, &h, duration_s(10), &err));
+		assert_string_equal(h.text, "Four é");
+		assert_int_equal(h.finished, 1);
+		assert_int_equal(h.last.finish, FINISH_STOP);
+		assert_int_equal(h.last.usage.prompt_tok, 11);
+		assert_int_equal(h.last.usage.completion_tok, 3);
+		assert_non_null(strstr(v.request, "POST /v1/chat/completions HTTP/1.1\r\n"));
+		assert_non_null(strstr(v.request, "x-request-id: req_test\r\n"));
+		assert_non_null(strstr(v.request, "x-gate-hops: 2\r\n"));
+		assert_non_null(strstr(v.request, "x-gate-deadline-ms: 10000\r\n"));
+		assert_non_null(strstr(v.request, "\"include_usage\":true"));
+	}
+}
+
+/* Without an end nothing is invented; with one, a missing [DONE] or usage is forgiven. */
+static void ends(void *arg)
+{
+	struct heard h = {0};
+	struct err err = {0};
+	struct server cut = {.body = ROLE SAY("Fo"), .piece = 4096};
+
+	assert_int_equal(ask(&cut, &h, duration_s(10), &err), E_CLOSED);
+	assert_string_equal(h.text, "Fo");
+	assert_int_equal(h.finished, 0);
+
+	struct server no_done = {.body = ROLE SAY("Four") STOP, .piece = 4096};
+	h = (struct heard){0};
+	OK(ask(&no_done, &h, duration_s(10), &err));
+	assert_int_equal(h.last.usage.prompt_tok, -1);
+
+	struct server only_done = {.body = ROLE SAY("Four") DONE, .piece = 4096};
+	h = (struct heard){0};
+	assert_int_equal(ask(&only_done, &h, duration_s(10), &err), E_CLOSED);
+	assert_int_equal(h.finished, 0);
+
+	struct server length = {
+	    .body = ROLE SAY("Four") CHUNK("", "\"length\"") DONE, .piece = 4096};
+	h = (struct heard){0};
+	OK(ask(&length, &h, duration_s(10), &err));
+	assert_int_equal(h.last.finish, FINISH_LENGTH);
+
+	/* Cut off within the chunked coding. */
+	struct server broken = {.body = HEAD "999\r\n" ROLE SAY("Fo"), .piece = 4096};
+	h = (struct heard){0};
+	assert_int_equal(ask(&broken, &h, duration_s(10), &err), E_CLOSED);
+	struct server silent = {.body = "HTTP/1.1 200 OK\r\n", .piece = 4096};
+	assert_int_equal(ask(&silent, &h, duration_s(10), &err), E_CLOSED);
+}
+
+static void errors(void *arg)
+{
+	static const struct {
+		const char *body;
+		int code;
+	} cases[] = {
+	    /* An error answer, with our code, with a status alone, and in the middle. */
+	    {"HTTP/1.1 404 Not Found\r\nContent-Length: 80\r\n\r\n"
+	     "{\"error\":{\"message\":\"no tiny\",\"type\":\"x\",\"param\":null,"
+	     "\"code\":\"model_not_found\"}}",
+		E_MODEL_NOT_FOUND},
+	    {"HTTP/1.1 503 Busy\r\nContent-Length: 5\r\n\r\nsorry", E_UNAVAILABLE},
+	    {"HTTP/1.1 418 Teapot\r\nContent-Length: 0\r\n\r\n", 1},
+	    {"HTTP/1.1 302 Found\r\nLocation: http://evil/\r\nContent-Length: 0\r\n\r\n", E_UPSTREAM},
+	    {ROLE SAY("Fo") "data: {\"error\":{\"message\":\"died\",\"code\":\"unavailable\"}}\n\n",
+		E_UNAVAILABLE},
+	    /* No event stream, no HTTP, no JSON, no chunk. */
+	    {"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\n<a/>",
+		E_UPSTREAM},
+	    {"HTTP/9 what\r\n\r\n", E_PROTOCOL},
+	    {"data: {\"choices\":\n\n", E_UPSTREAM},
+	    {"data: [1,2]\n\n", E_UPSTREAM},
+	    {"data: {\"choices\":[{\"delta\":{\"content\":5}}]}\n\n", E_UPSTREAM},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct server v = {.body = cases[i].body, .piece = 4096};
+		struct heard h = {0};
+		struct err err = {0};
+		int rc = ask(&v, &h, duration_s(10), &err);
+		if (cases[i].code == 1 ? rc >= 0 : rc != cases[i].code)
+			fail_msg("case %zu: %s (%s)", i, err_info(rc)->name, err_text(&err));
+		assert_int_equal(h.finished, 0);
+		/* Never as if the client's JSON were wrong or its request too large. */
+		assert_int_not_equal(rc, E_SYNTAX);
+		assert_int_not_equal(rc, E_TOO_LARGE);
+	}
+}
+
+/* An event beyond all measure is the server's fault, not a request that is too large. */
+static void endless_event(void *arg)
+{
+	size_t n = 5u << 20;
+	char *body = malloc(n + 1);
+	struct heard h = {0};
+	struct err err = {0};
+
+	memset(body, 'x', n);
+	memcpy(body, HEAD, strlen(HEAD));
+	int at = snprintf(body + strlen(HEAD), 32, "%x\r\ndata: ", 0x7fffffff);
+	body[strlen(HEAD) + (size_t)at] = 'x';
+	body[n] = '\0';
+	struct stream *mine, *theirs;
+	struct inference_request req = {.messages = &question, .n_messages = 1};
+	struct request_context ctx = {"r", 0};
+	OK(stream_pipe("pipe", n + 1, &mine, &theirs, NULL));
+	OK(stream_write(theirs, body, n, NULL));
+	assert_int_equal(upstream_infer(mine, "host", &req, &ctx, hear, &h, &err), E_UPSTREAM);
+	stream_close(theirs);
+	free(body);
+}
+
+/* Whoever stops listening, for whatever reason, ends the work at its source at once. */
+static void stopping(void *arg)
+{
+	struct server v = {.body = ROLE SAY("Fo"), .piece = 4096, .hold = true};
+	struct heard h = {0};
+	struct err err = {0};
+	struct instant began = rt_now();
+
+	h.fail_at_text = E_CANCELLED;
+	assert_int_equal(ask(&v, &h, duration_s(100), &err), E_CANCELLED);
+	assert_true(v.reset);
+	assert_true(duration_to_ms(instant_since(rt_now(), began)) < 1000);
+
+	struct server slow = {.body = ROLE SAY("Fo"), .piece = 4096, .hold = true};
+	h = (struct heard){0};
+	assert_int_equal(ask(&slow, &h, duration_s(3), &err), E_TIMEOUT);
+	assert_in_range(duration_to_ms(instant_since(rt_now(), began)), 3000, 3500);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {FIBER_TEST(whole), FIBER_TEST(ends), FIBER_TEST(errors),
+	    FIBER_TEST(endless_event), FIBER_TEST(stopping)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
