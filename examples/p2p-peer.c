@@ -184,6 +184,17 @@ static int host_start(struct app *app, struct p2p_host **out, struct err *err)
 	return rc;
 }
 
+static void on_event(void *arg, const struct p2p_event *e)
+{
+	char id[PEER_ID_TEXT_MAX], addr[MULTIADDR_TEXT_MAX];
+
+	if (e->kind != P2P_PEER_DISCOVERED)
+		return;
+	peer_id_print(&e->peer, id);
+	multiaddr_print(&e->addrs[0], addr);
+	rt_log(LOG_INFO, "peer", "found %s at %s on the local network", id, addr);
+}
+
 static int run(struct app *app, struct err *err)
 {
 	struct p2p_host *h;
@@ -191,6 +202,7 @@ static int run(struct app *app, struct err *err)
 
 	if (rc != 0)
 		return rc;
+	p2p_on_event(h, on_event, app);
 	rc = serve_all(h, err);
 	if (rc == 0)
 		print_addrs(h);

@@ -130,6 +130,7 @@ void host_refresh_addrs(struct p2p_host *h)
 		memcpy(h->addrs, list, n * sizeof *list);
 		h->n_addrs = n;
 		h->push_due = true;
+		buf_free(&h->record);
 	}
 out:
 	free(ifs);
@@ -397,5 +398,6 @@ void p2p_host_close(struct p2p_host *h)
 	for (size_t i = 0; i < h->n_listeners; i++)
 		listener_close(h->listeners[i].socket);
 	identity_wipe(&h->identity);
+	buf_free(&h->record);
 	talloc_free(h);
 }

@@ -45,6 +45,7 @@ struct peer {
 	size_t n_tags;
 	unsigned failures; /* dials in a row that failed */
 	struct instant dial_after;
+	struct instant discovered; /* last told of, by mDNS */
 };
 
 struct conn {
@@ -105,7 +106,8 @@ struct p2p_host {
 	size_t n_handlers;
 	p2p_gate_fn gate;
 	void *gate_arg;
-	uint64_t record_seq; /* of the last signed peer record */
+	struct buf record;   /* our signed peer record; empty when the addresses have changed */
+	uint64_t record_seq; /* its number */
 	bool push_due;       /* protocols or addresses changed since identify last told */
 
 	struct {
@@ -139,6 +141,7 @@ struct peer *peer_find(const struct p2p_host *h, const struct peer_id *id);
 /* Finds or makes it and marks it used; the least recently used idle one may go. NULL when the book
  * is full of connected and protected peers, or memory is out. */
 struct peer *peer_get(struct p2p_host *h, const struct peer_id *id);
+bool peer_has_addr(const struct peer *p, const struct multiaddr *bare);
 void peer_add_addr(struct peer *p, const struct multiaddr *addr);
 /* Takes over what identify (or a push: absent fields stay) said; `msg` is empty afterwards. */
 void peer_learn(struct peer *p, struct identify *msg, bool push);

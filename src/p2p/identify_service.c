@@ -23,6 +23,16 @@ static int describe_host(struct p2p_host *h, struct identify *id)
 	return rc;
 }
 
+/* Signed once for each set of addresses. */
+static struct bytes signed_record(struct p2p_host *h)
+{
+	if (h->record.n == 0) {
+		h->record = BUF_INIT(IDENTIFY_MESSAGE_MAX);
+		peer_record_seal(&h->identity, ++h->record_seq, h->addrs, h->n_addrs, &h->record);
+	}
+	return buf_view(&h->record);
+}
+
 /* Length and message. The signed record is left out when all together is too long for one message,
  * which is as much as many implementations read. */
 static int compose(struct p2p_host *h, const struct conn *c, struct buf *out, struct err *err)
@@ -35,7 +45,7 @@ static int compose(struct p2p_host *h, const struct conn *c, struct buf *out, st
 		id->observed = c->remote;
 		multiaddr_strip_peer(&id->observed);
 		id->record = BUF_INIT(IDENTIFY_MESSAGE_MAX);
-		peer_record_seal(&h->identity, ++h->record_seq, h->addrs, h->n_addrs, &id->record);
+		buf_bytes(&id->record, signed_record(h));
 		identify_encode(id, &body);
 		if (body.failed) {
 			buf_free(&body);

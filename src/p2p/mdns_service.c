@@ -15,6 +15,7 @@
 #define ASK_MAX_MS       60000
 #define ANSWER_EVERY_MS  1000 /* RFC 6762 section 6: a record is multicast once a second at most */
 #define ANSWER_JITTER_MS 100
+#define TELL_EVERY_S     10 /* about a peer whose addresses are all known */
 #define FOUND_ADDRS_MAX  P2P_PEER_ADDRS_MAX
 
 static const struct netaddr group = {.family = NET_IP4, .ip = {224, 0, 0, 251}, .port = MDNS_PORT};
@@ -106,13 +107,31 @@ struct found {
 	size_t n;
 };
 
+/* Packets arrive several times, on each socket and with each question. */
+static bool is_news(struct p2p_host *h, const struct found *f)
+{
+	struct peer *p = peer_get(h, &f->peer);
+	struct instant now = rt_now();
+	bool news;
+
+	if (!p)
+		return false;
+	news = p->discovered.ns == 0 ||
+	       instant_since(now, p->discovered).ns >= duration_s(TELL_EVERY_S).ns;
+	for (size_t i = 0; !news && i < f->n; i++)
+		news = !peer_has_addr(p, &f->addrs[i]);
+	if (news)
+		p->discovered = now;
+	return news;
+}
+
 static void tell(struct found *f)
 {
 	struct p2p_host *h = f->mdns->host;
 	struct p2p_event e = {
 	    .kind = P2P_PEER_DISCOVERED, .peer = f->peer, .addrs = f->addrs, .n_addrs = f->n};
 
-	if (f->n > 0) {
+	if (f->n > 0 && is_news(h, f)) {
 		p2p_add_addrs(h, &f->peer, f->addrs, f->n);
 		host_emit(h, &e);
 	}
@@ -132,7 +151,11 @@ static void found_addr(void *arg, const char *peer_name, const struct multiaddr 
 		tell(f);
 	f->peer = tcp.peer;
 	f->addrs[f->n] = *addr;
-	multiaddr_strip_peer(&f->addrs[f->n++]);
+	multiaddr_strip_peer(&f->addrs[f->n]);
+	for (size_t i = 0; i < f->n; i++)
+		if (multiaddr_equal(&f->addrs[i], &f->addrs[f->n]))
+			return;
+	f->n++;
 }
 
 static void packet_came(struct mdns_socket *s, struct bytes data, const struct netaddr *from)

@@ -219,7 +219,7 @@ enum p2p_event_kind {
 	P2P_PEER_CONNECTED,    /* peer, conn: its first connection */
 	P2P_PEER_DISCONNECTED, /* peer, code and text: its last connection is gone */
 	P2P_PEER_IDENTIFIED,   /* peer, conn: see p2p_peer_info; again when a push changes it */
-	P2P_PEER_DISCOVERED,   /* peer, addrs: by mDNS */
+	P2P_PEER_DISCOVERED,   /* peer, addrs: by mDNS; again every 10 s at most, as it answers */
 	P2P_KEEP_FAILED        /* addrs[0], code and text; once per change of reason */
 };
 

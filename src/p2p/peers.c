@@ -104,14 +104,26 @@ struct peer *peer_get(struct p2p_host *h, const struct peer_id *id)
 
 /* ---- what is known ------------------------------------------------------------------------- */
 
+static size_t find_addr(const struct peer *p, const struct multiaddr *bare)
+{
+	size_t at = 0;
+
+	while (at < p->n_addrs && !multiaddr_equal(&p->addrs[at], bare))
+		at++;
+	return at;
+}
+
+bool peer_has_addr(const struct peer *p, const struct multiaddr *bare)
+{
+	return find_addr(p, bare) < p->n_addrs;
+}
+
 void peer_add_addr(struct peer *p, const struct multiaddr *addr)
 {
 	struct multiaddr bare = *addr;
-	size_t at = 0;
 
 	multiaddr_strip_peer(&bare);
-	while (at < p->n_addrs && !multiaddr_equal(&p->addrs[at], &bare))
-		at++;
+	size_t at = find_addr(p, &bare);
 	if (at == p->n_addrs && at < P2P_PEER_ADDRS_MAX) {
 		struct multiaddr *more =
 		    talloc_realloc(p, p->addrs, struct multiaddr, (unsigned)at + 1);
