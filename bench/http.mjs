@@ -30,7 +30,10 @@ async function nginx(target, body) {
             server {
                 listen 127.0.0.1:${port};
                 location = /health { default_type application/json; return 200 '${body}'; }
-                location / { proxy_pass http://node; proxy_http_version 1.1; proxy_set_header Connection ""; }
+                location / {
+                    proxy_pass http://node; proxy_http_version 1.1;
+                    proxy_set_header Connection ""; proxy_set_header Host $http_host;
+                }
             }
         }`)
     const child = new Child('/usr/sbin/nginx', ['-e', `${folder}/error.log`, '-p', folder, '-c', conf])
@@ -56,10 +59,11 @@ function ask(origin, body) {
         const req = request(`${origin}/v1/chat/completions`, {
             method: 'POST', agent, headers: { 'content-type': 'application/json' }
         }, (res) => {
-            res.resume()
+            let text = ''
+            res.on('data', (data) => { text += data })
             res.on('end', () => res.statusCode === 200
                 ? done(Number(process.hrtime.bigint() - began) / 1e3)
-                : fail(new Error(`status ${res.statusCode}`)))
+                : fail(new Error(`${origin}: status ${res.statusCode}: ${text}`)))
         })
         req.on('error', fail)
         req.end(body)
@@ -93,7 +97,7 @@ for (const [name, { rate, p99 }] of Object.entries(best)) {
     console.log(`  ${name.padEnd(6)} ${rate.toFixed(0).padStart(8)}   p99 ${p99}`)
 }
 
-const body = JSON.stringify({ model: id, max_tokens: 1, messages: [{ role: 'user', content: 'x' }] })
+const body = JSON.stringify({ model: id, max_tokens: 1, temperature: 0, messages: [{ role: 'user', content: 'x' }] })
 const routes = [['direct', origin(server)], ['through nginx', proxy.origin], ['over libp2p', origin(hop)]]
 const times = Object.fromEntries(routes.map(([name]) => [name, []]))
 for (let i = 0; i < REQUESTS + 50; i++) {
