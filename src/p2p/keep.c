@@ -39,7 +39,7 @@ static void tell(struct keep *k, int code, const char *text)
 	k->told_code = code;
 	(void)snprintf(k->told, sizeof k->told, "%s", text);
 	multiaddr_print(&k->addr, addr);
-	rt_log(LOG_WARN, "p2p", "cannot reach %s, trying on: %s", addr, text);
+	rt_log(LOG_DEBUG, "p2p", "cannot reach %s, trying on: %s", addr, text);
 	host_emit(k->host, &(struct p2p_event){.kind = P2P_KEEP_FAILED,
 			       .peer = k->peer,
 			       .addrs = &k->addr,
