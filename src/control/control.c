@@ -108,11 +108,12 @@ static void call_fiber(void *arg)
 	k->calls--;
 }
 
-static void refuse_line(struct connection *k, int code, const char *text)
+static void refuse(
+    struct connection *k, const json_t *id, enum rpc_error how, int code, const char *text)
 {
 	struct err err = {0};
 	err.code = err_set(&err, code, "%s", text);
-	if (send_line(k, rpc_failure(NULL, RPC_PARSE, &err), NULL) != 0)
+	if (send_line(k, rpc_failure(id, how, &err), NULL) != 0)
 		scope_cancel(&k->scope);
 }
 
@@ -121,7 +122,7 @@ static void take_line(struct connection *k, struct bytes line)
 	struct err err = {0};
 	json_t *request;
 	if (json_read(line, &request, &err) != 0) {
-		refuse_line(k, E_SYNTAX, err_text(&err));
+		refuse(k, NULL, RPC_PARSE, E_SYNTAX, err_text(&err));
 		return;
 	}
 	struct call *call = k->calls < CALLS_MAX ? malloc(sizeof *call) : NULL;
@@ -133,8 +134,8 @@ static void take_line(struct connection *k, struct bytes line)
 		k->calls--;
 		free(call);
 	}
+	refuse(k, json_object_get(request, "id"), RPC_SERVER, E_LIMIT, "too many calls at once");
 	json_decref(request);
-	refuse_line(k, E_LIMIT, "too many calls at once");
 }
 
 /* A connection's end cancels the calls that still run on it. */
@@ -146,7 +147,7 @@ static void read_lines(struct connection *k)
 	while ((n = stream_read(k->stream, piece, sizeof piece, NULL)) > 0) {
 		buf_put(&in, piece, (size_t)n);
 		if (in.failed) {
-			refuse_line(k, E_TOO_LARGE, "a line that is too long");
+			refuse(k, NULL, RPC_PARSE, E_TOO_LARGE, "a line that is too long");
 			break;
 		}
 		uint8_t *newline;
@@ -199,6 +200,19 @@ static int authorized(struct control *c, const struct http_head *head, struct er
 	    c->opt.data_dir);
 }
 
+/* Takes the message over; NULL is the answer to a notification. */
+static int respond(struct http_exchange *x, int status, json_t *message, struct err *err)
+{
+	struct buf out = BUF_INIT(ANSWER_MAX);
+	int rc = message ? json_write(message, &out, err) : 0;
+	json_decref(message);
+	if (rc == 0)
+		rc = http_respond(x, out.n ? status : 204, out.n ? "application/json" : NULL,
+		    buf_view(&out), err);
+	buf_free(&out);
+	return rc;
+}
+
 static int post_rpc(struct http_exchange *x, void *arg, struct err *err)
 {
 	struct control *c = arg;
@@ -207,21 +221,18 @@ static int post_rpc(struct http_exchange *x, void *arg, struct err *err)
 	int rc = authorized(c, http_request(x), err);
 	if (rc == 0)
 		rc = http_body_read_all(x, LINE_MAX_BYTES, &body, err);
-	if (rc == 0)
-		rc = json_read(buf_view(&body), &request, err);
-	buf_free(&body);
-	if (rc == 0)
-		rc = http_exchange_watch(x, err);
-	if (rc == 0) {
-		json_t *message = answer(c, request, NULL);
-		struct buf out = BUF_INIT(ANSWER_MAX);
-		rc = message ? json_write(message, &out, err) : 0;
-		if (rc == 0)
-			rc = http_respond(
-			    x, message ? 200 : 204, "application/json", buf_view(&out), err);
-		json_decref(message);
-		buf_free(&out);
+	if (rc) {
+		buf_free(&body);
+		return rc;
 	}
+	struct err why = {0};
+	rc = json_read(buf_view(&body), &request, &why);
+	buf_free(&body);
+	if (rc)
+		return respond(x, 400, rpc_failure(NULL, RPC_PARSE, &why), err);
+	rc = http_exchange_watch(x, err);
+	if (rc == 0)
+		rc = respond(x, 200, answer(c, request, NULL), err);
 	json_decref(request);
 	return rc;
 }
