@@ -83,6 +83,7 @@ struct universe {
 	struct instant now;
 	struct instant limit; /* INSTANT_NEVER: none */
 	bool stopped, stuck, interrupted, running;
+	bool ending; /* being freed: nothing stops what unwinds */
 	struct sim_event **heap;
 	size_t n_heap, cap_heap;
 	uint64_t next_order;

@@ -82,7 +82,7 @@ static void unwind(struct universe *u)
 		u->hosts[i]->next_boot.wanted = false;
 	DL_FOREACH(u->guests, g)
 	guest_cancel(g);
-	u->running = true;
+	u->running = u->ending = true;
 	u->stuck = u->stopped = false;
 	u->limit = instant_add(u->now, duration_s(UNWIND_LIMIT_S));
 	while (rt_turn(u->rt, u->limit))
@@ -138,7 +138,8 @@ enum universe_end universe_run(struct universe *u)
 
 void universe_stop(struct universe *u)
 {
-	u->stopped = true;
+	if (!u->ending)
+		u->stopped = true;
 }
 
 struct rt *universe_rt(struct universe *u)

@@ -99,6 +99,7 @@ enum universe_end {
 
 /* Runs until all fibers ended, universe_stop, or the time limit. May be called again. */
 enum universe_end universe_run(struct universe *u);
+/* Ends a run. While universe_free lets fibers unwind there is none, and nothing happens. */
 void universe_stop(struct universe *u);
 struct rt *universe_rt(struct universe *u);
 struct instant universe_now(const struct universe *u);

@@ -614,13 +614,26 @@ static void stops(void *arg)
 	b->rc = fiber_sleep(duration_s(1));
 }
 
+/* And again while it unwinds, with a goodbye that takes time. */
+static void stops_twice(void *arg)
+{
+	struct box *b = arg;
+	struct scope sc;
+
+	stops(b);
+	universe_stop(b->u);
+	scope_open_shielded(&sc, duration_s(5));
+	OK(fiber_sleep(duration_s(1)));
+	scope_close(&sc);
+}
+
 static void test_how_a_run_ends(void **state)
 {
 	static const struct {
 		void (*fn)(void *);
 		enum universe_end end;
 	} cases[] = {{waits_for_nothing, UNIVERSE_STUCK}, {sleeps_long, UNIVERSE_TIME_LIMIT},
-	    {stops, UNIVERSE_STOPPED}};
+	    {stops, UNIVERSE_STOPPED}, {stops_twice, UNIVERSE_STOPPED}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
