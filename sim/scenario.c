@@ -5,13 +5,16 @@
 #include <string.h>
 #include <talloc.h>
 
-extern const struct scenario scenario_echo, scenario_counter, scenario_storm, scenario_broken;
+extern const struct scenario scenario_echo, scenario_counter, scenario_storm, scenario_three_nodes,
+    scenario_broken, scenario_three_nodes_broken;
 
 const struct scenario *const scenarios[] = {
     &scenario_echo,
     &scenario_counter,
     &scenario_storm,
+    &scenario_three_nodes,
     &scenario_broken,
+    &scenario_three_nodes_broken,
     NULL,
 };
 
@@ -21,6 +24,7 @@ const struct scenario *const scenarios[] = {
 /* A host's log: the last lines alone. */
 struct journal {
 	struct journal *next;
+	FILE *to; /* NULL: kept alone */
 	struct world *host;
 	const char *name;
 	struct log *log;
@@ -32,10 +36,12 @@ struct scenario_run {
 	const struct scenario *scenario;
 	struct universe *u;
 	uint64_t seed;
-	void *mem; /* talloc root */
+	FILE *trace; /* where the hosts' logs go, too; NULL: nowhere */
+	void *mem;   /* talloc root */
 	void *state;
 	struct journal *journals;
 	struct scenario_result *result;
+	bool over; /* judged: what still unwinds is cancelled, and proves nothing */
 };
 
 /* ---- for scenarios ------------------------------------------------------------------------- */
@@ -72,6 +78,8 @@ static void keep_line(void *arg, enum log_level level, const char *line, size_t 
 	struct journal *j = arg;
 
 	(void)level;
+	if (j->to)
+		fprintf(j->to, "             %.*s\n", (int)n, line);
 	snprintf(j->lines[j->n++ % LINES_KEPT], LINE_MAX, "%.*s", (int)n, line);
 }
 
@@ -98,6 +106,7 @@ struct world *scenario_host(struct scenario_run *r, const char *name)
 		return host;
 	j = scenario_memory(r, sizeof(*j));
 	j->host = host;
+	j->to = r->trace;
 	j->name = talloc_strdup(j, name);
 	j->log = log_new(name, LOG_DEBUG, LOG_TEXT, keep_line, j, journal_clock, j);
 	if (!j->name || !j->log)
@@ -149,7 +158,7 @@ void scenario_fail(struct scenario_run *r, const char *file, int line, const cha
 	va_list ap;
 
 	universe_stop(r->u);
-	if (r->result->failed)
+	if (r->result->failed || r->over)
 		return;
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof(what), fmt, ap);
@@ -199,7 +208,8 @@ void scenario_play(
     const struct scenario *s, uint64_t seed, bool trace, FILE *report, struct scenario_result *out)
 {
 	struct universe_options net = s->net;
-	struct scenario_run r = {.scenario = s, .seed = seed, .result = out};
+	struct scenario_run r = {
+	    .scenario = s, .seed = seed, .trace = trace ? stderr : NULL, .result = out};
 	struct err err = {0};
 
 	*out = (struct scenario_result){0};
@@ -218,6 +228,7 @@ void scenario_play(
 	out->events = universe_events(r.u);
 	if (out->failed && report)
 		print_journals(&r, report);
+	r.over = true;
 	universe_free(r.u);
 	for (struct journal *j = r.journals; j; j = j->next)
 		log_free(j->log);
