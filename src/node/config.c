@@ -20,6 +20,7 @@ enum kind {
 	PORT,
 	ADDRESS,
 	NUMBER,
+	POSITIVE,
 	SWITCH,
 	LIST,
 	LOG_LEVEL,
@@ -72,7 +73,7 @@ static const struct setting settings[] = {
 	"context length; 0: the model's, at most 4096"},
     {"max-queue", "jobs.max_queue", NUMBER, AT(max_queue), "100", "N",
 	"requests that may wait for this node's model"},
-    {"request-timeout", "jobs.request_timeout_s", NUMBER, AT(request_timeout_s), "600", "SECONDS",
+    {"request-timeout", "jobs.request_timeout_s", POSITIVE, AT(request_timeout_s), "600", "SECONDS",
 	"limit for a whole answer"},
     {"log-level", "log.level", LOG_LEVEL, AT(log_level), "info", "LEVEL",
 	"trace, debug, info, warn or error"},
@@ -83,13 +84,14 @@ static const struct setting settings[] = {
 
 /* ---- one value ----------------------------------------------------------------------------- */
 
-static int parse_number(const char *text, long max, long *out, struct err *err)
+static int parse_number(const char *text, long min, long max, long *out, struct err *err)
 {
 	char *end;
 	errno = 0;
 	long v = strtol(text, &end, 10);
-	if (!isdigit((unsigned char)text[0]) || *end || errno || v > max)
-		return err_set(err, E_INVALID, "\"%s\" is not a number from 0 to %ld", text, max);
+	if (!isdigit((unsigned char)text[0]) || *end || errno || v < min || v > max)
+		return err_set(
+		    err, E_INVALID, "\"%s\" is not a number from %ld to %ld", text, min, max);
 	*out = v;
 	return 0;
 }
@@ -126,8 +128,14 @@ static int copy_text(const char *text, char *out, size_t cap, struct err *err)
 	return 0;
 }
 
-static int add_to_list(struct config *c, const char *text, struct err *err)
+/* A stronger source replaces the list of a weaker one; within one source it grows. */
+static int add_to_list(
+    struct config *c, const char *text, enum config_origin origin, struct err *err)
 {
+	if (c->bootstrap_from != origin) {
+		c->n_bootstrap = 0;
+		c->bootstrap_from = origin;
+	}
 	while (*text) {
 		size_t n = strcspn(text, ",");
 		if (c->n_bootstrap == CONFIG_BOOTSTRAP_MAX)
@@ -136,9 +144,11 @@ static int add_to_list(struct config *c, const char *text, struct err *err)
 		if (n >= CONFIG_TEXT_MAX)
 			return err_set(err, E_INVALID, "longer than %d bytes", CONFIG_TEXT_MAX - 1);
 		struct multiaddr addr;
-		int rc = n ? multiaddr_parse(bytes_of(text, n), &addr, err) : 0;
-		if (rc)
-			return rc;
+		if (n && multiaddr_parse(bytes_of(text, n), &addr, err) != 0) {
+			if (err)
+				err->code = E_INVALID;
+			return E_INVALID;
+		}
 		if (n > 0) {
 			memcpy(c->bootstrap[c->n_bootstrap], text, n);
 			c->bootstrap[c->n_bootstrap++][n] = '\0';
@@ -163,24 +173,26 @@ static int set_value(struct config *c, const struct setting *s, const char *text
 		return copy_text(text, at, s->size, err);
 	case ADDRESS: {
 		struct netaddr ip;
-		rc = netaddr_parse_ip(text, &ip, err);
-		return rc ? rc : copy_text(text, at, s->size, err);
+		if (netaddr_parse_ip(text, &ip, NULL) != 0)
+			return err_set(err, E_INVALID, "\"%s\" is no IP address", text);
+		return copy_text(text, at, s->size, err);
 	}
 	case PORT:
-		rc = parse_number(text, 65535, &v, err);
+		rc = parse_number(text, 0, 65535, &v, err);
 		if (rc == 0)
 			*(struct config_port *)at =
 			    (struct config_port){(uint16_t)v, origin != CONFIG_DEFAULT};
 		return rc;
 	case NUMBER:
-		rc = parse_number(text, INT32_MAX, &v, err);
+	case POSITIVE:
+		rc = parse_number(text, s->kind == POSITIVE, INT32_MAX, &v, err);
 		if (rc == 0)
 			*(uint32_t *)at = (uint32_t)v;
 		return rc;
 	case SWITCH:
 		return parse_switch(text, at, err);
 	case LIST:
-		return add_to_list(c, text, err);
+		return add_to_list(c, text, origin, err);
 	case LOG_LEVEL:
 		return log_level_parse(text, at, err);
 	case LOG_FORMAT:
@@ -306,26 +318,28 @@ static bool kind_fits(enum kind kind, enum toml_kind found)
 	switch (kind) {
 	case PORT:
 	case NUMBER:
+	case POSITIVE:
 		return found == TOML_INTEGER;
 	case SWITCH:
 		return found == TOML_BOOLEAN;
 	case TEXT:
 	case LABEL:
 	case ADDRESS:
-	case LIST:
 	case LOG_LEVEL:
 	case LOG_FORMAT:
 		return found == TOML_STRING;
+	case LIST:
+		return found == TOML_STRING || found == TOML_LIST;
 	}
 	return false;
 }
 
 static const char *kind_wants(enum kind kind)
 {
-	return kind == PORT || kind == NUMBER ? "a whole number"
-	       : kind == SWITCH               ? "true or false"
-	       : kind == LIST                 ? "a list of strings"
-					      : "a string";
+	return kind == PORT || kind == NUMBER || kind == POSITIVE ? "a whole number"
+	       : kind == SWITCH                                   ? "true or false"
+	       : kind == LIST                                     ? "a list of strings"
+								  : "a string";
 }
 
 static int file_value(void *arg, const char *path, unsigned line, unsigned column,
@@ -343,11 +357,11 @@ static int file_value(void *arg, const char *path, unsigned line, unsigned colum
 				column, path)
 			  : 0;
 	}
-	return err_set(
-	    r->err, E_INVALID, "%s, line %u: unknown setting %.128s", r->path, line, path);
+	return err_set(r->err, E_INVALID, "%s, line %u, column %u: unknown setting %.128s", r->path,
+	    line, column, path);
 }
 
-static int read_document(
+int config_read_document(
     struct config *c, const char *path, const char *text, size_t n, struct err *err)
 {
 	struct file_reader r = {c, path, err};
@@ -380,7 +394,7 @@ static int read_file(struct config *c, const char *path, bool optional, struct e
 	else if (n > CONFIG_FILE_MAX)
 		rc = err_set(err, E_INVALID, "%s: larger than %u bytes", path, CONFIG_FILE_MAX);
 	else
-		rc = read_document(c, path, text, n, err);
+		rc = config_read_document(c, path, text, n, err);
 	free(text);
 	return rc;
 }
@@ -404,6 +418,17 @@ static int derive_places(struct config *c, struct err *err)
 	return 0;
 }
 
+/* The file in the data folder may name the node but not send it elsewhere. */
+static int stay_in(struct config *c, const char *data_dir, const char *path, struct err *err)
+{
+	if (c->data_dir[0] && strcmp(c->data_dir, data_dir) != 0)
+		return err_set(err, E_INVALID,
+		    "%s: node.data_dir cannot be another folder than the file's own (name the file "
+		    "with --config)",
+		    path);
+	return copy_text(data_dir, c->data_dir, sizeof c->data_dir, err);
+}
+
 /* Flags and environment say where the file is; its values come below theirs. So they are read
  * twice: first to find it, then again over it. */
 int config_read(int argc, char **argv, struct config *out, bool *help, struct err *err)
@@ -414,10 +439,8 @@ int config_read(int argc, char **argv, struct config *out, bool *help, struct er
 		return err_set(err, E_MEMORY, "no memory for the configuration");
 	config_defaults(first);
 	int rc = read_environment(first, err);
-	if (rc == 0) {
-		first->n_bootstrap = 0;
+	if (rc == 0)
 		rc = read_flags(first, argc, argv, help, err);
-	}
 	if (rc || *help) {
 		free(first);
 		return rc;
@@ -427,24 +450,16 @@ int config_read(int argc, char **argv, struct config *out, bool *help, struct er
 	rc = derive_places(first, err);
 	snprintf(path, sizeof path, named ? "%s" : "%s/gate.toml",
 	    named ? first->config_file : first->data_dir);
-	free(first);
 	config_defaults(out);
 	if (rc == 0)
 		rc = read_file(out, path, !named, err);
-	if (rc == 0) {
-		size_t from_file = out->n_bootstrap;
+	if (rc == 0)
 		rc = read_environment(out, err);
-		size_t from_environment = out->n_bootstrap;
-		if (rc == 0)
-			rc = read_flags(out, argc, argv, help, err);
-		/* A list is replaced by a stronger source, not mixed with it. */
-		size_t weaker = out->n_bootstrap > from_environment ? from_environment
-				: from_environment > from_file      ? from_file
-								    : 0;
-		memmove(out->bootstrap[0], out->bootstrap[weaker],
-		    (out->n_bootstrap - weaker) * sizeof out->bootstrap[0]);
-		out->n_bootstrap -= weaker;
-	}
+	if (rc == 0)
+		rc = read_flags(out, argc, argv, help, err);
+	if (rc == 0 && !named)
+		rc = stay_in(out, first->data_dir, path, err);
+	free(first);
 	if (rc == 0)
 		rc = derive_places(out, err);
 	if (rc == 0 && out->cluster_key[0] && !out->cluster[0])

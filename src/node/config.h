@@ -31,6 +31,7 @@ struct config {
 	char listen[64], http_listen[64], control_listen[64]; /* IP addresses */
 	char bootstrap[CONFIG_BOOTSTRAP_MAX][CONFIG_TEXT_MAX];
 	size_t n_bootstrap;
+	enum config_origin bootstrap_from;
 	char cluster[128];
 	char cluster_key[80];
 	bool auto_accept_peers;
@@ -48,6 +49,11 @@ struct config {
  * with the place in the text: "--port: …", "environment GATE_PORT: …", "gate.toml, line 3: …".
  * *help is set, and nothing checked, when --help was given. */
 int config_read(int argc, char **argv, struct config *out, bool *help, struct err *err) WARN_UNUSED;
+
+/* Reads settings from TOML over what *c has; `path` is for messages. E_INVALID with path, line and
+ * column. */
+int config_read_document(struct config *c, const char *path, const char *text, size_t n,
+    struct err *err) WARN_UNUSED;
 
 /* The defaults, for programs that make nodes (the simulation). */
 void config_defaults(struct config *out);

@@ -47,6 +47,9 @@ struct walker {
 			return 0;
 		}
 		if (const auto *array = node.as_array()) {
+			const auto at = node.source().begin;
+			if (int rc = fn(arg, path.c_str(), at.line, at.column, TOML_LIST, ""))
+				return rc;
 			for (const auto &child : *array)
 				if (int rc = child.is_array() || child.is_table()
 						 ? fn(arg, path.c_str(), child.source().begin.line,

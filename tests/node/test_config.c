@@ -1,0 +1,442 @@
+/* Settings from four sources: who wins, what is refused, and that the place is named. */
+#include "node/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define OK(expr) assert_int_equal((expr), 0)
+
+#define ADDR_1 "/ip4/10.0.0.1/tcp/4001"
+#define ADDR_2 "/ip4/10.0.0.2/tcp/4001"
+#define ADDR_3 "/dns4/gate.example/tcp/4001"
+
+extern char **environ;
+
+/* A home of its own for each test, and no GATE_ variable from outside. */
+static char home[] = "/tmp/gate-config-XXXXXX";
+static struct config c;
+static struct err err;
+
+static void put_file(const char *name, const char *text, size_t n)
+{
+	char path[256];
+
+	snprintf(path, sizeof path, "%s/%s", home, name);
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	assert_int_equal(fwrite(text, 1, n, f), n);
+	fclose(f);
+}
+
+static int setup(void **state)
+{
+	for (bool again = true; again;) {
+		again = false;
+		for (char **e = environ; *e && !again; e++)
+			if (strncmp(*e, "GATE_", 5) == 0) {
+				char name[128];
+				snprintf(name, sizeof name, "%.*s", (int)strcspn(*e, "="), *e);
+				unsetenv(name);
+				again = true;
+			}
+	}
+	memcpy(home + strlen(home) - 6, "XXXXXX", 6);
+	if (!mkdtemp(home))
+		return -1;
+	setenv("GATE_HOME", home, 1);
+	err = (struct err){0};
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	char command[300];
+
+	snprintf(command, sizeof command, "rm -r '%s'", home);
+	return system(command);
+}
+
+/* Reads with these flags (ended by NULL). */
+static int read_with(const char *first, ...)
+{
+	char *argv[32] = {(char *)"start"};
+	int argc = 1;
+	bool help = false;
+	va_list ap;
+
+	va_start(ap, first);
+	for (const char *a = first; a; a = va_arg(ap, const char *))
+		argv[argc++] = (char *)a;
+	va_end(ap);
+	err_clear(&err);
+	int rc = config_read(argc, argv, &c, &help, &err);
+	return help ? 1 : rc;
+}
+
+static void with_file(const char *text)
+{
+	char path[256];
+
+	put_file("some.toml", text, strlen(text));
+	snprintf(path, sizeof path, "%s/some.toml", home);
+	setenv("GATE_CONFIG", path, 1);
+}
+
+static void says(const char *text)
+{
+	if (!strstr(err.text, text))
+		fail_msg("no \"%s\" in: %s", text, err.text);
+}
+
+/* ---- precedence ------------------------------------------------------------------------------ */
+
+static void defaults(void **state)
+{
+	char expected[128];
+
+	OK(read_with(NULL));
+	assert_int_equal(c.port.port, 41145);
+	assert_int_equal(c.http_port.port, 31145);
+	assert_int_equal(c.control_port.port, 8145);
+	assert_false(c.port.chosen || c.http_port.chosen || c.control_port.chosen);
+	assert_string_equal(c.listen, "0.0.0.0");
+	assert_string_equal(c.http_listen, "127.0.0.1");
+	assert_string_equal(c.control_listen, "127.0.0.1");
+	assert_string_equal(c.model, "embedded");
+	assert_string_equal(c.cluster, "");
+	assert_int_equal(c.max_queue, 100);
+	assert_int_equal(c.request_timeout_s, 600);
+	assert_true(c.mdns);
+	assert_false(c.auto_accept_peers);
+	assert_int_equal(c.log_level, LOG_INFO);
+	assert_int_equal(c.log_format, LOG_TEXT);
+	assert_int_equal(c.n_bootstrap, 0);
+	assert_true(c.node_id[0] != '\0');
+	snprintf(expected, sizeof expected, "%s/default", home);
+	assert_string_equal(c.data_dir, expected);
+	OK(read_with("--node-id", "kitchen", NULL));
+	snprintf(expected, sizeof expected, "%s/kitchen", home);
+	assert_string_equal(c.data_dir, expected);
+}
+
+/* One setting of each kind through all sources: each stronger one wins. */
+static void precedence(void **state)
+{
+	with_file("[node]\nid = 'file'\n[model]\npath = '/file.gguf'\n"
+		  "[network]\nport = 1001\nlisten = '10.0.0.1'\nmdns = false\n"
+		  "[jobs]\nmax_queue = 11\nrequest_timeout_s = 21\n"
+		  "[log]\nlevel = 'debug'\nformat = 'json'\n"
+		  "[cluster]\nbootstrap = ['" ADDR_1 "', '" ADDR_2 "']\n");
+	OK(read_with(NULL));
+	assert_string_equal(c.node_id, "file");
+	assert_string_equal(c.model, "/file.gguf");
+	assert_int_equal(c.port.port, 1001);
+	assert_true(c.port.chosen);
+	assert_false(c.http_port.chosen);
+	assert_string_equal(c.listen, "10.0.0.1");
+	assert_false(c.mdns);
+	assert_int_equal(c.max_queue, 11);
+	assert_int_equal(c.request_timeout_s, 21);
+	assert_int_equal(c.log_level, LOG_DEBUG);
+	assert_int_equal(c.log_format, LOG_JSON);
+	assert_int_equal(c.n_bootstrap, 2);
+
+	setenv("GATE_NODE_ID", "env", 1);
+	setenv("GATE_MODEL", "/env.gguf", 1);
+	setenv("GATE_PORT", "1002", 1);
+	setenv("GATE_LISTEN", "::1", 1);
+	setenv("GATE_MDNS", "yes", 1);
+	setenv("GATE_MAX_QUEUE", "12", 1);
+	setenv("GATE_REQUEST_TIMEOUT", "22", 1);
+	setenv("GATE_LOG_LEVEL", "warn", 1);
+	setenv("GATE_LOG_FORMAT", "text", 1);
+	setenv("GATE_BOOTSTRAP", ADDR_3 ",", 1);
+	OK(read_with(NULL));
+	assert_string_equal(c.node_id, "env");
+	assert_string_equal(c.model, "/env.gguf");
+	assert_int_equal(c.port.port, 1002);
+	assert_string_equal(c.listen, "::1");
+	assert_true(c.mdns);
+	assert_int_equal(c.max_queue, 12);
+	assert_int_equal(c.request_timeout_s, 22);
+	assert_int_equal(c.log_level, LOG_WARN);
+	assert_int_equal(c.log_format, LOG_TEXT);
+	assert_int_equal(c.n_bootstrap, 1); /* replaced, not mixed */
+	assert_string_equal(c.bootstrap[0], ADDR_3);
+
+	OK(read_with("--node-id=flag", "--model", "/flag.gguf", "--port=0", "--listen", "127.0.0.1",
+	    "--no-mdns", "--max-queue", "0", "--request-timeout=23", "--log-level", "error",
+	    "--log-format", "json", "--bootstrap", ADDR_1, "--bootstrap", ADDR_2 "," ADDR_3, NULL));
+	assert_string_equal(c.node_id, "flag");
+	assert_string_equal(c.model, "/flag.gguf");
+	assert_int_equal(c.port.port, 0);
+	assert_true(c.port.chosen);
+	assert_string_equal(c.listen, "127.0.0.1");
+	assert_false(c.mdns);
+	assert_int_equal(c.max_queue, 0);
+	assert_int_equal(c.request_timeout_s, 23);
+	assert_int_equal(c.log_level, LOG_ERROR);
+	assert_int_equal(c.log_format, LOG_JSON);
+	assert_int_equal(c.n_bootstrap, 3);
+	assert_string_equal(c.bootstrap[2], ADDR_3);
+
+	/* An empty variable is none. */
+	setenv("GATE_PORT", "", 1);
+	OK(read_with(NULL));
+	assert_int_equal(c.port.port, 1001);
+}
+
+static void switches(void **state)
+{
+	OK(read_with("--auto-accept-peers", NULL));
+	assert_true(c.auto_accept_peers);
+	OK(read_with("--auto-accept-peers", "--no-auto-accept-peers", NULL)); /* the last one */
+	assert_false(c.auto_accept_peers);
+	OK(read_with("--auto-accept-peers=off", "--mdns=0", NULL));
+	assert_false(c.auto_accept_peers || c.mdns);
+	setenv("GATE_MDNS", "false", 1);
+	OK(read_with(NULL));
+	assert_false(c.mdns);
+	OK(read_with("--mdns", NULL));
+	assert_true(c.mdns);
+	assert_int_equal(read_with("--no-mdns=true", NULL), E_INVALID);
+	assert_int_equal(read_with("--no-port", "1", NULL), E_INVALID);
+	says("unknown flag --no-port");
+}
+
+/* A list of one source may be as long as the limit, whatever weaker sources hold. */
+static void long_lists(void **state)
+{
+	char text[8192] = "[cluster]\nbootstrap = [";
+	char variable[8192] = "";
+
+	for (int i = 0; i < CONFIG_BOOTSTRAP_MAX; i++) {
+		sprintf(text + strlen(text), "'/ip4/10.0.0.%d/tcp/1',", i);
+		sprintf(variable + strlen(variable), "%s/ip4/10.0.1.%d/tcp/1", i ? "," : "", i);
+	}
+	strcat(text, "]\n");
+	with_file(text);
+	OK(read_with(NULL));
+	assert_int_equal(c.n_bootstrap, CONFIG_BOOTSTRAP_MAX);
+	setenv("GATE_BOOTSTRAP", variable, 1);
+	OK(read_with(NULL));
+	assert_int_equal(c.n_bootstrap, CONFIG_BOOTSTRAP_MAX);
+	assert_string_equal(c.bootstrap[0], "/ip4/10.0.1.0/tcp/1");
+	OK(read_with("--bootstrap", ADDR_1, NULL));
+	assert_int_equal(c.n_bootstrap, 1);
+	OK(read_with("--bootstrap=", NULL)); /* none after all */
+	assert_int_equal(c.n_bootstrap, 0);
+	strcat(variable, "," ADDR_1);
+	setenv("GATE_BOOTSTRAP", variable, 1);
+	assert_int_equal(read_with(NULL), E_INVALID);
+	says("environment GATE_BOOTSTRAP: more than 64");
+}
+
+/* ---- what is refused, and where -------------------------------------------------------------- */
+
+static void bad_flags(void **state)
+{
+	static const struct {
+		const char *flag, *value, *says;
+	} cases[] = {
+	    {"--port", "x", "--port: \"x\" is not a number from 0 to 65535"},
+	    {"--port", "65536", "--port: \"65536\""},
+	    {"--port", "-1", "--port: \"-1\""},
+	    {"--port", "+1", "--port: \"+1\""},
+	    {"--port", "1 ", "--port: \"1 \""},
+	    {"--port", "", "--port: \"\""},
+	    {"--port", "99999999999999999999", "--port:"},
+	    {"--max-queue", "2147483648", "--max-queue:"},
+	    {"--request-timeout", "0", "--request-timeout: \"0\" is not a number from 1"},
+	    {"--listen", "localhost", "--listen:"},
+	    {"--listen", "1.2.3.4:5", "--listen:"},
+	    {"--log-level", "loud", "--log-level:"},
+	    {"--log-format", "xml", "--log-format:"},
+	    {"--mdns=maybe", NULL, "--mdns: \"maybe\" is neither true nor false"},
+	    {"--node-id", "../x", "--node-id: \"../x\" is no node id"},
+	    {"--node-id", "", "--node-id:"},
+	    {"--node-id", "-x", "--node-id:"},
+	    {"--node-id", ".x", "--node-id:"},
+	    {"--node-id", "a b", "--node-id:"},
+	    {"--node-id", "0123456789012345678901234567890123456789012345678901234567890123",
+		"--node-id: longer than 63 bytes"},
+	    {"--bootstrap", "10.0.0.1:4001", "--bootstrap:"},
+	    {"--bootstrap", ADDR_1 ",x", "--bootstrap:"},
+	    {"--prot", "1", "unknown flag --prot (see gate start --help)"},
+	    {"--", NULL, "unexpected argument \"--\""},
+	    {"-p", NULL, "unexpected argument \"-p\""},
+	    {"word", NULL, "unexpected argument \"word\""},
+	    {"--port", NULL, "--port: the value is missing"},
+	    {"--cluster-key", "00", "a cluster key without a cluster name"},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		if (read_with(cases[i].flag, cases[i].value, NULL) != E_INVALID)
+			fail_msg("taken: %s %s", cases[i].flag, cases[i].value);
+		says(cases[i].says);
+	}
+	assert_int_equal(read_with("--nonsense", "--help", NULL), E_INVALID);
+	assert_int_equal(read_with("--help", "--nonsense", NULL), 1);
+	assert_int_equal(read_with("-h", NULL), 1);
+}
+
+static void bad_environment(void **state)
+{
+	static const char *const cases[][3] = {
+	    {"GATE_HTTP_PORT", "x", "environment GATE_HTTP_PORT: \"x\" is not a number"},
+	    {"GATE_MDNS", "maybe", "environment GATE_MDNS:"},
+	    {"GATE_CONTROL_LISTEN", "here", "environment GATE_CONTROL_LISTEN:"},
+	    {"GATE_BOOTSTRAP", "here", "environment GATE_BOOTSTRAP:"},
+	    {"GATE_NODE_ID", "a/b", "environment GATE_NODE_ID:"},
+	    {"GATE_LOG_LEVEL", "loud", "environment GATE_LOG_LEVEL:"},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		setenv(cases[i][0], cases[i][1], 1);
+		assert_int_equal(read_with(NULL), E_INVALID);
+		says(cases[i][2]);
+		unsetenv(cases[i][0]);
+	}
+	OK(read_with(NULL));
+}
+
+static void bad_files(void **state)
+{
+	static const char *const cases[][2] = {
+	    {"[network]\nport = 'x'\n", "some.toml, line 2, column 8: network.port: wants a whole number"},
+	    {"[network]\n\nport = 65536\n", "line 3, column 8: network.port: \"65536\" is not a number"},
+	    {"[network]\nport = -1\n", "line 2, column 8: network.port:"},
+	    {"[network]\nport = 1.5\n", "wants a whole number"},
+	    {"[network]\nport = true\n", "wants a whole number"},
+	    {"[network]\nport = 1979-05-27\n", "wants a whole number"},
+	    {"[network]\nport = [1]\n", "network.port: wants a whole number"},
+	    {"[network]\nmdns = 'yes'\n", "line 2, column 8: network.mdns: wants true or false"},
+	    {"[node]\nid = 7\n", "node.id: wants a string"},
+	    {"[node]\nid = ['a', 'b']\n", "line 2, column 6: node.id: wants a string"},
+	    {"[node]\nid = []\n", "node.id: wants a string"},
+	    {"[node]\nid = 'a b'\n", "node.id: \"a b\" is no node id"},
+	    {"[node]\nid = \"a\\u0000b\"\n", "node.id: wants a string"},
+	    {"[cluster]\nbootstrap = [1]\n", "line 2, column 14: cluster.bootstrap: wants a list of strings"},
+	    {"[cluster]\nbootstrap = [['" ADDR_1 "']]\n", "wants a list of strings"},
+	    {"[cluster]\nbootstrap = ['" ADDR_1 "',\n  'x']\n", "line 3, column 3: cluster.bootstrap:"},
+	    {"[log]\nlevel = 'loud'\n", "line 2, column 9: log.level:"},
+	    {"[network]\nprot = 1\n", "line 2, column 8: unknown setting network.prot"},
+	    {"port = 1\n", "line 1, column 8: unknown setting port"},
+	    {"[network.port]\nx = 1\n", "unknown setting network.port.x"},
+	    {"[[network]]\nport = 1\n", "unknown setting network"},
+	    {"config = 'x'\n", "unknown setting config"},
+	    {"[network]\nport = \n", "some.toml, line 2, column"},
+	    {"[network\n", "some.toml, line 1, column"},
+	    {"[network]\nport = 1\nport = 2\n", "some.toml, line 3, column"},
+	    {"a = \"\xff\"\n", "some.toml, line 1, column"},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		with_file(cases[i][0]);
+		if (read_with(NULL) != E_INVALID)
+			fail_msg("taken: %s", cases[i][0]);
+		says(cases[i][1]);
+	}
+	with_file("");
+	OK(read_with(NULL));
+	with_file("# nothing\n[network]\n[cluster]\nbootstrap = []\n");
+	OK(read_with(NULL));
+	with_file("[cluster]\nbootstrap = '" ADDR_1 "," ADDR_2 "'\n");
+	OK(read_with(NULL));
+	assert_int_equal(c.n_bootstrap, 2);
+}
+
+/* Files that are no settings at all end in a message, too. */
+static void odd_files(void **state)
+{
+	size_t n = 300000;
+	char *big = malloc(n);
+	char path[256];
+
+	memset(big, '#', n);
+	put_file("some.toml", big, n);
+	snprintf(path, sizeof path, "%s/some.toml", home);
+	assert_int_equal(read_with("--config", path, NULL), E_INVALID);
+	says("larger than 262144 bytes");
+	memset(big, '[', n);
+	put_file("some.toml", big, 262144);
+	assert_int_equal(read_with("--config", path, NULL), E_INVALID);
+	memcpy(big, "a=", 2);
+	put_file("some.toml", big, 262144);
+	assert_int_equal(read_with("--config", path, NULL), E_INVALID);
+	for (size_t i = 0; i < 262144; i++)
+		big[i] = (char)(i * 131 >> 3);
+	put_file("some.toml", big, 262144);
+	assert_int_equal(read_with("--config", path, NULL), E_INVALID);
+	says("some.toml, line");
+	free(big);
+	assert_int_equal(read_with("--config", "/nowhere/x.toml", NULL), E_NOT_FOUND);
+	says("cannot read the configuration /nowhere/x.toml");
+	assert_true(read_with("--config", home, NULL) < 0); /* a folder */
+	says(home);
+}
+
+/* ---- places ---------------------------------------------------------------------------------- */
+
+static void own_file(void **state)
+{
+	char dir[200], text[300];
+
+	snprintf(dir, sizeof dir, "%s/kitchen", home);
+	snprintf(text, sizeof text, "mkdir '%s'", dir);
+	OK(system(text));
+	put_file("kitchen/gate.toml", "[node]\nid = 'other'\n[network]\nport = 7\n", 39);
+	OK(read_with("--node-id", "kitchen", NULL));
+	assert_int_equal(c.port.port, 7);
+	assert_string_equal(c.node_id, "kitchen");
+	/* The folder is where the file was found, whatever the file calls the node. */
+	OK(read_with("--data-dir", dir, NULL));
+	assert_string_equal(c.node_id, "other");
+	assert_string_equal(c.data_dir, dir);
+	snprintf(text, sizeof text, "[node]\ndata_dir = '%s/elsewhere'\n", home);
+	put_file("kitchen/gate.toml", text, strlen(text));
+	assert_int_equal(read_with("--node-id", "kitchen", NULL), E_INVALID);
+	says("kitchen/gate.toml: node.data_dir");
+	snprintf(text, sizeof text, "%s/kitchen/gate.toml", home);
+	OK(read_with("--config", text, NULL)); /* named: then it may */
+	snprintf(text, sizeof text, "%s/elsewhere", home);
+	assert_string_equal(c.data_dir, text);
+}
+
+static void homes(void **state)
+{
+	char expected[200];
+	char *old = getenv("HOME") ? strdup(getenv("HOME")) : NULL;
+
+	setenv("XDG_DATA_HOME", home, 1);
+	setenv("HOME", "/nonexistent", 1);
+	OK(read_with(NULL));
+	snprintf(expected, sizeof expected, "%s/default", home);
+	assert_string_equal(c.data_dir, expected);
+	unsetenv("GATE_HOME");
+	OK(read_with(NULL));
+	snprintf(expected, sizeof expected, "%s/opengateway/default", home);
+	assert_string_equal(c.data_dir, expected);
+	unsetenv("XDG_DATA_HOME");
+	OK(read_with(NULL));
+	assert_string_equal(c.data_dir, "/nonexistent/.local/share/opengateway/default");
+	unsetenv("HOME");
+	assert_int_equal(read_with(NULL), E_INVALID);
+	says("--data-dir");
+	OK(read_with("--data-dir", "/d", NULL));
+	if (old)
+		setenv("HOME", old, 1);
+	free(old);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {TEST(defaults), TEST(precedence), TEST(switches),
+	    TEST(long_lists), TEST(bad_flags), TEST(bad_environment), TEST(bad_files),
+	    TEST(odd_files), TEST(own_file), TEST(homes)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
