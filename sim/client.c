@@ -19,6 +19,12 @@ static void end(struct reply *r, enum reply_end how, const char *what, const cha
 	(void)snprintf(r->why, sizeof(r->why), "%s%s%s", what, why[0] ? ": " : "", why);
 }
 
+static void failed(struct reply *r, const char *code, const char *message)
+{
+	r->code = err_code_of(code, 0);
+	end(r, REPLY_FAILED, code, message);
+}
+
 static void broken(struct reply *r, const char *what, const struct err *why)
 {
 	end(r, REPLY_BROKEN, what, why ? err_text(why) : "");
@@ -37,7 +43,7 @@ static bool take_error(struct bytes body, struct reply *r)
 	error = json_object_get(j, "error");
 	message = json_get_string(error, "message", "");
 	if (message[0] && json_get_string(error, "type", "")[0])
-		end(r, REPLY_FAILED, json_get_string(error, "code", "?"), message);
+		failed(r, json_get_string(error, "code", "?"), message);
 	json_decref(j);
 	return r->end == REPLY_FAILED;
 }
@@ -341,7 +347,7 @@ static bool take_message(const json_t *message, struct reply *r)
 	const json_t *result = json_object_get(message, "result");
 
 	if (error)
-		end(r, REPLY_FAILED, json_get_string(json_object_get(error, "data"), "name", "?"),
+		failed(r, json_get_string(json_object_get(error, "data"), "name", "?"),
 		    json_get_string(error, "message", ""));
 	else if (result)
 		take_result(result, r);

@@ -27,7 +27,7 @@ struct ask {
 
 enum reply_end {
 	REPLY_ANSWERED, /* complete: text, finish, usage, owner */
-	REPLY_FAILED,   /* a well-formed error: code */
+	REPLY_FAILED,   /* a well-formed error */
 	REPLY_HUNG_UP,  /* as wished */
 	REPLY_AWAY,     /* nobody took the request */
 	REPLY_BROKEN    /* anything else: cut short without a word, late, malformed */
@@ -37,6 +37,7 @@ enum reply_end {
 
 struct reply {
 	enum reply_end end;
+	int code;      /* FAILED: an E_ code, 0 when it is none of ours */
 	char why[400]; /* FAILED, AWAY, BROKEN */
 	struct buf text;
 	enum inference_finish finish;

@@ -412,6 +412,16 @@ static void judge_answer(struct story *st, int at, const struct wish *w, const s
 	st->answered++;
 }
 
+/* What may be said to a request that is in order: that who is asked for is not there, or that
+ * someone or something failed. Never that the request is wrong, nor that we are. */
+static bool excusable(int code)
+{
+	enum err_blame blame = err_info(code)->blame;
+
+	return code == E_MODEL_NOT_FOUND || code == E_NOT_FOUND || blame == ERR_PEER ||
+	       blame == ERR_LOCAL;
+}
+
 static void judge_reply(
     struct story *st, int at, const struct wish *w, const struct reply *r, bool due)
 {
@@ -425,6 +435,8 @@ static void judge_reply(
 	    "\"%s\" at %s should be answered: %s", w->prompt, label(st, at), r->why);
 	SCENARIO_CHECK(st->run, r->end != REPLY_BROKEN && r->end != REPLY_AWAY,
 	    "\"%s\" at %s ended badly: %s", w->prompt, label(st, at), r->why);
+	SCENARIO_CHECK(st->run, r->end != REPLY_FAILED || excusable(r->code),
+	    "\"%s\" at %s was turned away: %s", w->prompt, label(st, at), r->why);
 	if (r->end == REPLY_ANSWERED)
 		judge_answer(st, at, w, r);
 }

@@ -27,7 +27,7 @@ static int peer_infer(struct provider *base, const struct inference_request *req
 	struct stream *s;
 	int rc = p2p_open_stream(p->host, &p->id, protocols, 1, &s, NULL, err);
 	if (rc == E_UNSUPPORTED) /* it does not serve us: others may */
-		rc = E_UNAVAILABLE;
+		rc = err_set(err, E_UNAVAILABLE, "it does not serve us at present");
 	if (rc)
 		return err_wrap(err, rc, "%s", p->name);
 	rc = upstream_infer(s, p->host_name, req, ctx, emit, arg, err);

@@ -135,6 +135,8 @@ static int exchange(struct http_client *http, const char *host, const struct inf
 	int rc = send_request(http, host, req, ctx, err);
 	if (rc == 0)
 		rc = http_client_head(http, &head, err);
+	if (rc == E_UNSUPPORTED) /* the stream itself was refused, not the request */
+		rc = err_set(err, E_UNAVAILABLE, "it does not serve us at present");
 	if (rc)
 		return rc;
 	if (head->status != 200)
