@@ -224,9 +224,19 @@ static void interrupted(void *arg, int signum)
 
 static int run(const struct cli_options *o)
 {
-	struct cli cli = {.opt = o, .in = BUF_INIT(64u << 20), .status = CLI_FAILED};
+	struct cli cli = {.opt = o,
+	    .in = BUF_INIT(64u << 20),
+	    .prompt = BUF_INIT(4u << 20),
+	    .status = CLI_FAILED};
 	struct err err = {0};
-	int rc = world_uv_new(&cli.world, &err);
+	const struct cli_command *command = cli_find_command(o->command);
+	int rc = command->prepare ? command->prepare(&cli, &err) : 0;
+	if (rc) {
+		report(&cli, rc, &err);
+		buf_free(&cli.prompt);
+		return (int)cli.status;
+	}
+	rc = world_uv_new(&cli.world, &err);
 	if (rc == 0)
 		rc = world_uv_on_signal(cli.world, SIGINT, interrupted, &cli, &err);
 	if (rc == 0)
@@ -237,6 +247,7 @@ static int run(const struct cli_options *o)
 		fprintf(stderr, "gate %s: %s\n", o->command, err_text(&err));
 	world_uv_free(cli.world);
 	buf_free(&cli.in);
+	buf_free(&cli.prompt);
 	return (int)cli.status;
 }
 

@@ -39,7 +39,9 @@ struct cli {
 	struct buf in; /* bytes read and not yet used */
 	int next_id;
 	enum cli_status status;
+	struct buf prompt;  /* of ask */
 	bool at_line_start; /* of stdout, for what is streamed */
+	bool terminal;      /* stdout is one: what a model writes must not control it */
 	struct scope scope;
 };
 
@@ -62,6 +64,8 @@ struct cli_command {
 	const char *name;
 	const char *arguments; /* shown in help */
 	const char *about;
+	/* Before there is a world: may block, and ends with the program at Ctrl-C. May be NULL. */
+	int (*prepare)(struct cli *cli, struct err *err);
 	int (*run)(struct cli *cli, struct err *err); /* [parks] */
 };
 

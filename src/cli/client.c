@@ -9,7 +9,6 @@
 
 #define READ_SIZE      4096
 #define LINE_MAX_BYTES (64u << 20)
-#define NODES_MAX      32
 
 /* ---- finding the node ---------------------------------------------------------------------- */
 
@@ -28,30 +27,24 @@ static int no_node(const char *where, struct err *err)
 	    where[0] ? " in " : "", where);
 }
 
-/* The node whose folder is named, or the only one that runs. */
+/* The only node that runs. */
 static int dial_any(struct cli *cli, const char *base, struct err *err)
 {
-	char names[NODES_MAX][64];
-	size_t n = 0;
+	struct buf running = BUF_INIT(1024), path = BUF_INIT(CLI_PATH_MAX * 2);
+	size_t found = 0;
 	DIR *dir = opendir(base);
 	struct dirent *entry;
-	while (dir && (entry = readdir(dir)) && n < NODES_MAX)
-		if (entry->d_name[0] != '.' && strlen(entry->d_name) < sizeof names[0])
-			snprintf(names[n++], sizeof names[0], "%.63s", entry->d_name);
-	if (dir)
-		closedir(dir);
-	struct buf running = BUF_INIT(1024);
-	size_t found = 0;
-	for (size_t i = 0; i < n; i++) {
-		char path[CLI_PATH_MAX + 80];
+	while (dir && (entry = readdir(dir))) {
 		struct stream *before = cli->control;
-		snprintf(path, sizeof path, "%s/%s", base, names[i]);
-		if (strlen(path) >= CLI_PATH_MAX || dial(cli, path, NULL) != 0)
+		buf_reset(&path);
+		buf_printf(&path, "%s/%s", base, entry->d_name);
+		if (entry->d_name[0] == '.' || dial(cli, buf_cstr(&path), NULL) != 0)
 			continue;
 		stream_close(before);
-		found++;
-		buf_printf(&running, "%s%s", running.n ? ", " : "", names[i]);
+		buf_printf(&running, "%s%s", found++ ? ", " : "", entry->d_name);
 	}
+	if (dir)
+		closedir(dir);
 	int rc = 0;
 	if (found == 0)
 		rc = no_node("", err);
@@ -59,6 +52,7 @@ static int dial_any(struct cli *cli, const char *base, struct err *err)
 		rc = err_set(err, E_INVALID,
 		    "several nodes are running (%s): say which with --node-id", buf_cstr(&running));
 	buf_free(&running);
+	buf_free(&path);
 	return rc;
 }
 
@@ -71,7 +65,7 @@ int cli_connect(struct cli *cli, struct err *err)
 	int rc = control_home(base, sizeof base, err);
 	if (rc)
 		return rc;
-	if (!o->node_id)
+	if (!o->node_id || !o->node_id[0])
 		return dial_any(cli, base, err);
 	snprintf(path, sizeof path, "%s/%.64s", base, o->node_id);
 	if (strlen(path) >= CLI_PATH_MAX)

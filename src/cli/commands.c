@@ -2,9 +2,11 @@
  * stderr; with --json there is exactly one JSON document on stdout. */
 #include "cli/cli_priv.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void print_json(const json_t *value)
 {
@@ -73,15 +75,31 @@ static void print_list(const json_t *list, const char *const *heads, size_t colu
 
 /* ---- ask ----------------------------------------------------------------------------------- */
 
+/* Without control characters (C0, DEL, C1), which could move the cursor or worse. */
+static void print_tamed(const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)p[i];
+		if (c == 0xc2 && i + 1 < n && ((unsigned char)p[i + 1] & 0xe0) == 0x80)
+			i++;
+		else if (c == '\n' || c == '\t' || (c >= 0x20 && c != 0x7f))
+			putchar(c);
+	}
+}
+
 static void print_text(struct cli *cli, const json_t *params)
 {
 	const json_t *text = json_object_get(params, "text");
 	size_t n = json_string_length(text);
 	if (n == 0)
 		return;
-	fwrite(json_string_value(text), 1, n, stdout);
+	const char *p = json_string_value(text);
+	if (cli->terminal)
+		print_tamed(p, n);
+	else
+		fwrite(p, 1, n, stdout);
 	fflush(stdout);
-	cli->at_line_start = json_string_value(text)[n - 1] == '\n';
+	cli->at_line_start = p[n - 1] == '\n';
 }
 
 /* The words of the command line, or standard input when there are none (or "-"). */
@@ -93,16 +111,23 @@ static int read_prompt(const struct cli_options *o, struct buf *out, struct err 
 	if (from_input) {
 		char piece[4096];
 		size_t n;
-		while ((n = fread(piece, 1, sizeof piece, stdin)) > 0)
+		while (!out->failed && (n = fread(piece, 1, sizeof piece, stdin)) > 0)
 			buf_put(out, piece, n);
 		while (out->n > 0 && out->p[out->n - 1] == '\n')
 			out->n--;
 		if (out->p)
 			out->p[out->n] = '\0';
 	}
+	if (out->failed)
+		return err_set(err, E_INVALID, "the prompt is longer than %zu bytes", out->max);
 	if (out->n == 0)
 		return err_set(err, E_INVALID, "nothing to ask: gate ask \"your question\"");
-	return buf_ok(out, err);
+	return 0;
+}
+
+static int prepare_ask(struct cli *cli, struct err *err)
+{
+	return read_prompt(cli->opt, &cli->prompt, err);
 }
 
 static int number_option(const char *text, const char *flag, json_t *params, const char *key,
@@ -111,27 +136,26 @@ static int number_option(const char *text, const char *flag, json_t *params, con
 	if (!text)
 		return 0;
 	char *end;
-	double v = strtod(text, &end);
-	if (end == text || *end)
-		return err_set(err, E_INVALID, "%s: \"%s\" is not a number", flag, text);
-	json_object_set_new(
-	    params, key, whole ? json_integer(strtoll(text, NULL, 10)) : json_real(v));
+	errno = 0;
+	json_t *v =
+	    whole ? json_integer(strtoll(text, &end, 10)) : json_real(strtod(text, &end));
+	if (end == text || *end || errno || !v) { /* json_real knows neither nan nor inf */
+		json_decref(v);
+		return err_set(err, E_INVALID, "%s: \"%s\" is not a %snumber", flag, text,
+		    whole ? "whole " : "");
+	}
+	json_object_set_new(params, key, v);
 	return 0;
 }
 
-static int ask_params(const struct cli_options *o, json_t **out, struct err *err)
+static int ask_params(struct cli *cli, json_t **out, struct err *err)
 {
-	struct buf prompt = BUF_INIT(4u << 20);
-	int rc = read_prompt(o, &prompt, err);
+	const struct cli_options *o = cli->opt;
 	json_t *params = json_object();
-	if (rc == 0) {
-		json_t *text = json_stringn(buf_cstr(&prompt), prompt.n);
-		if (!text)
-			rc = err_set(err, E_INVALID, "the prompt is not valid UTF-8");
-		else
-			json_object_set_new(params, "prompt", text);
-	}
-	buf_free(&prompt);
+	json_t *text = json_stringn(buf_cstr(&cli->prompt), cli->prompt.n);
+	int rc = text ? 0 : err_set(err, E_INVALID, "the prompt is not valid UTF-8");
+	if (rc == 0)
+		json_object_set_new(params, "prompt", text);
 	if (o->model)
 		json_object_set_new(params, "model", json_string(o->model));
 	if (o->target)
@@ -155,10 +179,11 @@ static int ask_params(const struct cli_options *o, json_t **out, struct err *err
 static int run_ask(struct cli *cli, struct err *err)
 {
 	json_t *params, *result;
-	int rc = ask_params(cli->opt, &params, err);
+	int rc = ask_params(cli, &params, err);
 	if (rc)
 		return rc;
 	cli->at_line_start = true;
+	cli->terminal = isatty(STDOUT_FILENO);
 	rc = cli_call(cli, "chat.ask", params, cli->opt->json ? NULL : print_text, &result, err);
 	if (!cli->at_line_start)
 		putchar('\n');
@@ -354,13 +379,13 @@ static int run_stop(struct cli *cli, struct err *err)
 
 static const struct cli_command commands[] = {
     {"ask", "[PROMPT]", "asks a question (from standard input without one) and prints the answer",
-	run_ask},
+	prepare_ask, run_ask},
     {"peers", "[list | accept NODE | reject NODE]",
-	"shows the members of the cluster and who asks to join; lets them in or not", run_peers},
-    {"models", "", "shows the models of the cluster and the nodes that serve them", run_models},
-    {"status", "", "shows how the node is", run_status},
-    {"id", "", "prints the node's id", run_id},
-    {"stop", "", "ends the node politely", run_stop},
+	"shows the members of the cluster and who asks to join; lets them in or not", NULL, run_peers},
+    {"models", "", "shows the models of the cluster and the nodes that serve them", NULL, run_models},
+    {"status", "", "shows how the node is", NULL, run_status},
+    {"id", "", "prints the node's id", NULL, run_id},
+    {"stop", "", "ends the node politely", NULL, run_stop},
 };
 
 const struct cli_command *cli_commands(size_t *n)
