@@ -22,9 +22,9 @@ def check(done, status, *texts):
     return done
 
 
-def start(label):
+def start(label, model="none"):
     log = open(f"{HOME}/{label}.log", "w")
-    node = subprocess.Popen([GATE, "start", "--node-id", label, "--model", "none", "--no-mdns",
+    node = subprocess.Popen([GATE, "start", "--node-id", label, "--model", model, "--no-mdns",
                              "--port", "0", "--http-port", "0", "--control-port", "0",
                              "--listen", "127.0.0.1"], env=ENV, stderr=log)
     nodes.append(node)
@@ -139,6 +139,39 @@ def several_nodes():
     assert label == "beta"
 
 
+def children(pid):
+    return [int(p) for p in open(f"/proc/{pid}/task/{pid}/children").read().split()]
+
+
+def wait_for(what, condition):
+    for _ in range(200):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"not in time: {what}")
+
+
+def engine_in_its_cage():
+    """The engine is a process of its own, locked in, and comes back when it is killed."""
+    node = start("gamma", "embedded")
+    (engine,) = children(node.pid)
+    assert os.readlink(f"/proc/{engine}/exe") == os.path.realpath(GATE)
+    status = open(f"/proc/{engine}/status").read()
+    if b"__asan_init" not in open(GATE, "rb").read():
+        assert "Seccomp:\t2" in status and "NoNewPrivs:\t1" in status, status
+    ask = ["ask", "--node-id", "gamma", "--max-tokens", "4", "--json", "What is 2+2?"]
+    answer = json.loads(check(gate(*ask), OK).stdout)
+    assert answer["usage"]["completion_tokens"] <= 4 and answer["node"]["label"] == "gamma"
+    os.kill(engine, signal.SIGKILL)
+    wait_for("another engine", lambda: children(node.pid) not in ([], [engine]))
+    wait_for("an answer", lambda: gate(*ask).returncode == OK)
+    assert "signal 9" in open(f"{HOME}/gamma.log").read()
+    (engine,) = children(node.pid)
+    node.send_signal(signal.SIGKILL)  # and it does not outlive its node
+    node.wait()
+    wait_for("the engine's end", lambda: not os.path.exists(f"/proc/{engine}"))
+
+
 def the_end():
     check(gate("stop", "--node-id", "beta"), OK)
     assert nodes[1].wait(10) == OK
@@ -149,7 +182,7 @@ def the_end():
 
 try:
     for story in (without_a_node, usage, one_node, asking, interrupt_at_the_prompt, peers,
-                  several_nodes, the_end):
+                  several_nodes, engine_in_its_cage, the_end):
         story()
         print("ok", story.__name__)
 finally:
