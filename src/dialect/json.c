@@ -110,7 +110,7 @@ void json_put_text(struct buf *out, struct bytes text)
 			break;
 		if (escape_of(text.p[0]))
 			buf_str(out, escape_of(text.p[0]));
-		else if (text.p[0] < 0x20)
+		else if (text.p[0] > 0 && text.p[0] < 0x20)
 			buf_printf(out, "\\u%04x", text.p[0]);
 		else
 			buf_str(out, "\xef\xbf\xbd");

@@ -18,7 +18,8 @@ int json_read(struct bytes text, json_t **out, struct err *err) WARN_UNUSED;
 /* Appends compact JSON. E_MEMORY when jansson or the buffer has no room. */
 int json_write(const json_t *value, struct buf *out, struct err *err) WARN_UNUSED;
 
-/* Appends `text` as a JSON string with its quotes. Invalid UTF-8 becomes U+FFFD. */
+/* Appends `text` as a JSON string with its quotes. Invalid UTF-8 becomes U+FFFD, and so does NUL,
+ * which json_read and many a client refuse. */
 void json_put_text(struct buf *out, struct bytes text);
 
 /* Members of an object: the value when it is there with that type and in range, else `otherwise`.

@@ -491,17 +491,3 @@ void config_print_help(FILE *out)
 	    "file.\n",
 	    "--help", "this text");
 }
-
-void config_print_markdown(FILE *out)
-{
-	fprintf(out, "| flag | environment | file | default | meaning |\n|---|---|---|---|---|\n");
-	for (size_t i = 0; i < N_SETTINGS; i++) {
-		const struct setting *s = &settings[i];
-		char name[64];
-		environment_name(s, name);
-		fprintf(out, "| `--%s` | `%s` | `%s` | %s%s%s | %s |\n", s->flag, name,
-		    s->toml ? s->toml : "", s->fallback && s->fallback[0] ? "`" : "",
-		    s->fallback ? s->fallback : "", s->fallback && s->fallback[0] ? "`" : "",
-		    s->help);
-	}
-}

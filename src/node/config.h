@@ -1,6 +1,5 @@
 /* Configuration of a node. Every setting has one row in one table (config.c): its flag, environment
- * variable, place in the TOML file, default and help come from there, and so do `gate start --help`
- * and docs/configuration.md. Precedence: flag, environment, file, default. */
+ * variable, place in the TOML file, default and help come from there, and so does `gate start --help`. Precedence: flag, environment, file, default. */
 #ifndef NODE_CONFIG_H
 #define NODE_CONFIG_H
 
@@ -59,7 +58,5 @@ int config_read_document(struct config *c, const char *path, const char *text, s
 void config_defaults(struct config *out);
 
 void config_print_help(FILE *out);
-/* The table as Markdown. */
-void config_print_markdown(FILE *out);
 
 #endif

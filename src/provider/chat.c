@@ -234,17 +234,21 @@ static int respond_whole(struct out *o, struct err *err)
 
 /* ---- the exchange -------------------------------------------------------------------------- */
 
-static int answer_failure(struct out *o, const struct err *why)
+/* 0 once the client has been told: then the exchange is in order, and its connection too. */
+static int answer_failure(struct out *o, const struct err *why, struct err *err)
 {
 	if (http_exchange_hung_up(o->x))
-		return E_CANCELLED;
-	if (http_response_begun(o->x))
-		return stream_error(o, why);
-	struct scope sc;
-	scope_open_shielded(&sc, duration_ms(GOODBYE_LIMIT_MS));
-	int rc = chat_respond_error(o->x, why, NULL, NULL);
-	scope_close(&sc);
-	return rc;
+		return err_set(err, E_CANCELLED, "the client hung up");
+	int rc;
+	if (http_response_begun(o->x)) {
+		rc = stream_error(o, why);
+	} else {
+		struct scope sc;
+		scope_open_shielded(&sc, duration_ms(GOODBYE_LIMIT_MS));
+		rc = chat_respond_error(o->x, why, NULL, NULL);
+		scope_close(&sc);
+	}
+	return rc ? err_set(err, rc, "%s; the client could not be told", err_text(why)) : 0;
 }
 
 static int run(struct http_exchange *x, const struct chat_service *svc, struct chat_call *call,
@@ -275,8 +279,7 @@ static int run(struct http_exchange *x, const struct chat_service *svc, struct c
 	scope_close(&sc);
 	if (rc) {
 		why.code = rc;
-		if (answer_failure(&o, &why) == 0 || rc == E_CANCELLED)
-			rc = err_set(err, rc, "%s", err_text(&why));
+		rc = answer_failure(&o, &why, err);
 	} else if (!call->req->stream) {
 		rc = respond_whole(&o, err);
 	}

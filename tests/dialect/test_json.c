@@ -108,9 +108,14 @@ static void test_put_text(void **state)
 		assert_string_equal(buf_cstr(&b), cases[i].out);
 		buf_free(&b);
 	}
+	struct buf b = BUF_INIT(64);
+	json_put_text(&b, bytes_of("a\0b", 3));
+	assert_string_equal(buf_cstr(&b), "\"a\xef\xbf\xbd"
+					  "b\"");
+	buf_free(&b);
 }
 
-/* Any bytes become a string that reads back; valid UTF-8 reads back as it was. */
+/* Any bytes, NUL among them, become a string that reads back. */
 static void test_put_any(void **state)
 {
 	uint32_t x = 12345;
@@ -122,7 +127,7 @@ static void test_put_any(void **state)
 
 		for (size_t i = 0; i < sizeof(raw); i++) {
 			x = x * 1664525 + 1013904223;
-			raw[i] = (uint8_t)(x >> 24 ? x >> 24 : 1);
+			raw[i] = (uint8_t)(x >> 24);
 		}
 		buf_u8(&b, '[');
 		json_put_text(&b, bytes_of(raw, (size_t)(round % 41)));
