@@ -431,12 +431,60 @@ static void homes(void **state)
 	free(old);
 }
 
+/* Each line of the help has its row in docs/configuration.md, with the same words and default. */
+static const char *page;
+
+static void check_row(const char *doc, char *line)
+{
+	char start[64];
+	const char *name = line + 4 + (strncmp(line + 4, "[no-]", 5) == 0 ? 5 : 0);
+	int length = (int)strcspn(name, " ");
+
+	snprintf(start, sizeof start, "\n| `--%.*s` | `GATE_", length, name);
+	const char *row = strstr(doc, start);
+	if (!row)
+		fail_msg("%s has no row of --%.*s", page, length, name);
+	char *about = line + 31, *bracket = strrchr(about, '[');
+	char expected[256];
+	if (bracket)
+		snprintf(expected, sizeof expected, "| `%.*s` | %.*s |\n",
+		    (int)strcspn(bracket + 1, "]"), bracket + 1, (int)(bracket - about - 1), about);
+	else
+		snprintf(expected, sizeof expected, "|  | %s |\n", about);
+	const char *found = strstr(row + 1, expected);
+	if (!found || found > strchr(row + 1, '\n'))
+		fail_msg("the row of --%.*s does not say %s", length, name, expected);
+}
+
+static void documented(void **state)
+{
+	char *help = NULL, *doc = calloc(1, 65536), *rest;
+	size_t n, rows = 0;
+
+	FILE *out = open_memstream(&help, &n);
+	config_print_help(out);
+	fclose(out);
+	FILE *in = fopen(page, "r");
+	assert_non_null(in);
+	assert_true(fread(doc, 1, 65535, in) > 0);
+	fclose(in);
+	for (char *line = strtok_r(help, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+		if (strncmp(line, "  --", 4) == 0 && strncmp(line, "  --help", 8) != 0) {
+			check_row(doc, line);
+			rows++;
+		}
+	assert_true(rows > 20);
+	free(doc);
+	free(help);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
+	page = argc > 1 ? argv[1] : "docs/configuration.md";
 	const struct CMUnitTest tests[] = {TEST(defaults), TEST(precedence), TEST(switches),
 	    TEST(long_lists), TEST(bad_flags), TEST(bad_environment), TEST(bad_files),
-	    TEST(odd_files), TEST(own_file), TEST(homes)};
+	    TEST(odd_files), TEST(own_file), TEST(homes), TEST(documented)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
