@@ -162,7 +162,7 @@ struct cluster {
 
 struct peer *table_find(const struct cluster *c, const struct peer_id *id);
 /* Finds or makes the row; NULL when the table is full or memory is out. Makes room by forgetting
- * strangers. */
+ * strangers, then lost members. */
 struct peer *table_add(struct cluster *c, const struct peer_id *id, enum cluster_source source);
 void table_add_addr(struct peer *p, const struct multiaddr *addr);
 void table_free(struct cluster *c);

@@ -1,5 +1,5 @@
-/* The peer table: one row per peer heard of, from whatever source. Rows of strangers give way when
- * it is full; members and requests to join never do. */
+/* The peer table: one row per peer heard of, from whatever source. When it is full, rows of strangers
+ * give way, then those of members lost long ago; present members and requests to join never do. */
 #include "cluster/cluster_priv.h"
 
 #include <stdio.h>
@@ -15,8 +15,12 @@ struct peer *table_find(const struct cluster *c, const struct peer_id *id)
 
 static bool forgettable(const struct peer *p)
 {
-	return !p->connected && !p->dialing && !p->was_member && !p->speaking && p->holds == 0 &&
-	       !p->entry;
+	return !p->connected && !p->dialing && !p->speaking && p->holds == 0 && !p->entry;
+}
+
+static bool goes_before(const struct peer *a, const struct peer *b)
+{
+	return a->was_member != b->was_member ? b->was_member : a->since_ms < b->since_ms;
 }
 
 static void forget(struct cluster *c, struct peer *p)
@@ -32,7 +36,7 @@ static bool make_room(struct cluster *c)
 		return true;
 	struct peer *p, *next, *victim = NULL;
 	HASH_ITER (hh, c->peers, p, next)
-		if (forgettable(p) && (!victim || p->since_ms < victim->since_ms))
+		if (forgettable(p) && (!victim || goes_before(p, victim)))
 			victim = p;
 	if (!victim)
 		return false;

@@ -84,7 +84,8 @@ static void addresses(void **state)
 		assert_false(multiaddr_equal(&p->addrs[i], &again));
 }
 
-/* A full table forgets the stranger it has known longest, never somebody it needs. */
+/* A full table forgets the stranger it has known longest, then who was lost first, never somebody it
+ * needs. */
 static void eviction(void **state)
 {
 	struct cluster *c = *state;
@@ -111,6 +112,25 @@ static void eviction(void **state)
 		struct peer_id id = some_peer(i);
 		assert_ptr_equal(table_find(c, &id), kept[i]);
 	}
+	/* No strangers left: a flood of one-time members does not close the table for ever. */
+	struct peer *lost = NULL;
+	for (struct peer *p = c->peers; p; p = p->hh.next) {
+		p->was_member = true;
+		if (p->since_ms == 1500)
+			lost = p;
+		else if (p != kept[2])
+			p->since_ms += 100000;
+	}
+	kept[2]->since_ms = 1400;
+	oldest = lost->id;
+	struct peer_id newer = some_peer(5002), newest = some_peer(5003);
+	struct peer_id first = kept[2]->id;
+	assert_non_null(table_add(c, &newer, SOURCE_INBOUND));
+	assert_null(table_find(c, &first));
+	table_find(c, &newer)->was_member = true;
+	table_find(c, &newer)->since_ms = 200000;
+	assert_non_null(table_add(c, &newest, SOURCE_INBOUND));
+	assert_null(table_find(c, &oldest));
 	/* Everyone is needed: the newcomer is not remembered. */
 	for (struct peer *p = c->peers; p; p = p->hh.next)
 		p->holds = 1;
