@@ -269,6 +269,10 @@ int conn_start(struct p2p_host *h, struct upgraded *up, enum p2p_direction direc
 		return rc;
 	}
 	c->announce = !c->peer->conns;
+	/* A peer that connects again may have restarted: its old connections are dead then, and
+	 * one of them may be the preferred one. */
+	for (struct conn *old = c->peer->conns; old; old = old->peer_next)
+		session_probe(old->session);
 	link_conn(h, c);
 	c->peer->failures = 0;
 	c->peer->dial_after = (struct instant){0};

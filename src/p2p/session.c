@@ -278,17 +278,21 @@ int session_run(struct session *s, struct err *err)
 
 /* ---- housekeeping -------------------------------------------------------------------------- */
 
-static void keepalive(struct session *s, struct instant now)
+static void send_keepalive(struct session *s, struct instant now)
 {
 	uint8_t header[YAMUX_HEADER];
 
+	s->ping_sent = now;
+	if (yamux_make_ping(&s->core, ++s->ping_value, header))
+		session_control(s, header);
+}
+
+static void keepalive(struct session *s, struct instant now)
+{
 	if (!s->core.ping_out) {
 		bool first = s->ping_value == 0;
-		if (!first && instant_since(now, s->ping_sent).ns < s->opt.ping_every.ns)
-			return;
-		s->ping_sent = now;
-		if (yamux_make_ping(&s->core, ++s->ping_value, header))
-			session_control(s, header);
+		if (first || instant_since(now, s->ping_sent).ns >= s->opt.ping_every.ns)
+			send_keepalive(s, now);
 		return;
 	}
 	/* Any byte since the ping shows that the peer lives: its answer may queue behind much data.
@@ -312,6 +316,12 @@ void session_tick(struct session *s)
 		secure_out_free(&s->out);
 		secure_out_free(&s->sending);
 	}
+}
+
+void session_probe(struct session *s)
+{
+	if (!s->over && !s->core.ping_out)
+		send_keepalive(s, rt_now());
 }
 
 bool session_usable(const struct session *s)
