@@ -342,6 +342,7 @@ static void on_event(void *arg, const struct p2p_event *e)
 		break;
 	}
 	case P2P_CONN_CLOSED:
+		waitq_wake_all(&c->announce); /* sessions on it end */
 		break;
 	}
 }
@@ -554,8 +555,8 @@ static int choose_membership(struct cluster *c, struct err *err)
 		return rc;
 	if (o->name && (rc || strcmp(o->name, c->membership.id) != 0))
 		return membership_named(&c->membership, o->name, NULL, err);
-	if (rc == 0 && (o->name || o->n_bootstrap == 0 ||
-			   c->membership.origin == MEMBERSHIP_JOINED))
+	if (rc == 0 &&
+	    (o->name || o->n_bootstrap == 0 || c->membership.origin == MEMBERSHIP_JOINED))
 		return 0;
 	c->membership = (struct membership){0};
 	return o->n_bootstrap > 0 ? 0 : own_cluster(c, err);

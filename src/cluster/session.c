@@ -213,9 +213,34 @@ static int say_hello(struct cluster *c, struct peer *p, struct stream *s, struct
 	return hello_send(s, &h, err);
 }
 
+static bool conn_ended(const struct cluster *c, p2p_conn_id conn)
+{
+	struct p2p_conn_info info;
+	return !p2p_conn_info(c->opt.host, conn, &info);
+}
+
+/* Waits for something to tell, or for the heartbeat. E_RESET when the connection ends: we only
+ * write, and would learn of it with the next heartbeat. */
+static int await_news(struct cluster *c, p2p_conn_id conn, uint64_t told, struct err *err)
+{
+	struct instant next = instant_add(rt_now(), duration_ms(HEARTBEAT_MS));
+	int rc = 0;
+	while (rc == 0 && told == c->version && instant_before(rt_now(), next)) {
+		if (conn_ended(c, conn))
+			return err_set(err, E_RESET, "its connection has ended");
+		rc = waitq_wait_for(&c->announce, instant_since(next, rt_now()), err);
+		if (rc == E_TIMEOUT)
+			rc = 0;
+	}
+	return rc;
+}
+
 /* Our state, whenever it changed and at least at each heartbeat. */
 static int tell_state(struct cluster *c, struct stream *s, struct err *err)
 {
+	struct p2p_stream_info info;
+	if (!p2p_stream_info(s, &info))
+		return err_set(err, E_INTERNAL, "no stream of the host");
 	struct member_state *st = malloc(sizeof *st);
 	if (!st)
 		return err_set(err, E_MEMORY, "no memory for our state");
@@ -227,12 +252,8 @@ static int tell_state(struct cluster *c, struct stream *s, struct err *err)
 		scope_open(&sc, duration_ms(HEARTBEAT_LIMIT_MS));
 		rc = state_send(s, st, err);
 		scope_close(&sc);
-		struct instant next = instant_add(rt_now(), duration_ms(HEARTBEAT_MS));
-		while (rc == 0 && version == c->version && instant_before(rt_now(), next)) {
-			rc = waitq_wait_for(&c->announce, instant_since(next, rt_now()), err);
-			if (rc == E_TIMEOUT)
-				rc = 0;
-		}
+		if (rc == 0)
+			rc = await_news(c, info.conn, version, err);
 	}
 	free(st);
 	return rc;
@@ -305,11 +326,14 @@ struct out_session {
 	struct peer *p;
 };
 
-static int speak_once(struct cluster *c, struct peer *p, struct err *err)
+/* *conn is the connection that it ran on, 0 when it came to none. */
+static int speak_once(struct cluster *c, struct peer *p, p2p_conn_id *conn, struct err *err)
 {
 	const char *protocols[] = {MEMBER_PROTOCOL};
 	struct stream *s;
+	struct p2p_stream_info info;
 	int rc = p2p_open_stream(c->opt.host, &p->id, protocols, 1, &s, NULL, err);
+	*conn = rc == 0 && p2p_stream_info(s, &info) ? info.conn : 0;
 	if (rc)
 		return rc;
 	rc = speak(c, p, s, err);
@@ -328,9 +352,13 @@ static void out_fiber(void *arg)
 	int unsure = 0;
 	while (p->connected && !c->closing) {
 		struct err err = {0};
-		int rc = speak_once(c, p, &err);
+		p2p_conn_id conn;
+		int rc = speak_once(c, p, &conn, &err);
 		if (rc == E_CANCELLED)
 			break;
+		/* Of two connections the one that we spoke on ended: on with the other. */
+		if (rc && conn && p->connected && conn_ended(c, conn))
+			continue;
 		if (rc == E_UNSUPPORTED && ++unsure > UNSURE_RETRIES)
 			p->foreign = true;
 		if (rc && p->connected) {
