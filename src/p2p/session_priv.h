@@ -52,7 +52,8 @@ int session_run(struct session *s, struct err *err);
 /* To be called about once a second while it runs: keepalive, buffers of the idle. */
 void session_tick(struct session *s);
 
-/* A keepalive now: the peer may have lost its end. Its machine, if it runs, then says so at once. */
+/* A keepalive now: the peer may have lost its end. Its machine, if it runs, then says so at once.
+ */
 void session_probe(struct session *s);
 
 /* [parks] while too many opened streams wait for their acknowledgement. The stream's first frame
