@@ -137,8 +137,7 @@ static int number_option(const char *text, const char *flag, json_t *params, con
 		return 0;
 	char *end;
 	errno = 0;
-	json_t *v =
-	    whole ? json_integer(strtoll(text, &end, 10)) : json_real(strtod(text, &end));
+	json_t *v = whole ? json_integer(strtoll(text, &end, 10)) : json_real(strtod(text, &end));
 	if (end == text || *end || errno || !v) { /* json_real knows neither nan nor inf */
 		json_decref(v);
 		return err_set(err, E_INVALID, "%s: \"%s\" is not a %snumber", flag, text,
@@ -381,8 +380,10 @@ static const struct cli_command commands[] = {
     {"ask", "[PROMPT]", "asks a question (from standard input without one) and prints the answer",
 	prepare_ask, run_ask},
     {"peers", "[list | accept NODE | reject NODE]",
-	"shows the members of the cluster and who asks to join; lets them in or not", NULL, run_peers},
-    {"models", "", "shows the models of the cluster and the nodes that serve them", NULL, run_models},
+	"shows the members of the cluster and who asks to join; lets them in or not", NULL,
+	run_peers},
+    {"models", "", "shows the models of the cluster and the nodes that serve them", NULL,
+	run_models},
     {"status", "", "shows how the node is", NULL, run_status},
     {"id", "", "prints the node's id", NULL, run_id},
     {"stop", "", "ends the node politely", NULL, run_stop},

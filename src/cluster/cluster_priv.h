@@ -55,7 +55,7 @@ void membership_proof(const struct membership *m, const uint8_t binding[P2P_BIND
 /* The first message on a stream, from its opener. */
 struct hello {
 	char label[NODE_LABEL_MAX]; /* as given */
-	bool join; /* no cluster yet: asks for this one's */
+	bool join;                  /* no cluster yet: asks for this one's */
 	uint8_t hash[SHA256_SIZE];
 	uint8_t proof[SHA256_SIZE];
 };

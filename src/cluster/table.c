@@ -1,5 +1,6 @@
-/* The peer table: one row per peer heard of, from whatever source. When it is full, rows of strangers
- * give way, then those of members lost long ago; present members and requests to join never do. */
+/* The peer table: one row per peer heard of, from whatever source. When it is full, rows of
+ * strangers give way, then those of members lost long ago; present members and requests to join
+ * never do. */
 #include "cluster/cluster_priv.h"
 
 #include <stdio.h>

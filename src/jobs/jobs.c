@@ -165,8 +165,7 @@ static int take_event(void *arg, const struct inference_event *e, struct err *er
 		return 0;
 	if (!a->told) {
 		a->told = true;
-		int rc = a->emit(
-		    a->arg, &(struct inference_event){.kind = INFERENCE_STARTED}, err);
+		int rc = a->emit(a->arg, &(struct inference_event){.kind = INFERENCE_STARTED}, err);
 		if (rc)
 			return rc;
 	}

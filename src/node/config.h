@@ -1,5 +1,6 @@
 /* Configuration of a node. Every setting has one row in one table (config.c): its flag, environment
- * variable, place in the TOML file, default and help come from there, and so does `gate start --help`. Precedence: flag, environment, file, default. */
+ * variable, place in the TOML file, default and help come from there, and so does `gate start
+ * --help`. Precedence: flag, environment, file, default. */
 #ifndef NODE_CONFIG_H
 #define NODE_CONFIG_H
 
@@ -51,8 +52,8 @@ int config_read(int argc, char **argv, struct config *out, bool *help, struct er
 
 /* Reads settings from TOML over what *c has; `path` is for messages. E_INVALID with path, line and
  * column. */
-int config_read_document(struct config *c, const char *path, const char *text, size_t n,
-    struct err *err) WARN_UNUSED;
+int config_read_document(
+    struct config *c, const char *path, const char *text, size_t n, struct err *err) WARN_UNUSED;
 
 /* The defaults, for programs that make nodes (the simulation). */
 void config_defaults(struct config *out);

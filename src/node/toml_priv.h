@@ -18,8 +18,8 @@ enum toml_kind {
 };
 
 /* Called for each value in order; for an array first with TOML_LIST, then for each element with the
- * array's path ("network.bootstrap"). `text` is the string itself or the number or "true"/"false" as text. A
- * result other than 0 ends the walk. */
+ * array's path ("network.bootstrap"). `text` is the string itself or the number or "true"/"false"
+ * as text. A result other than 0 ends the walk. */
 typedef int (*toml_value_fn)(void *arg, const char *path, unsigned line, unsigned column,
     enum toml_kind kind, const char *text);
 

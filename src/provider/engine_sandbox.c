@@ -107,7 +107,8 @@ int engine_sandbox(struct err *err)
 		if (rc == -EDOM || rc == -EINVAL)
 			rc = 0; /* not on this architecture */
 	}
-	/* Signals to itself (abort), limits of its own: not those of the node or of anybody else. */
+	/* Signals to itself (abort), limits of its own: not those of the node or of anybody else.
+	 */
 	if (rc == 0)
 		rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
 		    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));

@@ -95,7 +95,8 @@ static int join(struct member *m, const struct how *how, struct err *err)
 	};
 
 	if (how->through) {
-		bootstrap = how->bare ? how->through->node.addr : node_full_addr(&how->through->node);
+		bootstrap =
+		    how->bare ? how->through->node.addr : node_full_addr(&how->through->node);
 		opt.bootstrap = &bootstrap;
 		opt.n_bootstrap = 1;
 	}
@@ -580,7 +581,8 @@ static void damaged_files(struct net *n)
 	assert_int_equal(join(&a, &how, &err), E_FORMAT);
 	assert_non_null(strstr(err.text, "/alpha/cluster.json is damaged"));
 	OK(file_remove(a.node.world, "/alpha/cluster.json", NULL));
-	OK(file_write(a.node.world, "/alpha/peers.json", bytes_str("[{\"id\":7},[],\"x\""), 0600, NULL));
+	OK(file_write(
+	    a.node.world, "/alpha/peers.json", bytes_str("[{\"id\":7},[],\"x\""), 0600, NULL));
 	OK(join(&a, &how, &err));
 	assert_int_equal(net_logged(n, "/alpha/peers.json is unusable"), 1);
 	down(&a);
@@ -608,7 +610,10 @@ static void in_net(void **state)
 
 #define STORY(fn)                                                                                  \
 	{                                                                                          \
-		#fn, in_net, NULL, NULL, &(void (*[1])(struct net *)){fn}                          \
+#fn, in_net, NULL, NULL, &(void (*[1])(struct net *))                              \
+		{                                                                                  \
+			fn                                                                         \
+		}                                                                                  \
 	}
 
 int main(void)

@@ -9,7 +9,6 @@
 
 static struct world *the_world;
 
-
 /* ---- names and keys ------------------------------------------------------------------------- */
 
 static void ids(void **state)
@@ -96,7 +95,12 @@ static void damaged(void *arg)
 	struct membership m;
 	char big[6000];
 	static const char *const files[] = {
-	    "", "{", "[]", "null", "{}", "\xff\xfe",
+	    "",
+	    "{",
+	    "[]",
+	    "null",
+	    "{}",
+	    "\xff\xfe",
 	    FILE_OF("\"c\"", "\"" KEY_HEX "0\"", "\"own\""),
 	    FILE_OF("\"c\"", "\"nonsense\"", "\"own\""),
 	    FILE_OF("\"c\"", "1", "\"own\""),
@@ -112,7 +116,8 @@ static void damaged(void *arg)
 		write_text(w, files[i]);
 		if (membership_load(w, "/data", &m, &err) != E_FORMAT)
 			fail_msg("taken: %s", files[i]);
-		if (!strstr(err.text, "/data/cluster.json is damaged") || !strstr(err.text, "remove it"))
+		if (!strstr(err.text, "/data/cluster.json is damaged") ||
+		    !strstr(err.text, "remove it"))
 			fail_msg("says not what to do: %s", err.text);
 		if (strstr(err.text, KEY_HEX))
 			fail_msg("shows the key: %s", err.text);

@@ -106,7 +106,8 @@ static void answers(void *arg)
 	struct pipe_ends p = new_pipe();
 
 	for (size_t i = 0; i < 4; i++) {
-		struct answer a = {.kind = kinds[i], .reason = "because", .id = "c-1", .open = true};
+		struct answer a = {
+		    .kind = kinds[i], .reason = "because", .id = "c-1", .open = true};
 		struct answer got;
 		memset(a.key, 0x5a, sizeof a.key);
 		OK(answer_send(p.a, &a, NULL));
@@ -212,9 +213,9 @@ static void frames(void *arg)
 
 static void malformed(void *arg)
 {
-	static const char *const everywhere[] = {
-	    "[]", "\"hello\"", "x", "{", "{}", "{\"type\":1}", "{\"type\":\"nonsense\"}",
-	    "{\"type\":\"hello\",\"type\":\"hello\"}", "{\"a\":\"\xff\"}", "[[[[[[[[[[[[[[[[[[[["};
+	static const char *const everywhere[] = {"[]", "\"hello\"", "x", "{", "{}", "{\"type\":1}",
+	    "{\"type\":\"nonsense\"}", "{\"type\":\"hello\",\"type\":\"hello\"}",
+	    "{\"a\":\"\xff\"}", "[[[[[[[[[[[[[[[[[[[["};
 	static const char *const hellos[] = {
 	    "{\"type\":\"ok\"}",
 	    "{\"type\":\"hello\"}",
@@ -257,7 +258,8 @@ static void long_id(void *arg)
 
 	memset(id, 'x', sizeof id);
 	id[sizeof id - 1] = '\0';
-	snprintf(json, sizeof json, "{\"type\":\"admitted\",\"id\":\"%s\",\"key\":\"" HEX32 "\"}", id);
+	snprintf(
+	    json, sizeof json, "{\"type\":\"admitted\",\"id\":\"%s\",\"key\":\"" HEX32 "\"}", id);
 	assert_int_equal(read_frame(ANSWER, json, NULL), E_PROTOCOL);
 }
 
@@ -268,7 +270,8 @@ static void lenient(void *arg)
 
 	OK(read_frame(STATE,
 	    "{\"type\":\"state\",\"future\":{\"a\":[1]},\"running\":-5,\"queued\":\"x\","
-	    "\"models\":[1,{},{\"id\":\"\"},{\"id\":\"evil\\u001b[2J\"},{\"id\":\"good\",\"n_ctx\":-1}],"
+	    "\"models\":[1,{},{\"id\":\"\"},{\"id\":\"evil\\u001b[2J\"},{\"id\":\"good\",\"n_ctx\":"
+	    "-1}],"
 	    "\"addrs\":[\"nonsense\",5,\"/ip4/10.0.0.1/tcp/4001\",\"/quic-v9\"],"
 	    "\"peers\":[{},{\"id\":\"x\"},{\"id\":7},"
 	    "{\"id\":\"12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN\"}]}",
@@ -331,8 +334,8 @@ static void control_characters(void *arg)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-	    FIBER_TEST(hellos), FIBER_TEST(answers), FIBER_TEST(states), FIBER_TEST(frames), FIBER_TEST(malformed), FIBER_TEST(long_id), FIBER_TEST(lenient),
-	    FIBER_TEST(too_many), FIBER_TEST(control_characters)};
+	const struct CMUnitTest tests[] = {FIBER_TEST(hellos), FIBER_TEST(answers),
+	    FIBER_TEST(states), FIBER_TEST(frames), FIBER_TEST(malformed), FIBER_TEST(long_id),
+	    FIBER_TEST(lenient), FIBER_TEST(too_many), FIBER_TEST(control_characters)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

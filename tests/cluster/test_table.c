@@ -1,4 +1,5 @@
-/* The peer table: who gives way when it is full, whose address comes first, and whom a name means. */
+/* The peer table: who gives way when it is full, whose address comes first, and whom a name means.
+ */
 #include "fiber_test.h"
 
 #include "cluster/cluster_priv.h"
@@ -84,8 +85,8 @@ static void addresses(void **state)
 		assert_false(multiaddr_equal(&p->addrs[i], &again));
 }
 
-/* A full table forgets the stranger it has known longest, then who was lost first, never somebody it
- * needs. */
+/* A full table forgets the stranger it has known longest, then who was lost first, never somebody
+ * it needs. */
 static void eviction(void **state)
 {
 	struct cluster *c = *state;

@@ -5,9 +5,10 @@
 #include "control/control.h"
 #include "dialect/json.h"
 
-static const struct fake_step good[] = {{FAKE_STARTED}, {FAKE_TEXT, 0, "Fo"},
-    {FAKE_WAIT, 1000}, {FAKE_TEXT, 0, "ur"}, {FAKE_FINISH}};
-static const struct fake_step hangs[] = {{FAKE_STARTED}, {FAKE_TEXT, 0, "Fo"}, {FAKE_WAIT, 3600000}};
+static const struct fake_step good[] = {
+    {FAKE_STARTED}, {FAKE_TEXT, 0, "Fo"}, {FAKE_WAIT, 1000}, {FAKE_TEXT, 0, "ur"}, {FAKE_FINISH}};
+static const struct fake_step hangs[] = {
+    {FAKE_STARTED}, {FAKE_TEXT, 0, "Fo"}, {FAKE_WAIT, 3600000}};
 
 struct desk {
 	struct site site;
@@ -141,7 +142,8 @@ static void bad_lines(struct net *n)
 	    "\"temperature\":\"hot\"}}\n",
 	    "6", -32602);
 	refused(&l,
-	    "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"peers.accept\",\"params\":{\"peer\":\"x\"}}\n",
+	    "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"peers.accept\",\"params\":{\"peer\":\"x\"}}"
+	    "\n",
 	    "7", -32000);
 	refused(&l, "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"peers.reject\"}\n", "7", -32000);
 	/* Empty lines are nothing, and after all this the connection is well. */
@@ -162,8 +164,9 @@ static void error_names(struct net *n)
 
 	desk_up(n, &d, good);
 	line_open(&d, &l);
-	put(&l, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"chat.ask\",\"params\":{\"prompt\":\"x\","
-		"\"model\":\"big\"}}\n");
+	put(&l,
+	    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"chat.ask\",\"params\":{\"prompt\":\"x\","
+	    "\"model\":\"big\"}}\n");
 	json_t *j = take(&l);
 	const json_t *data = json_object_get(json_object_get(j, "error"), "data");
 	assert_string_equal(json_get_string(data, "name", ""), "E_MODEL_NOT_FOUND");
@@ -211,8 +214,9 @@ static void status(struct net *n)
 	assert_string_equal(json_get_string(cluster, "id", ""), "house");
 	assert_true(json_get_bool(cluster, "joined", false));
 	assert_false(json_get_bool(cluster, "open", true));
-	assert_non_null(strstr(
-	    json_string_value(json_array_get(json_object_get(s, "addresses"), 0)), "/p2p/12D3KooW"));
+	assert_non_null(
+	    strstr(json_string_value(json_array_get(json_object_get(s, "addresses"), 0)),
+		"/p2p/12D3KooW"));
 	assert_int_equal(json_array_size(json_object_get(s, "models")), 1);
 	json_decref(j);
 	line_close(&l);
@@ -246,10 +250,8 @@ static void asking(struct net *n)
 	assert_string_equal(json_get_string(result, "answer", ""), "Four");
 	assert_string_equal(json_get_string(result, "model", ""), "tiny");
 	assert_string_equal(json_get_string(result, "finish_reason", ""), "stop");
-	assert_string_equal(
-	    json_get_string(json_object_get(result, "node"), "label", ""), "alpha");
-	assert_int_equal(
-	    json_get_int(json_object_get(result, "usage"), "completion_tokens", 0), 2);
+	assert_string_equal(json_get_string(json_object_get(result, "node"), "label", ""), "alpha");
+	assert_int_equal(json_get_int(json_object_get(result, "usage"), "completion_tokens", 0), 2);
 	assert_int_equal(json_get_int(result, "duration_ms", 0), 1000);
 	assert_string_equal(d.site.fake.prompt, "2+2?");
 	json_decref(j);
@@ -305,7 +307,8 @@ static void loss(struct net *n)
 
 	desk_up(n, &d, hangs);
 	line_open(&d, &l);
-	put(&l, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"chat.ask\",\"params\":{\"prompt\":\"x\"}}\n");
+	put(&l, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"chat.ask\",\"params\":{\"prompt\":"
+		"\"x\"}}\n");
 	json_decref(take(&l));
 	assert_int_equal(d.site.fake.running, 1);
 	stream_reset(l.s, E_CANCELLED);
@@ -341,8 +344,8 @@ static void endless_line(struct net *n)
 
 /* ---- the TCP port ---------------------------------------------------------------------------- */
 
-static struct reply *post(struct net *n, struct desk *d, const char *line, const char *token,
-    const char *body)
+static struct reply *post(
+    struct net *n, struct desk *d, const char *line, const char *token, const char *body)
 {
 	static struct reply r;
 	char headers[256];
@@ -387,7 +390,8 @@ static void tcp(struct net *n)
 	r = post(n, &d, "POST /rpc", good_token, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"x\"}");
 	assert_int_equal(r->status, 200);
 	has(r, "\"code\":-32601");
-	r = post(n, &d, "POST /rpc", good_token, "{\"jsonrpc\":\"2.0\",\"method\":\"models.list\"}");
+	r = post(
+	    n, &d, "POST /rpc", good_token, "{\"jsonrpc\":\"2.0\",\"method\":\"models.list\"}");
 	assert_int_equal(r->status, 204);
 	assert_string_equal(r->body, "");
 	/* No pieces over HTTP: the result alone. */
@@ -409,7 +413,10 @@ static void in_net(void **state)
 
 #define STORY(fn)                                                                                  \
 	{                                                                                          \
-		#fn, in_net, NULL, NULL, &(void (*[1])(struct net *)){fn}                          \
+#fn, in_net, NULL, NULL, &(void (*[1])(struct net *))                              \
+		{                                                                                  \
+			fn                                                                         \
+		}                                                                                  \
 	}
 
 int main(void)

@@ -49,12 +49,21 @@ static inline void site_up(struct net *n, struct site *t, const char *label, con
 	struct catalog_node self = {.id = t->node.id.peer_id, .local = true};
 	snprintf(self.label, sizeof self.label, "%s", label);
 	OK(catalog_add(t->catalog, &t->fake.base, &self, &t->entry, NULL));
-	struct jobs_options jobs = {.catalog = t->catalog, .self = self.id, .label = label,
-	    .max_queue = 10, .parallel = 1, .changed = ignore};
+	struct jobs_options jobs = {.catalog = t->catalog,
+	    .self = self.id,
+	    .label = label,
+	    .max_queue = 10,
+	    .parallel = 1,
+	    .changed = ignore};
 	t->jobs = jobs_new(&jobs);
 	OK(file_mkdirs(t->node.world, "/data", 0700, NULL));
-	struct cluster_options cluster = {.world = t->node.world, .host = t->node.host,
-	    .catalog = t->catalog, .label = label, .data_dir = "/data", .name = "house", .key = SITE_KEY};
+	struct cluster_options cluster = {.world = t->node.world,
+	    .host = t->node.host,
+	    .catalog = t->catalog,
+	    .label = label,
+	    .data_dir = "/data",
+	    .name = "house",
+	    .key = SITE_KEY};
 	if (through) {
 		bootstrap = node_full_addr(&through->node);
 		cluster.bootstrap = &bootstrap;
@@ -62,9 +71,14 @@ static inline void site_up(struct net *n, struct site *t, const char *label, con
 	}
 	OK(cluster_new(&cluster, &t->cluster, &err));
 	p2p_set_gate(t->node.host, members_only, t);
-	struct gateway_options gateway = {.world = t->node.world, .jobs = t->jobs,
-	    .catalog = t->catalog, .cluster = t->cluster, .host = t->node.host, .label = label,
-	    .max_connections = 3, .request_limit = duration_s(600)};
+	struct gateway_options gateway = {.world = t->node.world,
+	    .jobs = t->jobs,
+	    .catalog = t->catalog,
+	    .cluster = t->cluster,
+	    .host = t->node.host,
+	    .label = label,
+	    .max_connections = 3,
+	    .request_limit = duration_s(600)};
 	universe_host_addr(t->node.world, &gateway.listen);
 	gateway.listen.port = 31145;
 	OK(gateway_new(&gateway, &t->gateway, &err));

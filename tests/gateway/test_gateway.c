@@ -4,7 +4,8 @@
 #include "site.h"
 
 static const struct fake_step good[] = {{FAKE_STARTED}, {FAKE_TEXT, 0, "Four"}, {FAKE_FINISH}};
-static const struct fake_step hangs[] = {{FAKE_STARTED}, {FAKE_TEXT, 0, "Fo"}, {FAKE_WAIT, 3600000}};
+static const struct fake_step hangs[] = {
+    {FAKE_STARTED}, {FAKE_TEXT, 0, "Fo"}, {FAKE_WAIT, 3600000}};
 
 static struct stream *dial(struct net *n, struct site *t)
 {
@@ -14,8 +15,8 @@ static struct stream *dial(struct net *n, struct site *t)
 	return s;
 }
 
-static struct reply *get(struct net *n, struct site *t, const char *line, const char *headers,
-    const char *body)
+static struct reply *get(
+    struct net *n, struct site *t, const char *line, const char *headers, const char *body)
 {
 	static struct reply r;
 
@@ -93,8 +94,7 @@ static void errors(struct net *n)
 	site_up(n, &a, "alpha", "tiny", good, NULL);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		char code[64];
-		struct reply *r =
-		    get(n, &a, cases[i].line, cases[i].headers, cases[i].body);
+		struct reply *r = get(n, &a, cases[i].line, cases[i].headers, cases[i].body);
 		if (r->status != cases[i].status)
 			fail_msg("%s: %s", cases[i].line, r->all);
 		snprintf(code, sizeof code, "\"code\":\"%s\"", cases[i].code);
@@ -142,7 +142,8 @@ static void browsers(struct net *n)
 		struct reply r = {0};
 		struct buf out = BUF_INIT(4096);
 		struct stream *s = dial(n, &a);
-		buf_printf(&out, "GET /v1/models HTTP/1.1\r\nHost: %s\r\n%s%s%sConnection: close\r\n\r\n",
+		buf_printf(&out,
+		    "GET /v1/models HTTP/1.1\r\nHost: %s\r\n%s%s%sConnection: close\r\n\r\n",
 		    cases[i].host, cases[i].origin ? "Origin: " : "",
 		    cases[i].origin ? cases[i].origin : "", cases[i].origin ? "\r\n" : "");
 		OK(stream_write(s, out.p, out.n, NULL));
@@ -206,8 +207,7 @@ static struct stream *open_http(struct site *from, struct site *to)
 	const char *protocols[] = {HTTP_OVER_P2P};
 	struct stream *s;
 
-	OK(p2p_open_stream(
-	    from->node.host, &to->node.id.peer_id, protocols, 1, &s, NULL, NULL));
+	OK(p2p_open_stream(from->node.host, &to->node.id.peer_id, protocols, 1, &s, NULL, NULL));
 	return s;
 }
 
@@ -299,7 +299,8 @@ static void far_hang_up(struct net *n)
 	pair_up(n, &a, &b, hangs);
 	struct stream *s = dial(n, &b);
 	request_put(&out, "POST /v1/chat/completions", "",
-	    "{\"model\":\"tiny\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}");
+	    "{\"model\":\"tiny\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":"
+	    "\"x\"}]}");
 	OK(stream_write(s, out.p, out.n, NULL));
 	assert_true(reply_read(s, &r, "\"content\":\"Fo\""));
 	assert_int_equal(a.fake.running, 1);
@@ -321,7 +322,8 @@ static void far_loss(struct net *n)
 	pair_up(n, &a, &b, hangs);
 	struct stream *s = dial(n, &b);
 	request_put(&out, "POST /v1/chat/completions", "",
-	    "{\"model\":\"tiny\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}");
+	    "{\"model\":\"tiny\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":"
+	    "\"x\"}]}");
 	OK(stream_write(s, out.p, out.n, NULL));
 	assert_true(reply_read(s, &r, "\"content\":\"Fo\""));
 	struct instant began = rt_now();
@@ -345,7 +347,10 @@ static void in_net(void **state)
 
 #define STORY(fn)                                                                                  \
 	{                                                                                          \
-		#fn, in_net, NULL, NULL, &(void (*[1])(struct net *)){fn}                          \
+#fn, in_net, NULL, NULL, &(void (*[1])(struct net *))                              \
+		{                                                                                  \
+			fn                                                                         \
+		}                                                                                  \
 	}
 
 int main(void)

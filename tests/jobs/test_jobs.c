@@ -230,8 +230,9 @@ static void hops(void *arg)
 	a = (struct asked){.rig = &r, .req = {.model = "own"}, .job = {.ctx = {.hops = 1}}};
 	run(&a);
 	served(&a, SELF, "Four");
-	a = (struct asked){.rig = &r, .req = {.model = "tiny"}, .job = {.ctx = {.hops = 1},
-	    .target_node = "beta"}};
+	a = (struct asked){.rig = &r,
+	    .req = {.model = "tiny"},
+	    .job = {.ctx = {.hops = 1}, .target_node = "beta"}};
 	run(&a);
 	served(&a, 2, "Four");
 	assert_int_equal(b.ctx.hops, 1);
@@ -248,7 +249,8 @@ static void hops(void *arg)
 /* ---- trying again ---------------------------------------------------------------------------- */
 
 /* Node 2 fails as scripted, node 3 is well; node 2 is asked first. */
-static struct asked after_failure(const struct fake_step *failing, struct fake *bad, struct fake *well)
+static struct asked after_failure(
+    const struct fake_step *failing, struct fake *bad, struct fake *well)
 {
 	struct rig r;
 	struct jobs_stats stats;

@@ -306,8 +306,10 @@ static void bad_environment(void **state)
 static void bad_files(void **state)
 {
 	static const char *const cases[][2] = {
-	    {"[network]\nport = 'x'\n", "some.toml, line 2, column 8: network.port: wants a whole number"},
-	    {"[network]\n\nport = 65536\n", "line 3, column 8: network.port: \"65536\" is not a number"},
+	    {"[network]\nport = 'x'\n",
+		"some.toml, line 2, column 8: network.port: wants a whole number"},
+	    {"[network]\n\nport = 65536\n",
+		"line 3, column 8: network.port: \"65536\" is not a number"},
 	    {"[network]\nport = -1\n", "line 2, column 8: network.port:"},
 	    {"[network]\nport = 1.5\n", "wants a whole number"},
 	    {"[network]\nport = true\n", "wants a whole number"},
@@ -319,9 +321,11 @@ static void bad_files(void **state)
 	    {"[node]\nid = []\n", "node.id: wants a string"},
 	    {"[node]\nid = 'a b'\n", "node.id: \"a b\" is no node id"},
 	    {"[node]\nid = \"a\\u0000b\"\n", "node.id: wants a string"},
-	    {"[cluster]\nbootstrap = [1]\n", "line 2, column 14: cluster.bootstrap: wants a list of strings"},
+	    {"[cluster]\nbootstrap = [1]\n",
+		"line 2, column 14: cluster.bootstrap: wants a list of strings"},
 	    {"[cluster]\nbootstrap = [['" ADDR_1 "']]\n", "wants a list of strings"},
-	    {"[cluster]\nbootstrap = ['" ADDR_1 "',\n  'x']\n", "line 3, column 3: cluster.bootstrap:"},
+	    {"[cluster]\nbootstrap = ['" ADDR_1 "',\n  'x']\n",
+		"line 3, column 3: cluster.bootstrap:"},
 	    {"[log]\nlevel = 'loud'\n", "line 2, column 9: log.level:"},
 	    {"[network]\nprot = 1\n", "line 2, column 8: unknown setting network.prot"},
 	    {"port = 1\n", "line 1, column 8: unknown setting port"},

@@ -37,8 +37,8 @@ struct fake {
 	struct duration left; /* of its scope */
 };
 
-static inline int fake_act(struct fake *f, const struct fake_step *s, inference_emit_fn emit,
-    void *arg, struct err *err)
+static inline int fake_act(
+    struct fake *f, const struct fake_step *s, inference_emit_fn emit, void *arg, struct err *err)
 {
 	struct inference_event e = {.kind = INFERENCE_STARTED};
 

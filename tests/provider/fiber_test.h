@@ -15,7 +15,10 @@ static inline void in_fiber(void **state)
 /* An entry of a cmocka table for `static void fn(void *arg)`. */
 #define FIBER_TEST(fn)                                                                             \
 	{                                                                                          \
-		#fn, in_fiber, NULL, NULL, &(void (*[1])(void *)){fn}                              \
+#fn, in_fiber, NULL, NULL, &(void (*[1])(void *))                                  \
+		{                                                                                  \
+			fn                                                                         \
+		}                                                                                  \
 	}
 
 /* Waits up to `limit_s` of virtual time until the condition holds; a failure otherwise. */

@@ -34,16 +34,17 @@ static inline bool reply_read(struct stream *s, struct reply *r, const char *unt
 static inline void request_put(
     struct buf *out, const char *line, const char *headers, const char *body)
 {
-	buf_printf(out, "%s HTTP/1.1\r\nHost: 127.0.0.1:31145\r\nConnection: close\r\n%s", line, headers);
+	buf_printf(
+	    out, "%s HTTP/1.1\r\nHost: 127.0.0.1:31145\r\nConnection: close\r\n%s", line, headers);
 	if (body)
-		buf_printf(out, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
-		    strlen(body));
+		buf_printf(
+		    out, "Content-Type: application/json\r\nContent-Length: %zu\r\n", strlen(body));
 	buf_printf(out, "\r\n%s", body ? body : "");
 }
 
 /* One request on its own stream. Closes it. */
-static inline void talk(struct stream *s, const char *line, const char *headers, const char *body,
-    struct reply *r)
+static inline void talk(
+    struct stream *s, const char *line, const char *headers, const char *body, struct reply *r)
 {
 	struct buf out = BUF_INIT(32u << 20);
 

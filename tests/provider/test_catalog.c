@@ -107,7 +107,7 @@ static void owners(void *arg)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {FIBER_TEST(finding), FIBER_TEST(removal_in_use),
-	    FIBER_TEST(names), FIBER_TEST(owners)};
+	const struct CMUnitTest tests[] = {
+	    FIBER_TEST(finding), FIBER_TEST(removal_in_use), FIBER_TEST(names), FIBER_TEST(owners)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,8 +14,8 @@ struct rig {
 	int rc; /* of http_serve */
 };
 
-static int infer(void *arg, struct chat_call *call, inference_emit_fn emit, void *emit_arg,
-    struct err *err)
+static int infer(
+    void *arg, struct chat_call *call, inference_emit_fn emit, void *emit_arg, struct err *err)
 {
 	struct rig *r = arg;
 
@@ -61,14 +61,14 @@ static void finish(struct rig *r)
 	scope_close(&r->scope);
 }
 
-#define QUESTION     "\"messages\":[{\"role\":\"user\",\"content\":\"2+2?\"}]"
-#define PLAIN        "{\"model\":\"tiny\"," QUESTION "}"
-#define STREAMED     "{\"model\":\"tiny\",\"stream\":true," QUESTION "}"
-#define WITH_USAGE   "{\"stream\":true,\"stream_options\":{\"include_usage\":true}," QUESTION "}"
-#define COMPLETIONS  "POST /v1/chat/completions"
+#define QUESTION    "\"messages\":[{\"role\":\"user\",\"content\":\"2+2?\"}]"
+#define PLAIN       "{\"model\":\"tiny\"," QUESTION "}"
+#define STREAMED    "{\"model\":\"tiny\",\"stream\":true," QUESTION "}"
+#define WITH_USAGE  "{\"stream\":true,\"stream_options\":{\"include_usage\":true}," QUESTION "}"
+#define COMPLETIONS "POST /v1/chat/completions"
 
-static struct reply *one(const struct fake_step *script, const char *headers, const char *body,
-    struct fake *seen)
+static struct reply *one(
+    const struct fake_step *script, const char *headers, const char *body, struct fake *seen)
 {
 	static struct reply reply;
 	struct rig r;
@@ -86,9 +86,10 @@ static const struct fake_step good[] = {
 static const struct fake_step fails_early[] = {{FAKE_FAIL, E_UNAVAILABLE, "the engine is gone"}};
 static const struct fake_step fails_late[] = {
     {FAKE_STARTED}, {FAKE_TEXT, 0, "Fo"}, {FAKE_FAIL, E_RESET, "the engine died"}};
-static const struct fake_step silent[] = {{FAKE_WAIT, 35000}, {FAKE_STARTED},
-    {FAKE_TEXT, 0, "Four"}, {FAKE_FINISH}};
-static const struct fake_step silent_then_fails[] = {{FAKE_WAIT, 15000}, {FAKE_FAIL, E_RESET, "oh"}};
+static const struct fake_step silent[] = {
+    {FAKE_WAIT, 35000}, {FAKE_STARTED}, {FAKE_TEXT, 0, "Four"}, {FAKE_FINISH}};
+static const struct fake_step silent_then_fails[] = {
+    {FAKE_WAIT, 15000}, {FAKE_FAIL, E_RESET, "oh"}};
 static const struct fake_step empty[] = {{FAKE_STARTED}, {FAKE_FINISH}};
 static const struct fake_step endless[] = {
     {FAKE_STARTED}, {FAKE_TEXT, 0, "Fo"}, {FAKE_WAIT, 3600000}};
@@ -266,7 +267,8 @@ static void deadlines(void *arg)
 static void context(void *arg)
 {
 	struct fake seen;
-	struct reply *r = one(good, "x-request-id: req_abc-1.2:3\r\nx-gate-hops: 2\r\n", PLAIN, &seen);
+	struct reply *r =
+	    one(good, "x-request-id: req_abc-1.2:3\r\nx-gate-hops: 2\r\n", PLAIN, &seen);
 
 	has(r, "x-request-id: req_abc-1.2:3\r\n");
 	assert_string_equal(seen.ctx.request_id, "req_abc-1.2:3");
@@ -358,7 +360,10 @@ static void on_host(void **state)
 
 #define ON_HOST(fn)                                                                                \
 	{                                                                                          \
-		#fn, on_host, NULL, NULL, &(void (*[1])(void *)){fn}                               \
+#fn, on_host, NULL, NULL, &(void (*[1])(void *))                                   \
+		{                                                                                  \
+			fn                                                                         \
+		}                                                                                  \
 	}
 
 int main(void)

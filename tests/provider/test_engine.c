@@ -10,7 +10,7 @@ struct child {
 	struct fake fake;
 	int load_fails; /* an E_ code */
 	int64_t load_ms;
-	int dies_with;  /* exit status instead of serving, when not 0 */
+	int dies_with; /* exit status instead of serving, when not 0 */
 	unsigned births;
 	char model[256], n_ctx[16], threads[16], kernels[16];
 };
@@ -118,9 +118,10 @@ static enum provider_health health(struct provider *p)
 	return s.health;
 }
 
-static const struct fake_step good[] = {{FAKE_STARTED}, {FAKE_TEXT, 0, "Fo"}, {FAKE_TEXT, 0, "ur"},
-    {FAKE_FINISH}};
-static const struct fake_step hangs[] = {{FAKE_STARTED}, {FAKE_TEXT, 0, "Fo"}, {FAKE_WAIT, 3600000}};
+static const struct fake_step good[] = {
+    {FAKE_STARTED}, {FAKE_TEXT, 0, "Fo"}, {FAKE_TEXT, 0, "ur"}, {FAKE_FINISH}};
+static const struct fake_step hangs[] = {
+    {FAKE_STARTED}, {FAKE_TEXT, 0, "Fo"}, {FAKE_WAIT, 3600000}};
 static const struct fake_step fails[] = {{FAKE_FAIL, E_CONTEXT_LENGTH, "600 tokens are too many"}};
 
 /* ---- stories --------------------------------------------------------------------------------- */
@@ -334,7 +335,10 @@ static void on_host(void **state)
 
 #define ON_HOST(fn)                                                                                \
 	{                                                                                          \
-		#fn, on_host, NULL, NULL, &(void (*[1])(void *)){fn}                               \
+#fn, on_host, NULL, NULL, &(void (*[1])(void *))                                   \
+		{                                                                                  \
+			fn                                                                         \
+		}                                                                                  \
 	}
 
 int main(void)

@@ -144,7 +144,10 @@ static void in_cage(void **state)
 
 #define CAGED(fn)                                                                                  \
 	{                                                                                          \
-		#fn, in_cage, NULL, NULL, &(int (*[1])(void)){fn}                                  \
+#fn, in_cage, NULL, NULL, &(int (*[1])(void))                                      \
+		{                                                                                  \
+			fn                                                                         \
+		}                                                                                  \
 	}
 
 int main(void)

@@ -9,12 +9,11 @@
 #define CHUNK(delta, finish)                                                                       \
 	"data: {\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{" delta  \
 	"},\"finish_reason\":" finish "}]}\n\n"
-#define ROLE  CHUNK("\"role\":\"assistant\"", "null")
+#define ROLE   CHUNK("\"role\":\"assistant\"", "null")
 #define SAY(t) CHUNK("\"content\":\"" t "\"", "null")
-#define STOP  CHUNK("", "\"stop\"")
-#define USAGE                                                                                      \
-	"data: {\"choices\":[],\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":3}}\n\n"
-#define DONE "data: [DONE]\n\n"
+#define STOP   CHUNK("", "\"stop\"")
+#define USAGE  "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":3}}\n\n"
+#define DONE   "data: [DONE]\n\n"
 
 struct server {
 	struct stream *s;
@@ -113,7 +112,8 @@ static void whole(void *arg)
 	static const size_t pieces[] = {1, 2, 7, 100, 100000};
 
 	for (size_t i = 0; i < 5; i++) {
-		struct server v = {.body = ": hi\n\n" ROLE SAY("Fo") SAY("ur \\u00e9") STOP USAGE DONE,
+		struct server v = {
+		    .body = ": hi\n\n" ROLE SAY("Fo") SAY("ur \\u00e9") STOP USAGE DONE,
 		    .piece = pieces[i]};
 		struct heard h = {0};
 		struct err err = {0};
@@ -179,7 +179,8 @@ static void errors(void *arg)
 		E_MODEL_NOT_FOUND},
 	    {"HTTP/1.1 503 Busy\r\nContent-Length: 5\r\n\r\nsorry", E_UNAVAILABLE},
 	    {"HTTP/1.1 418 Teapot\r\nContent-Length: 0\r\n\r\n", 1},
-	    {"HTTP/1.1 302 Found\r\nLocation: http://evil/\r\nContent-Length: 0\r\n\r\n", E_UPSTREAM},
+	    {"HTTP/1.1 302 Found\r\nLocation: http://evil/\r\nContent-Length: 0\r\n\r\n",
+		E_UPSTREAM},
 	    {ROLE SAY("Fo") "data: {\"error\":{\"message\":\"died\",\"code\":\"unavailable\"}}\n\n",
 		E_UNAVAILABLE},
 	    /* No event stream, no HTTP, no JSON, no chunk. */
