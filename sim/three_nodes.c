@@ -1,6 +1,7 @@
 /* The spine, told on the real node: A serves a model, B joins through A, C joins through A or B and
  * asks; D next to them belongs to another cluster. The network delays and loses; A crashes with or
- * without a goodbye, its engine is killed, its link to C is cut, and all of that heals again.
+ * without a goodbye, then others, its engine is killed or hangs, its links are cut, and all of that
+ * heals again.
  *
  * What must hold, whatever happens:
  * - a request ends in time, with the complete right answer or a proper error;
@@ -64,10 +65,11 @@ struct story {
 	struct gate_host host[N_HOSTS];
 	char node_id[N_HOSTS][65]; /* of those who serve; "" until known */
 	struct pair pair[N_HOSTS][N_HOSTS];
-	bool cut[N_HOSTS][N_HOSTS], seen[N_HOSTS][N_HOSTS], joined[N_HOSTS];
-	bool engine_hurt;             /* A's */
-	struct duration engine_since; /* it was hurt, or came up */
-	struct duration quiet_since;  /* the last event */
+	bool cut[N_HOSTS][N_HOSTS];
+	bool seen[N_HOSTS][N_HOSTS], joined[N_HOSTS]; /* on the lists, since its last boot */
+	bool engine_hurt;                             /* A's */
+	struct duration engine_since;                 /* it was hurt, or came up */
+	struct duration quiet_since;                  /* the last event */
 	bool over;
 	unsigned answered, failed, hung_up;
 };
@@ -490,16 +492,18 @@ static struct duration draw_pause(struct story *st)
 			    : scenario_draw(st->run, duration_s(11), duration_s(20));
 }
 
-static int crash(struct story *st)
+static int crash(struct story *st, int who)
 {
 	int rc;
 
-	gate_host_crash(&st->host[A], below(st, 2) == 0);
-	happened(st, "crash:", A);
+	gate_host_crash(&st->host[who], below(st, 2) == 0);
+	st->joined[who] = false;
+	memset(st->seen[who], 0, sizeof(st->seen[who]));
+	happened(st, "crash:", who);
 	rc = fiber_sleep(draw_pause(st));
 	if (rc == 0)
-		gate_host_boot(&st->host[A]);
-	return rc == 0 ? wait_up(st, A) : rc;
+		gate_host_boot(&st->host[who]);
+	return rc == 0 ? wait_up(st, who) : rc;
 }
 
 static int hurt_engine(struct story *st, bool kill)
@@ -540,16 +544,19 @@ static int cut(struct story *st, int other)
 
 static int blow(struct story *st, bool first)
 {
-	switch (first ? 0 : below(st, 5)) {
+	switch (first ? 0 : below(st, 6)) {
 	case 0:
+		return crash(st, A);
 	case 1:
-		return crash(st);
+		return crash(st, (int)below(st, N_HOSTS));
 	case 2:
 		return hurt_engine(st, true);
 	case 3:
 		return hurt_engine(st, false);
+	case 4:
+		return cut(st, C);
 	default:
-		return cut(st, below(st, 3) ? C : B);
+		return cut(st, B);
 	}
 }
 
