@@ -138,6 +138,34 @@ void peer_add_addr(struct peer *p, const struct multiaddr *addr)
 	p->addrs[0] = bare;
 }
 
+/* Whether the peer runs on this machine: connected through the loopback interface or from one of
+ * our own addresses. */
+static bool is_near(const struct peer *p)
+{
+	struct multiaddr_tcp theirs, ours;
+
+	for (const struct conn *c = p->conns; c; c = c->peer_next) {
+		if (multiaddr_reach(&c->remote) == MA_REACH_LOOPBACK)
+			return true;
+		if (multiaddr_tcp(&c->remote, &theirs, NULL) != 0)
+			continue;
+		for (size_t i = 0; i < c->host->n_addrs; i++)
+			if (multiaddr_tcp(&c->host->addrs[i], &ours, NULL) == 0 &&
+			    strcmp(ours.host, theirs.host) == 0)
+				return true;
+	}
+	return false;
+}
+
+/* Whether an address that the peer calls its own may lead to it from here: another machine's
+ * loopback address would lead back to us. */
+static bool may_lead_to(const struct peer *p, const struct multiaddr *addr)
+{
+	enum multiaddr_reach reach = multiaddr_reach(addr);
+
+	return reach != MA_REACH_UNSPECIFIED && (reach != MA_REACH_LOOPBACK || is_near(p));
+}
+
 /* A signed record weighs more than the bare list beside it. */
 static void learn_addrs(struct peer *p)
 {
@@ -149,7 +177,7 @@ static void learn_addrs(struct peer *p)
 	    peer_id_equal(&record.peer, &p->id))
 		list = &record.addrs;
 	for (size_t i = list->n < P2P_PEER_ADDRS_MAX ? list->n : P2P_PEER_ADDRS_MAX; i > 0; i--)
-		if (multiaddr_reach(&list->v[i - 1]) != MA_REACH_UNSPECIFIED)
+		if (may_lead_to(p, &list->v[i - 1]))
 			peer_add_addr(p, &list->v[i - 1]);
 	peer_record_free(&record);
 }
