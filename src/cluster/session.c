@@ -32,7 +32,7 @@ static int refuse(struct stream *s, const char *reason, struct err *err)
 }
 
 /* Whoever can dial us from one of our own addresses runs on this machine. */
-static bool from_this_machine(struct cluster *c, const struct p2p_stream_info *info)
+static bool from_this_machine(const struct cluster *c, const struct p2p_stream_info *info)
 {
 	struct multiaddr a;
 	struct multiaddr_tcp tcp;
@@ -126,8 +126,27 @@ static int check_proof(struct cluster *c, struct peer *p, struct stream *s, cons
 	return 0;
 }
 
-static int serve_member(struct cluster *c, struct peer *p, struct stream *s, struct err *err)
+/* What another machine calls 127.0.0.1 is not there for us. */
+static void leave_out_loopback(struct multiaddr *addrs, size_t *n)
 {
+	size_t kept = 0;
+	for (size_t i = 0; i < *n; i++)
+		if (multiaddr_reach(&addrs[i]) != MA_REACH_LOOPBACK)
+			addrs[kept++] = addrs[i];
+	*n = kept;
+}
+
+static void leave_out_their_machine(struct member_state *st)
+{
+	leave_out_loopback(st->addrs, &st->n_addrs);
+	for (size_t i = 0; i < st->n_peers; i++)
+		leave_out_loopback(st->peers[i].addrs, &st->peers[i].n_addrs);
+}
+
+static int serve_member(struct cluster *c, struct peer *p, struct stream *s,
+    const struct p2p_stream_info *info, struct err *err)
+{
+	bool near = from_this_machine(c, info);
 	struct answer ok = {.kind = ANSWER_OK};
 	int rc = answer_send(s, &ok, err);
 	while (rc == 0) {
@@ -138,10 +157,13 @@ static int serve_member(struct cluster *c, struct peer *p, struct stream *s, str
 		scope_open(&sc, duration_ms(HEARTBEAT_LIMIT_MS));
 		rc = state_recv(s, st, err);
 		scope_close(&sc);
-		if (rc)
+		if (rc) {
 			free(st);
-		else
-			cluster_peer_told(c, p, st);
+			break;
+		}
+		if (!near)
+			leave_out_their_machine(st);
+		cluster_peer_told(c, p, st);
 	}
 	return rc;
 }
@@ -166,7 +188,7 @@ static int serve(struct cluster *c, struct stream *s, const struct p2p_stream_in
 	uint64_t proof = p->proof = ++c->sessions;
 	p->foreign = false;
 	cluster_peer_changed(c, p);
-	rc = serve_member(c, p, s, err);
+	rc = serve_member(c, p, s, info, err);
 	if (p->proof == proof)
 		p->proof = 0;
 	cluster_peer_changed(c, p);
