@@ -8,6 +8,7 @@
  * - once nothing has happened for ten seconds, requests succeed;
  * - who is lost is off the lists within ten seconds, who is back is on them within ten;
  * - D is never on their lists, nor they on D's;
+ * - nobody takes what another calls its own machine for his own;
  * - an engine that was killed serves again;
  * - in the end all nodes close, and nothing is left running.
  *
@@ -181,8 +182,11 @@ static void view_members(struct story *st, int i, const json_t *list, struct vie
 	json_array_foreach(list, k, row)
 	{
 		const char *name = json_get_string(row, "label", "");
+		const char *failure = json_get_string(row, "last_failure", "");
 		int j = host_named(st, name);
 
+		SCENARIO_CHECK(st->run, !strstr(failure, "127.0.0.1"),
+		    "%s looked for %s on its own machine: %s", label(st, i), name, failure);
 		if (strcmp(json_get_string(row, "state", ""), "member") != 0)
 			continue;
 		SCENARIO_CHECK(
@@ -223,7 +227,8 @@ static int look(struct story *st, int i, struct view *v, struct err *err)
 	int rc;
 
 	scope_open(&sc, duration_s(SETTLE_S));
-	rc = client_call(h->world, h->config.data_dir, "peers.list", NULL, &peers, err);
+	rc = client_call(
+	    h->world, h->config.data_dir, "peers.list", json_pack("{s:b}", "all", 1), &peers, err);
 	if (rc == 0)
 		rc = client_call(h->world, h->config.data_dir, "models.list", NULL, &models, err);
 	scope_close(&sc);
