@@ -114,9 +114,9 @@ def restyle(rng, text, keep="", end="?"):
     r = rng.random()
     if r < 0.50:
         text = _sentence_case(text)
-    elif r < 0.57:
+    elif r < 0.55:
         text = text.upper()
-    elif r < 0.60:
+    elif r < 0.57:
         text = text.title()
     if rng.random() < 0.12:
         text = typo(rng, text)

@@ -12,13 +12,13 @@ import sys
 
 import torch
 
-from model import (CONTEXT, DIM, ENDOFTEXT, EPS, FFN, HEAD_DIM, HEADS, IM_END, KV_HEADS, LAYERS, ROLES, ROPE_BASE, VOCAB, Model,
+from model import (CONTEXT, DIM, ENDOFTEXT, EPS, FFN, HEAD_DIM, HEADS, IM_END, KV_HEADS, LAYERS, ROLES, ROPE_BASE, VOCAB, WORDS, Model,
                    quantise_q8_0)
 
 ALIGNMENT = 32
 U32, I32, F32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
 TENSOR_F32, TENSOR_Q8_0 = 0, 8
-TOKEN_NORMAL, TOKEN_CONTROL = 1, 3
+TOKEN_NORMAL, TOKEN_CONTROL, TOKEN_USER_DEFINED = 1, 3, 4
 FILE_MOSTLY_Q8_0 = 7
 
 CHAT_TEMPLATE = (
@@ -58,6 +58,8 @@ def metadata():
     tokens = alphabet + [alphabet[0xC0] + alphabet[0xC1], "<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     tokens += ["<|im_start|>%s\n" % role for role in sorted(ROLES, key=ROLES.get)]
     types = [TOKEN_NORMAL] * 257 + [TOKEN_CONTROL] * (len(tokens) - 257)
+    tokens += WORDS
+    types += [TOKEN_USER_DEFINED] * len(WORDS)
     assert len(tokens) == VOCAB and tokens[ENDOFTEXT] == "<|endoftext|>" and tokens[IM_END] == "<|im_end|>"
     return [
         ("general.architecture", STRING, "llama"),

@@ -4,8 +4,12 @@
 Token ids: 0..255 are the bytes, in the order of the GPT-2 byte alphabet written by export_gguf.py;
 256 is a merged token that no UTF-8 text contains (some loaders insist on a merge); then the control tokens.
 The usual heads of a turn ("<|im_start|>user" and its newline) are one token each: the text is plain ChatML,
-and recognised by its longest match.
+and recognised by its longest match. Behind them come the frequent words of vocabulary.txt ("user-defined" tokens
+in GGUF's terms): at each place of a text the longest one that matches is taken, else one byte.
 """
+
+import os
+import re
 
 import torch
 import torch.nn as nn
@@ -13,7 +17,20 @@ import torch.nn.functional as F
 
 ENDOFTEXT, IM_START, IM_END = 257, 258, 259
 ROLES = {"system": 260, "user": 261, "assistant": 262}
-VOCAB = 263
+FIRST_WORD = 263
+
+
+def _load_words():
+    """The words of vocabulary.txt, each closed by a bar that keeps its trailing space visible."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "vocabulary.txt")
+    with open(path, encoding="utf-8") as lines:
+        return [line.rstrip("\n")[:-1] for line in lines]
+
+
+WORDS = _load_words()
+WORD_IDS = {word: FIRST_WORD + index for index, word in enumerate(WORDS)}
+LONGEST_FIRST = re.compile("(%s)" % "|".join(re.escape(w) for w in sorted(WORDS, key=len, reverse=True)))
+VOCAB = FIRST_WORD + len(WORDS)
 
 DIM, LAYERS, HEADS, KV_HEADS, FFN = 128, 6, 4, 4, 384
 HEAD_DIM = DIM // HEADS
@@ -22,12 +39,29 @@ ROPE_BASE = 10000.0
 EPS = 1e-5
 
 
+def tokens_of(text):
+    """Words where they match, bytes elsewhere."""
+    ids = []
+    for index, part in enumerate(LONGEST_FIRST.split(text)):
+        if index % 2:
+            ids.append(WORD_IDS[part])
+        else:
+            ids += part.encode()
+    return ids
+
+
+def text_of(ids):
+    """The text of tokens below and from FIRST_WORD; broken UTF-8 is replaced."""
+    raw = b"".join(bytes([i]) if i < 256 else WORDS[i - FIRST_WORD].encode() for i in ids)
+    return raw.decode("utf-8", "replace")
+
+
 def encode(turns):
     """Renders (role, text, learn) turns as the chat template does; returns ids and a 0/1 learn list."""
     ids, learn = [], []
     for role, text, teach in turns:
         head = [ROLES[role]]
-        body = list(text.encode()) + [IM_END]
+        body = tokens_of(text) + [IM_END]
         ids += head + body + [10]
         learn += [0] * len(head) + [1 if teach else 0] * len(body) + [0]
     return ids, learn
@@ -161,8 +195,8 @@ def generate(model, messages, limit=160):
             logits = model(torch.tensor([ids]), places, cache)[0, -1]
             position += len(ids)
             token = int(logits.argmax())
-            if token >= 256:
+            if 256 <= token < FIRST_WORD:
                 break
             out.append(token)
             ids = [token]
-    return bytes(out).decode("utf-8", "replace")
+    return text_of(out)

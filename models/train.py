@@ -8,7 +8,7 @@ Matrices are trained with Muon (momentum, orthogonalised by Newton-Schulz), the 
 warmed up, held, then brought to zero over the last --decay steps. Two single-threaded processes each take half
 of a step's conversations and half of the matrices: on a busy machine that waits far less than two threads do. Only the answers are learnt; each answer
 counts by the square root of its length, so that long texts do not drown the sums. Most long answers are
-cut short: their first bytes say which one it is, the rest is soon known by heart.
+cut short: their first tokens say which one it is, the rest is soon known by heart.
 """
 
 import argparse
@@ -24,11 +24,10 @@ import corpus
 from model import CONTEXT, Model, encode
 
 WORKERS = 2
-BATCH = 16  # conversations of a worker in a step
-MICRO = 2
+BATCHES = ((0, 16, 2), (2200, 32, 3))  # from this step on: conversations of a worker in a step, in so many parts
 WARMUP = 40
 MUON_RATE, ADAM_RATE = 0.02, 0.004
-USUAL, LONGEST = 200, 400  # tokens of a conversation; few are longer than usual, for attention's cost
+USUAL, LONGEST = 120, 320  # tokens of a conversation; few are longer than usual, for attention's cost
 
 
 def orthogonalise(matrix):
@@ -75,22 +74,25 @@ def positions_of(rng, ids_length, head):
 
 
 def shorten(rng, ids, learn):
-    """Cuts a long last answer after a few dozen bytes, most of the time."""
+    """Cuts a long last answer after a dozen or two tokens, most of the time."""
     if rng.random() < 0.3:
         return ids, learn
     end = len(ids) - 1
     start = end
     while start > 0 and learn[start - 1]:
         start -= 1
-    cut = start + 28 + int(rng.random() * 20)
+    cut = start + 14 + int(rng.random() * 12)
     return (ids[:cut], learn[:cut]) if learn[start] and cut + 8 < end else (ids, learn)
 
 
 def batches(stream, rng):
-    """Steps of BATCH conversations as MICRO padded tensors, grouped by length."""
+    """Steps of conversations as padded tensors, grouped by length."""
+    step = 0
     while True:
+        _, size, parts = [entry for entry in BATCHES if entry[0] <= step][-1]
+        step += 1
         items = []
-        while len(items) < BATCH:
+        while len(items) < size:
             turns = next(stream)
             ids, learn = shorten(rng, *encode(turns))
             if len(ids) <= USUAL or len(ids) <= LONGEST and rng.random() < 0.12:
@@ -100,7 +102,7 @@ def batches(stream, rng):
         # Cuts at equal numbers of tokens, not of conversations.
         total, micro, sofar = sum(len(item[0]) for item in items), [[]], 0
         for item in items:
-            if sofar > total * len(micro) / MICRO and len(micro) < MICRO:
+            if sofar > total * len(micro) / parts and len(micro) < parts:
                 micro.append([])
             micro[-1].append(item)
             sofar += len(item[0])
