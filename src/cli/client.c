@@ -94,14 +94,17 @@ static int send_call(struct cli *cli, int id, const char *method, json_t *params
 
 static int read_message(struct cli *cli, json_t **out, struct err *err)
 {
+	size_t searched = 0; /* of the input: has no newline */
 	for (;;) {
-		uint8_t *newline = cli->in.n ? memchr(cli->in.p, '\n', cli->in.n) : NULL;
+		size_t fresh = cli->in.n - searched;
+		uint8_t *newline = fresh ? memchr(cli->in.p + searched, '\n', fresh) : NULL;
 		if (newline) {
 			size_t n = (size_t)(newline - cli->in.p);
 			int rc = json_read(bytes_of(cli->in.p, n), out, err);
 			buf_consume(&cli->in, n + 1);
 			return rc;
 		}
+		searched = cli->in.n;
 		char piece[READ_SIZE];
 		ssize_t n = stream_read(cli->control, piece, sizeof piece, err);
 		if (n < 0)

@@ -144,6 +144,7 @@ static void read_lines(struct connection *k)
 	struct buf in = BUF_INIT(LINE_MAX_BYTES);
 	char piece[READ_SIZE];
 	ssize_t n;
+	size_t searched = 0; /* of `in`: has no newline */
 	while ((n = stream_read(k->stream, piece, sizeof piece, NULL)) > 0) {
 		buf_put(&in, piece, (size_t)n);
 		if (in.failed) {
@@ -151,12 +152,15 @@ static void read_lines(struct connection *k)
 			break;
 		}
 		uint8_t *newline;
-		while (in.n > 0 && (newline = memchr(in.p, '\n', in.n))) {
+		while (
+		    in.n > searched && (newline = memchr(in.p + searched, '\n', in.n - searched))) {
 			size_t used = (size_t)(newline - in.p);
 			if (used > 0)
 				take_line(k, bytes_of(in.p, used));
 			buf_consume(&in, used + 1);
+			searched = 0;
 		}
+		searched = in.n;
 	}
 	buf_free(&in);
 }
