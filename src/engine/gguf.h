@@ -45,8 +45,8 @@ struct gguf_array {
 
 struct gguf; /* owns the mapping */
 
-/* E_IO/E_NOT_FOUND when the file cannot be opened, E_FORMAT (what, and at which byte offset) when it is no valid
- * GGUF, E_UNSUPPORTED for a version or byte order we do not read. */
+/* E_IO/E_NOT_FOUND when the file cannot be opened, E_FORMAT (what, and at which byte offset) when
+ * it is no valid GGUF, E_UNSUPPORTED for a version or byte order we do not read. */
 int gguf_open(const char *path, struct gguf **out, struct err *err) WARN_UNUSED;
 /* The same over borrowed memory that outlives the object (tests, fuzzing). */
 int gguf_open_memory(struct bytes file, struct gguf **out, struct err *err) WARN_UNUSED;

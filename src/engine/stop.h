@@ -19,9 +19,9 @@ int stop_filter_init(
     struct stop_filter *f, const struct bytes *stops, size_t n_stops, struct err *err) WARN_UNUSED;
 void stop_filter_free(struct stop_filter *f);
 
-/* Appends to `out` what is free to go. True when a stop string has come: everything before it (the one
- * that was complete first, however the text was cut) has gone out, the rest is dropped, and nothing
- * may be pushed any more. */
+/* Appends to `out` what is free to go. True when a stop string has come: everything before it (the
+ * one that was complete first, however the text was cut) has gone out, the rest is dropped, and
+ * nothing may be pushed any more. */
 bool stop_filter_push(struct stop_filter *f, struct bytes text, struct buf *out);
 
 /* The text has ended without a stop string: what was held back goes out. */
