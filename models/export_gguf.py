@@ -4,7 +4,8 @@
     python3 export_gguf.py WEIGHTS.pt OUT.gguf
 
 Layout (ggml docs/gguf.md): header, metadata, tensor table, padding to 32 bytes, tensor data. Dimensions are
-listed innermost first. RoPE turns neighbouring pairs, which is what the llama architecture of GGUF means.
+listed innermost first. The final norm is scaled by SHARPEN: the best token stays the best, and sampling at
+temperature 1, which many clients do without saying so, stays close to it. RoPE turns neighbouring pairs, which is what the llama architecture of GGUF means.
 """
 
 import struct
@@ -20,6 +21,7 @@ U32, I32, F32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
 TENSOR_F32, TENSOR_Q8_0 = 0, 8
 TOKEN_NORMAL, TOKEN_CONTROL, TOKEN_USER_DEFINED = 1, 3, 4
 FILE_MOSTLY_Q8_0 = 7
+SHARPEN = 4.0
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -110,6 +112,8 @@ def tensors(model):
     """(name, dimensions innermost first, type, bytes) of every tensor, in file order."""
     for name, parameter in model.state_dict().items():
         if parameter.dim() == 1:
+            if name == "output_norm.weight":
+                parameter = parameter * SHARPEN
             yield name, [parameter.shape[0]], TENSOR_F32, parameter.float().numpy().tobytes()
             continue
         scale, quants = quantise_q8_0(parameter)
