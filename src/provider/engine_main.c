@@ -1,6 +1,7 @@
 /* The engine's process: maps the model file, locks itself in, serves. */
 #include "provider/engine_main.h"
 
+#include "provider/embedded_model.h"
 #include "provider/engine_sandbox.h"
 #include "provider/gguf_backend.h"
 #include "rt/world_uv.h"
@@ -49,6 +50,15 @@ static int map_file(const char *path, struct bytes *out, struct err *err)
 	}
 	close(fd);
 	return rc;
+}
+
+static int find_model(struct engine_process *p, struct err *err)
+{
+	if (strcmp(p->opt.path, EMBEDDED_MODEL) != 0)
+		return map_file(p->opt.path, &p->opt.file, err);
+	p->opt.file = embedded_model();
+	p->opt.path = EMBEDDED_MODEL_ID;
+	return 0;
 }
 
 static int unmapped_ready(void *arg, struct model_entry *out, struct err *err)
@@ -154,7 +164,7 @@ int engine_main(int argc, char **argv)
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	p.map_error.code = map_file(p.opt.path, &p.opt.file, &p.map_error);
+	p.map_error.code = find_model(&p, &p.map_error);
 	rc = world_uv_new(&p.world, &err);
 	if (rc == 0)
 		rc = engine_sandbox(&err);
