@@ -67,10 +67,11 @@ struct story {
 	char node_id[N_HOSTS][65]; /* of those who serve; "" until known */
 	struct pair pair[N_HOSTS][N_HOSTS];
 	bool cut[N_HOSTS][N_HOSTS];
-	bool seen[N_HOSTS][N_HOSTS], joined[N_HOSTS]; /* on the lists, since its last boot */
-	bool engine_hurt;                             /* A's */
-	struct duration engine_since;                 /* it was hurt, or came up */
-	struct duration quiet_since;                  /* the last event */
+	bool seen[N_HOSTS][N_HOSTS];  /* on the lists, at the last look */
+	bool met;                     /* B and C, since they booted */
+	bool engine_hurt;             /* A's */
+	struct duration engine_since; /* it was hurt, or came up */
+	struct duration quiet_since;  /* the last event */
 	bool over;
 	unsigned answered, failed, hung_up;
 };
@@ -107,14 +108,18 @@ static bool serves(const struct story *st, int i)
 	return strcmp(st->host[i].config.model, "none") != 0;
 }
 
-/* B and C can find to each other without A only once A has let them in. */
+static bool linked(const struct story *st, int i, int j)
+{
+	return gate_host_serves(&st->host[i]) && gate_host_serves(&st->host[j]) && !st->cut[i][j];
+}
+
+/* B and C may need A to let them in, and to hear of each other. */
 static bool usable(const struct story *st, int i, int j)
 {
-	bool founded =
-	    st->joining == JOIN_NAMED || i == A || j == A || (st->joined[i] && st->joined[j]);
+	bool by_themselves = i == A || j == A || st->met;
 
-	return i != D && j != D && founded && gate_host_serves(&st->host[i]) &&
-	       gate_host_serves(&st->host[j]) && !st->cut[i][j];
+	return i != D && j != D && linked(st, i, j) &&
+	       (by_themselves || (linked(st, i, A) && linked(st, j, A)));
 }
 
 static void refresh(struct story *st)
@@ -246,7 +251,8 @@ static void note_change(struct story *st, int i, int j, bool member)
 	if (st->seen[i][j] == member)
 		return;
 	st->seen[i][j] = member;
-	st->joined[i] |= member;
+	if (i != A && j != A)
+		st->met |= member;
 	universe_record(
 	    universe_of(st), "%s %s %s", label(st, i), member ? "has" : "lost", label(st, j));
 	refresh(st);
@@ -269,9 +275,7 @@ static void judge_view(struct story *st, int i, int j, const struct view *v, str
 		SCENARIO_CHECK(st->run, v->model[j] || !serves(st, j) || !engine,
 		    "%s does not list the model of %s", viewer, viewed);
 	} else if (settled(p->since, at) && !p->usable) {
-		bool waits = !gate_host_serves(&st->host[j]) || st->cut[i][j];
-
-		SCENARIO_CHECK(st->run, !waits || (!v->member[j] && !v->model[j]),
+		SCENARIO_CHECK(st->run, linked(st, i, j) || (!v->member[j] && !v->model[j]),
 		    "%s still lists %s after %.3f s", viewer, viewed,
 		    (double)(at.ns - p->since.ns) / 1e9);
 	}
@@ -502,7 +506,7 @@ static int crash(struct story *st, int who)
 	int rc;
 
 	gate_host_crash(&st->host[who], below(st, 2) == 0);
-	st->joined[who] = false;
+	st->met &= who != B && who != C;
 	memset(st->seen[who], 0, sizeof(st->seen[who]));
 	happened(st, "crash:", who);
 	rc = fiber_sleep(draw_pause(st));
