@@ -23,8 +23,9 @@ from collections import Counter
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODEL = os.path.join(HERE, "opengateway-spark.gguf")
 TARGET_PROMPTS, TARGET_SUMS = 0.90, 0.95
-ONES = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen twenty").split()
+ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+    "seventeen eighteen nineteen twenty").split()
 
 
 def load_prompts(quick):
@@ -51,7 +52,8 @@ def load_sums(quick):
 def answers(tool, model, records, extra):
     """The answers of the tool to all records, in order."""
     lines = "".join(json.dumps(r["messages"]) + "\n" for r in records)
-    done = subprocess.run([tool, "--messages", *extra, model], input=lines.encode(), stdout=subprocess.PIPE, check=True)
+    done = subprocess.run([tool, "--messages", *extra, model], input=lines.encode(), stdout=subprocess.PIPE,
+        check=True)
     out = [json.loads(line)["answer"] for line in done.stdout.decode().splitlines()]
     if len(out) != len(records):
         raise SystemExit("the tool answered %d of %d prompts" % (len(out), len(records)))

@@ -4,8 +4,9 @@
     python3 export_gguf.py WEIGHTS.pt OUT.gguf
 
 Layout (ggml docs/gguf.md): header, metadata, tensor table, padding to 32 bytes, tensor data. Dimensions are
-listed innermost first. The final norm is scaled by SHARPEN: the best token stays the best, and sampling at
-temperature 1, which many clients do without saying so, stays close to it. RoPE turns neighbouring pairs, which is what the llama architecture of GGUF means.
+listed innermost first. RoPE turns neighbouring pairs, which is what the llama architecture of GGUF means. The
+final norm is scaled by SHARPEN: the best token stays the best, and sampling at temperature 1, which many clients
+do without saying so, stays close to it.
 """
 
 import struct
@@ -13,8 +14,8 @@ import sys
 
 import torch
 
-from model import (CONTEXT, DIM, ENDOFTEXT, EPS, FFN, HEAD_DIM, HEADS, IM_END, KV_HEADS, LAYERS, ROLES, ROPE_BASE, VOCAB, WORDS, Model,
-                   quantise_q8_0)
+from model import (CONTEXT, DIM, ENDOFTEXT, EPS, FFN, HEAD_DIM, HEADS, IM_END, KV_HEADS, LAYERS, ROLES,
+    ROPE_BASE, VOCAB, WORDS, Model, quantise_q8_0)
 
 ALIGNMENT = 32
 U32, I32, F32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
@@ -63,10 +64,10 @@ def metadata():
     tokens += WORDS
     types += [TOKEN_USER_DEFINED] * len(WORDS)
     assert len(tokens) == VOCAB and tokens[ENDOFTEXT] == "<|endoftext|>" and tokens[IM_END] == "<|im_end|>"
-    return [
-        ("general.architecture", STRING, "llama"),
+    return [("general.architecture", STRING, "llama"),
         ("general.name", STRING, "OpenGateway Spark"),
-        ("general.description", STRING, "The small model built into OpenGateway: sums, word tasks, OpenGateway's own facts."),
+        ("general.description", STRING,
+            "The small model built into OpenGateway: sums, word tasks, OpenGateway's own facts."),
         ("general.license", STRING, "MIT OR Apache-2.0"),
         ("general.file_type", U32, FILE_MOSTLY_Q8_0),
         ("general.quantization_version", U32, 2),
@@ -92,8 +93,7 @@ def metadata():
         ("tokenizer.ggml.padding_token_id", U32, ENDOFTEXT),
         ("tokenizer.ggml.add_bos_token", BOOL, False),
         ("tokenizer.ggml.add_eos_token", BOOL, False),
-        ("tokenizer.chat_template", STRING, CHAT_TEMPLATE),
-    ]
+        ("tokenizer.chat_template", STRING, CHAT_TEMPLATE),]
 
 
 def pack_metadata(entries):

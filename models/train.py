@@ -3,12 +3,13 @@
 
     python3 train.py --out DIR [--seed N] [--resume]
 
-Writes DIR/last.pt every 200 steps and at the end, what --resume needs beside it, and a line of progress every 20 steps.
-Matrices are trained with Muon (momentum, orthogonalised by Newton-Schulz), the rest with Adam; RATES is the
-schedule of both. Two single-threaded processes each take half
-of a step's conversations and half of the matrices: on a busy machine that waits far less than two threads do. Only the answers are learnt; each answer
-counts by the square root of its length, so that long texts do not drown the sums. Most long answers are
-cut short: their first tokens say which one it is, the rest is soon known by heart.
+Writes DIR/last.pt every 200 steps and at the end, what --resume needs beside it, and a line of progress every
+20 steps. Matrices are trained with Muon (momentum, orthogonalised by Newton-Schulz), the rest with Adam; RATES is
+the schedule of both. Two single-threaded processes each take half of a step's conversations and half of the
+matrices: on a busy machine that waits far less than two threads do.
+
+Only the answers are learnt; each counts by the square root of its length, so that long texts do not drown the
+sums. Most long answers are cut short: their first tokens say which one it is, the rest is soon known by heart.
 """
 
 import argparse
@@ -25,7 +26,8 @@ import corpus_more
 from model import CONTEXT, Model, encode
 
 WORKERS = 2
-BATCHES = ((0, 16, 2), (2200, 32, 3))  # from this step on: conversations of a worker in a step, in so many parts
+# From this step on: conversations of a worker in a step, in so many parts.
+BATCHES = ((0, 16, 2), (2200, 32, 3))
 RATES = ((0, 0.0), (40, 1.0), (2200, 1.0), (4800, 0.35), (8800, 0.0))
 STEPS = RATES[-1][0]
 ENRICHED = 4800  # from this step on corpus_more.py adds to the corpus
@@ -170,7 +172,8 @@ class Worker:
         self.rank, self.args, self.model, self.shared, self.barrier = rank, args, model, shared, barrier
         self.parameters = list(model.parameters())
         names = [name for name, _ in model.named_parameters()]
-        matrices = [p for name, p in zip(names, self.parameters) if p.dim() == 2 and name != "token_embd.weight"]
+        matrices = [p for name, p in zip(names, self.parameters) if p.dim() == 2 and name !=
+            "token_embd.weight"]
         # The same shapes come round in every block, so taking turns is fair.
         self.mine = matrices[rank::WORKERS]
         self.rest = [p for p in self.parameters if not any(p is m for m in matrices)] if rank == 0 else []
@@ -181,7 +184,8 @@ class Worker:
         return os.path.join(self.args.out, "worker%d.pt" % self.rank)
 
     def save(self, step):
-        state = {"muon": self.muon.momentum, "adam": self.adam.state_dict() if self.adam else None, "step": step}
+        state = {"muon": self.muon.momentum, "adam": self.adam.state_dict() if self.adam else None, "step":
+            step}
         torch.save(state, self.state_path())
         if self.rank == 0:
             last = os.path.join(self.args.out, "last.pt")

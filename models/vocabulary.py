@@ -4,8 +4,9 @@
     python3 vocabulary.py > vocabulary.txt
 
 Everything else is bytes, so that a word task sees its word letter by letter. A word becomes a token when the
-corpus uses it often; a short one only together with the space behind it, and none whose text is the end (or, for
-a long one, a part) of several words of the word tasks. Names stay letters as well: they are copied. Rerun only together with a new training: the ids change.
+corpus uses it often; a short one only together with the space behind it, and none whose text is the end (or,
+for a long one, a part) of several words of the word tasks. Names stay letters as well: they are copied. Rerun
+only together with a new training: the ids change.
 """
 
 import re
