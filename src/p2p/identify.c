@@ -39,7 +39,7 @@ static bool is_text(struct bytes v)
 
 int identify_add_protocol(struct identify *id, struct bytes name)
 {
-	char **all;
+	char **all, *copy;
 
 	if (id->protocols_n == IDENTIFY_PROTOCOLS_MAX || !is_text(name))
 		return 0;
@@ -47,10 +47,12 @@ int identify_add_protocol(struct identify *id, struct bytes name)
 	if (!all)
 		return E_MEMORY;
 	id->protocols = all;
-	all[id->protocols_n] = strndup((const char *)name.p, name.n);
-	if (!all[id->protocols_n])
+	copy = malloc(name.n + 1);
+	if (!copy)
 		return E_MEMORY;
-	id->protocols_n++;
+	memcpy(copy, name.p, name.n);
+	copy[name.n] = '\0';
+	all[id->protocols_n++] = copy;
 	return 0;
 }
 
