@@ -13,7 +13,7 @@ struct provider;
 struct request_context {
 	char request_id[64]; /* "req_…"; the same at every node it touches */
 	unsigned hops;       /* nodes it has passed already */
-	/* The remaining time is the caller's scope's. */
+			     /* The remaining time is the caller's scope's. */
 };
 
 /* A request is forwarded at most this often. */
