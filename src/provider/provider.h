@@ -9,11 +9,10 @@
 
 struct provider;
 
-/* What travels along with a request from node to node. */
+/* What travels along with a request from node to node. The remaining time is the scope's. */
 struct request_context {
 	char request_id[64]; /* "req_…"; the same at every node it touches */
 	unsigned hops;       /* nodes it has passed already */
-			     /* The remaining time is the caller's scope's. */
 };
 
 /* A request is forwarded at most this often. */
