@@ -15,15 +15,19 @@ import re
 import sys
 
 import corpus_lang
+import corpus_more
 from corpus_beyond import make_beyond
 from corpus_facts import CHAT, FACTS
 from corpus_lang import NAMES, expand, number_words, polite, restyle
 from corpus_sums import make_other, make_sum
 from corpus_tasks import make_task
 
+corpus_more.enrich()
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-NUMBER = re.compile(r"\b(\d+|(%s)([- ](%s))?)\b" % ("|".join(corpus_lang.TENS[2:] + corpus_lang.ONES), "|".join(corpus_lang.ONES)))
+NUMBER = re.compile(r"\b(\d+|(%s)([- ](%s))?)\b" % ("|".join(corpus_lang.TENS[2:] + corpus_lang.ONES), "|".
+        join(corpus_lang.ONES)))
 
 
 def normalise(text):
@@ -50,18 +54,37 @@ def held_out():
     return prompts, words
 
 
-SYSTEM = [
-    "You are a helpful assistant.", "You are a helpful assistant", "You are a helpful, honest and concise assistant.", "You are ChatGPT, a large language model trained by OpenAI.", "You are an AI assistant. Answer the user's questions.",
-    "Be brief.", "Answer in one sentence.", "You are a friendly chatbot.", "You are a pirate. Always speak like one.", "You are a math tutor who helps children with sums.", "You are a helpful assistant. Today is Monday.", "Always answer in English.",
-    "You are an expert programmer.", "Be concise and accurate.", "You must never lie.", "You are Spark, the model of OpenGateway.", "Use markdown in your answers.", "You are a customer support agent for a small company.", "Do not use emojis.", "Think step by step before you answer.",
-    "You are a test bot.", "Respond politely.", "system", "You answer questions.", "Answer as shortly as possible.", "You are a calculator.", "If you do not know the answer, say so.", "You are a large language model.",
-]
+SYSTEM = ["You are a helpful assistant.", "You are a helpful assistant",
+    "You are a helpful, honest and concise assistant.",
+    "You are ChatGPT, a large language model trained by OpenAI.",
+    "You are an AI assistant. Answer the user's questions.", "Be brief.", "Answer in one sentence.",
+    "You are a friendly chatbot.", "You are a pirate. Always speak like one.",
+    "You are a math tutor who helps children with sums.", "You are a helpful assistant. Today is Monday.",
+    "Always answer in English.", "You are an expert programmer.", "Be concise and accurate.",
+    "You must never lie.", "You are Spark, the model of OpenGateway.", "Use markdown in your answers.",
+    "You are a customer support agent for a small company.", "Do not use emojis.",
+    "Think step by step before you answer.", "You are a test bot.", "Respond politely.", "system",
+    "You answer questions.", "Answer as shortly as possible.", "You are a calculator.",
+    "If you do not know the answer, say so.", "You are a large language model.",]
 SYSTEM_FRAMES = [
-    "you are (a|an|the) (helpful|friendly|polite|smart|careful|honest|expert|world-class|creative|professional|cheerful|precise|patient|harmless) (assistant|bot|agent|teacher|tutor|robot|guide|expert|companion|AI|writer|coder|<w>)( named <n>| called <n>| for <n>| who works at <n>'s company| in a <w> shop|)",
-    "(always|never|please|you must|you should|try to|do not) (answer|reply|respond|speak|write)( briefly| in detail| in full sentences| with care| politely| to strangers| in rhymes| like a <w>| in markdown| without lists|)", "(the|our) (user|customer|client|student)( is called <n>| is named <n>| likes <w>| asks about <w>| lives in <w>|)", "your (task|job|role|goal|purpose) is to (help|assist|answer|support|entertain|teach) (the user|people|users|children|our customers)( with <w>| with their <w>| about <w>|)",
-    "(keep|make) (your |the |)answers (short|long|simple|polite|friendly|factual|under <d> words)", "(the current|today's) date is 20<d>-0<k>-1<k>", "(you have|you may use) (no tools|these tools: <w>, <w>|access to <w>|knowledge until 20<d>)", "if (you do not know|the question is unclear|asked about <w>), (say so|ask back|answer with <w>|apologise)",
-    "(context|background|note|important|rules)(:|) <w> <w> <w> and <w>", "rule <k>: (be <w>|mention the <w>|do not talk about <w>|use <w>)", "knowledge cutoff: 20<d>-0<k>", "the <w> is (in|on|under) the <w>", "(remember|consider) that <w> and <w> are (important|different|<w>)",
-]
+    "you are (a|an|the) (helpful|friendly|polite|smart|careful|honest|expert|world-class|creative|"
+    "professional|cheerful|precise|patient|harmless) (assistant|bot|agent|teacher|tutor|robot|guide|expert|"
+    "companion|AI|writer|coder|<w>)( named <n>| called <n>| for <n>| who works at <n>'s company| in a <w> "
+    "shop|)",
+    "(always|never|please|you must|you should|try to|do not) (answer|reply|respond|speak|write)( briefly| "
+    "in detail| in full sentences| with care| politely| to strangers| in rhymes| like a <w>| in markdown| "
+    "without lists|)",
+    "(the|our) (user|customer|client|student)( is called <n>| is named <n>| likes <w>| asks about <w>| "
+    "lives in <w>|)",
+    "your (task|job|role|goal|purpose) is to (help|assist|answer|support|entertain|teach) (the user|people|"
+    "users|children|our customers)( with <w>| with their <w>| about <w>|)",
+    "(keep|make) (your |the |)answers (short|long|simple|polite|friendly|factual|under <d> words)",
+    "(the current|today's) date is 20<d>-0<k>-1<k>",
+    "(you have|you may use) (no tools|these tools: <w>, <w>|access to <w>|knowledge until 20<d>)",
+    "if (you do not know|the question is unclear|asked about <w>), (say so|ask back|answer with <w>|"
+    "apologise)", "(context|background|note|important|rules)(:|) <w> <w> <w> and <w>",
+    "rule <k>: (be <w>|mention the <w>|do not talk about <w>|use <w>)", "knowledge cutoff: 20<d>-0<k>",
+    "the <w> is (in|on|under) the <w>", "(remember|consider) that <w> and <w> are (important|different|<w>)",]
 
 
 def system_prompt(rng):
@@ -76,8 +99,10 @@ def system_prompt(rng):
         template = rng.choice(SYSTEM_FRAMES)
         while template.count("<w>") > 1:
             template = template.replace("<w>", corpus_lang.word(rng), 1)
-        text = expand(rng, template, w=corpus_lang.word(rng), n=rng.choice(NAMES), d=str(rng.randint(20, 99)), k=str(rng.randint(1, 9)))
-        out.append((text[0].upper() + text[1:] if rng.random() < 0.9 else text) + rng.choice((".", ".", ".", "!", "")))
+        text = expand(rng, template, w=corpus_lang.word(rng), n=rng.choice(NAMES), d=str(rng.randint(20, 99)),
+            k=str(rng.randint(1, 9)))
+        out.append((text[0].upper() + text[1:] if rng.random() < 0.9 else text) + rng.choice((".", ".", ".",
+                    "!", "")))
     return rng.choice((" ", " ", "\n", "\n- ")).join(out)
 
 
@@ -95,23 +120,39 @@ def _from_table(rng, table, by_size):
     else:
         answer, templates = rng.choice(table)
     text = expand(rng, rng.choice(templates))
-    question = text.startswith(("what", "how", "who", "where", "why", "which", "is ", "are ", "does ", "do ", "can ", "whats"))
+    question = text.startswith(("what", "how", "who", "where", "why", "which", "is ", "are ", "does ", "do ",
+            "can ", "whats"))
     if table is FACTS or question:
         if table is FACTS and rng.random() < 0.06:
-            text += rng.choice((" in opengateway", " with opengateway", " in gate", " with gate", " of opengateway", " here"))
+            text += rng.choice((" in opengateway", " with opengateway", " in gate", " with gate",
+                    " of opengateway", " here"))
         text = polite(rng, text, order=text.startswith(("explain", "tell", "show", "list", "describe", "give")))
         if rng.random() < 0.05 and text.startswith(("what", "how", "who", "where", "why", "which")):
             text = expand(rng, corpus_lang.BEFORE_INDIRECT) + " " + text
     return restyle(rng, text, end="?" if question else rng.choice(("?", ".", "", "!"))), answer
 
 
-MAKERS = ((0.31, make_sum), (0.13, make_other), (0.18, make_fact), (0.07, make_chat), (0.19, make_task), (0.12, make_beyond))
+MAKERS = ((0.24, make_sum),
+    (0.13, make_other),
+    (0.21, make_fact),
+    (0.10, make_chat),
+    (0.24, make_task),
+    (0.13, make_beyond))
 MAKER_SUM = sum(weight for weight, _ in MAKERS)
 
-FOLLOW = [(1, "(and |now |ok, |then |)(add|plus) <b>( more| to that| to it| to the result|)"), (1, "(and|and then|now) plus <b>"), (1, "(now |then |)(increase|raise) (it|that) by <b>"), (1, "what (is|about) that plus <b>"), (1, "what if (i|you) add <b>( more| to it|)"),
-          (-1, "(and |now |ok, |then |)(subtract|minus|take away|remove) <b>( from that| from it| from the result|)"), (-1, "what (is|about) that minus <b>"), (-1, "(and|now) minus <b>")]
+FOLLOW = [(1, "(and |now |ok, |then |)(add|plus) <b>( more| to that| to it| to the result|)"),
+    (1, "(and|and then|now) plus <b>"),
+    (1, "(now |then |)(increase|raise) (it|that) by <b>"),
+    (1, "what (is|about) that plus <b>"),
+    (1, "what if (i|you) add <b>( more| to it|)"),
+    (-1, "(and |now |ok, |then |)(subtract|minus|take away|remove) <b>( from that| from it| from the result|"
+        ")"),
+    (-1, "what (is|about) that minus <b>"),
+    (-1, "(and|now) minus <b>")]
 NEW_PAIR = "(and|what about|how about|and what about|now|next|then|and now|ok, and) <a>( + |+| plus | and )<b>"
-SURE = ["are you (sure|certain|really sure|positive)( about that|)", "really", "is that (right|correct|true|really so)", "(check|verify) (that|it|again|your answer)", "is it really <c>", "sure"]
+SURE = ["are you (sure|certain|really sure|positive)( about that|)", "really",
+    "is that (right|correct|true|really so)", "(check|verify) (that|it|again|your answer)",
+    "is it really <c>", "sure"]
 
 
 def _follow_up(rng, turns):
@@ -126,7 +167,8 @@ def _follow_up(rng, turns):
     if r < 0.65 or not 0 <= result <= 80:
         a, b = int(rng.random() * 21), int(rng.random() * 21)
         words = rng.random() < 0.15
-        text = expand(rng, NEW_PAIR.replace("+|", "") if words else NEW_PAIR, a=number_words(a) if words else str(a), b=number_words(b) if words else str(b))
+        text = expand(rng, NEW_PAIR.replace("+|", "") if words else NEW_PAIR, a=number_words(a) if words else
+            str(a), b=number_words(b) if words else str(b))
         return restyle(rng, text.replace("( ", "(")), "%d + %d = %d." % (a, b, a + b)
     sign, template = rng.choice(FOLLOW)
     b = int(rng.random() * 21)
@@ -136,8 +178,13 @@ def _follow_up(rng, turns):
     return text, "%d %s %d = %d." % (result, "+" if sign > 0 else "-", b, result + sign * b)
 
 
-NAME_IS = ["(hi, |hello, |hey, |hello! |hi! |)(my name is|i am called|i'm|i am|this is|call me|you can call me|the name is|people call me|my name's|it's) <n>( here|)", "(hi|hello|hey)(,|!|) <n> here", "i am <n>, (nice to meet you|who are you|hello)"]
-NAME_ASK = ["what is my name", "what's my name", "do you (know|remember) my name", "who am i", "can you tell me my name", "what am i called", "say my name", "remember my name", "tell me my name", "how am i called"]
+NAME_IS = [
+    "(hi, |hello, |hey, |hello! |hi! |)(my name is|i am called|i'm|i am|this is|call me|you can call me|"
+    "the name is|people call me|my name's|it's) <n>( here|)", "(hi|hello|hey)(,|!|) <n> here",
+    "i am <n>, (nice to meet you|who are you|hello)"]
+NAME_ASK = ["what is my name", "what's my name", "do you (know|remember) my name", "who am i",
+    "can you tell me my name", "what am i called", "say my name", "remember my name", "tell me my name",
+    "how am i called"]
 
 
 def _one(rng, banned):

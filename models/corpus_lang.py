@@ -148,13 +148,13 @@ def restyle(rng, text, keep="", end="?"):
 # Politeness and small talk around a request. A request is either a question ("what is X"), an
 # order ("add X"), or a bare phrase.
 BEFORE_ANY = ("(hi|hello|hey|hey there|hi there|good morning|good evening|greetings|yo)(,|!|.|) | "
-              "(ok|okay|alright|right|so|well|now|next|then|great|cool|thanks|thank you|nice|fine|hmm|um|and)(,|) |"
-              "(quick question|one question|a question|simple question|question|easy one|here is one|"
-              "my question|maths|math|problem|task|exercise|request|q|user|try this|next one|test)(:| -) |"
-              "(i have a question|i need help|help me|help me out|help|let us try|here is a task|listen|"
-              "i have a task for you|excuse me|sorry|sorry to bother you|dear model|bot|computer|spark|assistant|friend|"
-              "can you help me|could you help me|i am curious|just curious|just checking|let me test you)"
-              "(,|.|:|!|?) ")
+    "(ok|okay|alright|right|so|well|now|next|then|great|cool|thanks|thank you|nice|fine|hmm|um|and)(,|) |"
+    "(quick question|one question|a question|simple question|question|easy one|here is one|"
+    "my question|maths|math|problem|task|exercise|request|q|user|try this|next one|test)(:| -) |"
+    "(i have a question|i need help|help me|help me out|help|let us try|here is a task|listen|"
+    "i have a task for you|excuse me|sorry|sorry to bother you|dear model|bot|computer|spark|assistant|"
+    "friend|" "can you help me|could you help me|i am curious|just curious|just checking|let me test you)"
+    "(,|.|:|!|?) ")
 BEFORE_ORDER = ("please |please, |can you |could you |would you |can you please |could you please |"
                 "will you |i want you to |i would like you to |i'd like you to |i need you to |kindly |just |"
                 "go ahead and |try to |you should |now please |would you mind, |your task is to |"

@@ -148,7 +148,8 @@ class Model(nn.Module):
         for block in self.blk:
             for linear in (block.attn_output, block.ffn_down):
                 nn.init.zeros_(linear.weight)
-        self.register_buffer("freq", ROPE_BASE ** (-torch.arange(0, HEAD_DIM, 2) / HEAD_DIM), persistent=False)
+        self.register_buffer("freq", ROPE_BASE ** (-torch.arange(0, HEAD_DIM, 2) / HEAD_DIM), persistent=
+            False)
 
     def forward(self, ids, positions, cache=None, select=None):
         """Logits of the selected places (a boolean mask), or of all."""

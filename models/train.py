@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Trains the embedded model on two CPU cores; the same seed gives the same corpus and the same steps.
 
-    python3 train.py --out DIR [--steps N] [--decay N] [--resume]
+    python3 train.py --out DIR [--seed N] [--resume]
 
-Writes DIR/last.pt every 200 steps and at the end, what --resume needs beside it, and a line of progress every 20 steps.
-Matrices are trained with Muon (momentum, orthogonalised by Newton-Schulz), the rest with Adam. The rate is
-warmed up, held, then brought to zero over the last --decay steps. Two single-threaded processes each take half
-of a step's conversations and half of the matrices: on a busy machine that waits far less than two threads do. Only the answers are learnt; each answer
-counts by the square root of its length, so that long texts do not drown the sums. Most long answers are
-cut short: their first tokens say which one it is, the rest is soon known by heart.
+Writes DIR/last.pt every 200 steps and at the end, what --resume needs beside it, and a line of progress every
+20 steps. Matrices are trained with Muon (momentum, orthogonalised by Newton-Schulz), the rest with Adam; RATES is
+the schedule of both. Two single-threaded processes each take half of a step's conversations and half of the
+matrices: on a busy machine that waits far less than two threads do.
+
+Only the answers are learnt; each counts by the square root of its length, so that long texts do not drown the
+sums. Most long answers are cut short: their first tokens say which one it is, the rest is soon known by heart.
 """
 
 import argparse
@@ -24,8 +25,10 @@ import corpus
 from model import CONTEXT, Model, encode
 
 WORKERS = 2
-BATCHES = ((0, 16, 2), (2200, 32, 3))  # from this step on: conversations of a worker in a step, in so many parts
-WARMUP = 40
+# From this step on: conversations of a worker in a step, in so many parts.
+BATCHES = ((0, 16, 2), (2200, 32, 3))
+RATES = ((0, 0.0), (40, 1.0), (5000, 1.0), (15000, 0.0))
+STEPS = RATES[-1][0]
 MUON_RATE, ADAM_RATE = 0.02, 0.004
 USUAL, LONGEST = 120, 320  # tokens of a conversation; few are longer than usual, for attention's cost
 
@@ -136,12 +139,12 @@ def weights_of(learn):
     return out
 
 
-def rate_at(step, steps, decay):
-    if step < WARMUP:
-        return (step + 1) / WARMUP
-    if step >= steps - decay:
-        return max(0.0, (steps - step) / decay)
-    return 1.0
+def rate_at(step):
+    """The share of the full rates: straight lines between the knots."""
+    for (left, low), (right, high) in zip(RATES, RATES[1:]):
+        if step < right:
+            return low + (high - low) * (step + 1 - left) / (right - left)
+    return 0.0
 
 
 def gradients(model, parts):
@@ -165,7 +168,8 @@ class Worker:
         self.rank, self.args, self.model, self.shared, self.barrier = rank, args, model, shared, barrier
         self.parameters = list(model.parameters())
         names = [name for name, _ in model.named_parameters()]
-        matrices = [p for name, p in zip(names, self.parameters) if p.dim() == 2 and name != "token_embd.weight"]
+        matrices = [p for name, p in zip(names, self.parameters) if p.dim() == 2 and name !=
+            "token_embd.weight"]
         # The same shapes come round in every block, so taking turns is fair.
         self.mine = matrices[rank::WORKERS]
         self.rest = [p for p in self.parameters if not any(p is m for m in matrices)] if rank == 0 else []
@@ -176,7 +180,8 @@ class Worker:
         return os.path.join(self.args.out, "worker%d.pt" % self.rank)
 
     def save(self, step):
-        state = {"muon": self.muon.momentum, "adam": self.adam.state_dict() if self.adam else None, "step": step}
+        state = {"muon": self.muon.momentum, "adam": self.adam.state_dict() if self.adam else None, "step":
+            step}
         torch.save(state, self.state_path())
         if self.rank == 0:
             last = os.path.join(self.args.out, "last.pt")
@@ -222,13 +227,13 @@ def work(rank, args, model, shared, barrier):
     for _ in range(step):
         next(source)
     began, running = time.time(), None
-    while step < args.steps:
-        loss = worker.step(next(source), rate_at(step, args.steps, args.decay))
+    while step < STEPS:
+        loss = worker.step(next(source), rate_at(step))
         running = loss if running is None else 0.95 * running + 0.05 * loss
         step += 1
         if rank == 0 and step % 20 == 0:
             print("step %d loss %.4f seconds %.0f" % (step, running, time.time() - began), flush=True)
-        if step % 200 == 0 or step == args.steps:
+        if step % 200 == 0 or step == STEPS:
             worker.save(step)
             barrier.wait()
 
@@ -236,8 +241,6 @@ def work(rank, args, model, shared, barrier):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", required=True)
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--decay", type=int, default=1200)
     parser.add_argument("--seed", type=int, default=31145)
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
