@@ -236,6 +236,25 @@ static int decide(struct cli *cli, const char *method, struct err *err)
 	return 0;
 }
 
+/* Nodes that are near and no members are worth a word: why is the question of the day. */
+static int no_peers(struct cli *cli, struct err *err)
+{
+	json_t *all;
+	int rc = cli_call(cli, "peers.list", json_pack("{s:b}", "all", 1), NULL, &all, err);
+	if (rc)
+		return rc;
+	size_t n = json_array_size(all);
+	json_decref(all);
+	if (n == 0)
+		fprintf(stderr, "no peers yet\n");
+	else
+		fprintf(stderr,
+		    "no members yet; %zu other node%s known (\"gate peers --all\" lists, \"gate "
+		    "doctor NODE\" says what is wrong)\n",
+		    n, n == 1 ? " is" : "s are");
+	return 0;
+}
+
 static int run_peers(struct cli *cli, struct err *err)
 {
 	const struct cli_options *o = cli->opt;
@@ -254,11 +273,50 @@ static int run_peers(struct cli *cli, struct err *err)
 	if (o->json)
 		print_json(list);
 	else if (json_array_size(list) == 0)
-		fprintf(stderr, "no peers yet\n");
+		rc = no_peers(cli, err);
 	else
 		print_list(list, heads, 6, peer_cell);
 	json_decref(list);
-	return 0;
+	return rc;
+}
+
+/* ---- doctor -------------------------------------------------------------------------------- */
+
+static void print_finding(struct cli *cli, const json_t *params)
+{
+	const json_t *f = json_object_get(params, "finding");
+	const char *seen = text_of(f, "seen"), *fix = json_get_string(f, "fix", "");
+	const char *verdict = text_of(f, "verdict");
+	printf(
+	    "%-5s  %-9s  ", strcmp(verdict, "fault") == 0 ? "FAULT" : verdict, text_of(f, "hop"));
+	print_tamed(seen, strlen(seen));
+	if (fix[0]) {
+		printf("\n%19s-> ", "");
+		print_tamed(fix, strlen(fix));
+	}
+	putchar('\n');
+	fflush(stdout);
+	(void)cli;
+}
+
+static int run_doctor(struct cli *cli, struct err *err)
+{
+	const struct cli_options *o = cli->opt;
+	json_t *result;
+	if (o->n_words > 1)
+		return err_set(err, E_INVALID, "one peer at a time: gate doctor [PEER]");
+	int rc =
+	    cli_call(cli, "doctor.run", json_pack("{s:s}", "peer", o->n_words ? o->words[0] : ""),
+		o->json ? NULL : print_finding, &result, err);
+	if (rc)
+		return rc;
+	long long faults = (long long)json_get_int(result, "faults", 0);
+	if (o->json)
+		print_json(result);
+	json_decref(result);
+	if (faults == 0)
+		return 0;
+	return err_set(err, E_UNAVAILABLE, "%lld fault%s", faults, faults == 1 ? "" : "s");
 }
 
 /* ---- models -------------------------------------------------------------------------------- */
@@ -384,6 +442,9 @@ static const struct cli_command commands[] = {
 	run_peers},
     {"models", "", "shows the models of the cluster and the nodes that serve them", NULL,
 	run_models},
+    {"doctor", "[PEER]",
+	"says why nodes do not connect, and what to do; PEER: a node, or an address", NULL,
+	run_doctor},
     {"status", "", "shows how the node is", NULL, run_status},
     {"id", "", "prints the node's id", NULL, run_id},
     {"stop", "", "ends the node politely", NULL, run_stop},

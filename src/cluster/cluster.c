@@ -1,6 +1,7 @@
 /* What drives the cluster: events of the p2p host, the connector that dials and redials, the
  * catalog entries of members, and what is kept on disk. */
 #include "cluster/cluster_priv.h"
+#include "cluster/doctor_priv.h"
 #include "dialect/json.h"
 #include "provider/peer.h"
 
@@ -268,7 +269,7 @@ static void peer_connected(struct cluster *c, const struct peer_id *id, p2p_conn
 	p->connected = true;
 	p->conn = conn_id;
 	p->inbound = inbound;
-	p->last_seen_ms = world_wall_ms(c->opt.world);
+	p->last_seen_ms = p->connected_ms = world_wall_ms(c->opt.world);
 	if (known && !inbound)
 		table_add_addr(p, &conn.remote);
 	cluster_peer_changed(c, p);
@@ -594,6 +595,8 @@ static int start(struct cluster *c, struct err *err)
 	c->save_due = true;
 	load_peers(c);
 	rc = p2p_handle(c->opt.host, MEMBER_PROTOCOL, session_serve, c, err);
+	if (rc == 0)
+		rc = p2p_handle(c->opt.host, DOCTOR_PROTOCOL, doctor_serve, c, err);
 	if (rc)
 		return rc;
 	p2p_on_event(c->opt.host, on_event, c);
@@ -610,6 +613,7 @@ int cluster_new(const struct cluster_options *opt, struct cluster **out, struct 
 	if (!c)
 		return err_set(err, E_MEMORY, "no memory for the cluster");
 	c->opt = *opt;
+	c->started = rt_now();
 	c->self = *p2p_host_id(opt->host);
 	c->label = strdup(opt->label);
 	c->data_dir = strdup(opt->data_dir);
@@ -642,6 +646,7 @@ void cluster_close(struct cluster *c)
 	c->closing = true;
 	p2p_off_event(c->opt.host, on_event, c);
 	p2p_unhandle(c->opt.host, MEMBER_PROTOCOL);
+	p2p_unhandle(c->opt.host, DOCTOR_PROTOCOL);
 	struct peer *p, *next;
 	HASH_ITER (hh, c->peers, p, next)
 		if (p->connected)

@@ -101,6 +101,21 @@ int answer_recv(struct stream *s, struct answer *a, struct err *err) WARN_UNUSED
 int state_send(struct stream *s, const struct member_state *st, struct err *err) WARN_UNUSED;
 int state_recv(struct stream *s, struct member_state *st, struct err *err) WARN_UNUSED;
 
+/* A question of the doctor, padded to see whether large messages pass, and its answer. */
+struct look {
+	size_t pad; /* bytes */
+};
+struct seen {
+	int64_t now_ms;                /* the answerer's wall clock */
+	bool mdns_listens, mdns_heard; /* whether it has found the asker by mDNS */
+	size_t pad;                    /* as many as were asked with */
+};
+#define LOOK_PAD_MAX (64u << 10)
+int look_send(struct stream *s, const struct look *l, struct err *err) WARN_UNUSED;
+int look_recv(struct stream *s, struct look *l, struct err *err) WARN_UNUSED;
+int seen_send(struct stream *s, const struct seen *a, struct err *err) WARN_UNUSED;
+int seen_recv(struct stream *s, struct seen *a, struct err *err) WARN_UNUSED;
+
 /* ---- table.c: all peers heard of --------------------------------------------------------------
  */
 
@@ -133,7 +148,7 @@ struct peer {
 	struct member_state *state;  /* what it told last; NULL before */
 
 	enum cluster_peer_state shown;
-	int64_t since_ms, last_seen_ms;
+	int64_t since_ms, last_seen_ms, connected_ms;
 	char failure[160];
 	struct instant lost_at, next_dial; /* for redialling */
 	unsigned failures;
@@ -145,6 +160,7 @@ struct cluster {
 	struct peer_id self;
 	char *label, *data_dir;
 	struct scope scope;
+	struct instant started;
 	struct membership membership;
 	struct peer *peers;
 	size_t n_pending;
@@ -183,6 +199,11 @@ int table_named(
 void session_serve(void *arg, struct stream *s, const struct p2p_stream_info *info);
 /* Starts our side towards a peer that has just been connected. */
 void session_start(struct cluster *c, struct peer *p);
+
+/* ---- doctor.c: the handler of DOCTOR_PROTOCOL -------------------------------------------------
+ */
+
+void doctor_serve(void *arg, struct stream *s, const struct p2p_stream_info *info);
 
 /* ---- cluster.c --------------------------------------------------------------------------------
  */

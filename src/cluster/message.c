@@ -264,3 +264,73 @@ int state_recv(struct stream *s, struct member_state *st, struct err *err)
 	json_decref(j);
 	return rc;
 }
+
+/* ---- the doctor's questions ---------------------------------------------------------------- */
+
+/* Takes `j` over; `pad` bytes of filling go along. */
+static int padded_send(struct stream *s, json_t *j, size_t pad, struct err *err)
+{
+	char *fill = malloc(pad + 1);
+	if (!fill) {
+		json_decref(j);
+		return err_set(err, E_MEMORY, "no memory for a message of %zu bytes", pad);
+	}
+	memset(fill, '.', pad);
+	json_object_set_new(j, "pad", json_stringn(fill, pad));
+	free(fill);
+	return frame_send(s, j, err);
+}
+
+static int padded_recv(
+    struct stream *s, const char *type, json_t **out, size_t *pad, struct err *err)
+{
+	int rc = frame_recv(s, out, err);
+	if (rc)
+		return rc;
+	*pad = strlen(json_get_string(*out, "pad", ""));
+	if (strcmp(json_get_string(*out, "type", ""), type) == 0 && *pad <= LOOK_PAD_MAX)
+		return 0;
+	json_decref(*out);
+	return err_set(err, E_PROTOCOL, "a message that is no \"%s\"", type);
+}
+
+int look_send(struct stream *s, const struct look *l, struct err *err)
+{
+	return padded_send(s, json_pack("{s:s}", "type", "look"), l->pad, err);
+}
+
+int look_recv(struct stream *s, struct look *l, struct err *err)
+{
+	json_t *j;
+	int rc = padded_recv(s, "look", &j, &l->pad, err);
+	if (rc == 0)
+		json_decref(j);
+	return rc;
+}
+
+int seen_send(struct stream *s, const struct seen *a, struct err *err)
+{
+	return padded_send(s,
+	    json_pack("{s:s, s:I, s:b, s:b}", "type", "seen", "now_ms", (json_int_t)a->now_ms,
+		"mdns_listens", a->mdns_listens, "mdns_heard", a->mdns_heard),
+	    a->pad, err);
+}
+
+/* A clock outside of these years is as good as none, and its differences do not overflow. */
+#define WALL_MAX_MS INT64_C(253402300800000)
+
+int seen_recv(struct stream *s, struct seen *a, struct err *err)
+{
+	json_t *j;
+	*a = (struct seen){0};
+	int rc = padded_recv(s, "seen", &j, &a->pad, err);
+	if (rc)
+		return rc;
+	a->now_ms = json_get_int(j, "now_ms", 0);
+	a->mdns_listens = json_get_bool(j, "mdns_listens", false);
+	a->mdns_heard = json_get_bool(j, "mdns_heard", false);
+	json_decref(j);
+	if (a->now_ms < 0 || a->now_ms > WALL_MAX_MS)
+		return err_set(err, E_PROTOCOL, "a clock beyond all years");
+	return 0;
+}

@@ -2,6 +2,7 @@
 #include "control/control_priv.h"
 
 #include "base/encode.h"
+#include "cluster/doctor.h"
 #include "provider/chat.h"
 
 #include <stdio.h>
@@ -284,6 +285,56 @@ static int chat_ask(struct control *c, const json_t *params, const struct rpc_no
 	return rc;
 }
 
+/* ---- the doctor ---------------------------------------------------------------------------- */
+
+struct examination {
+	const struct rpc_notify *notify;
+	json_t *findings;
+	int faults;
+};
+
+static const char *verdict_name(enum doctor_verdict v)
+{
+	switch (v) {
+	case DOCTOR_OK:
+		return "ok";
+	case DOCTOR_NOTE:
+		return "note";
+	case DOCTOR_FAULT:
+		return "fault";
+	}
+	return "unknown";
+}
+
+/* Each finding goes out as it is made: some take seconds. */
+static int take_finding(void *arg, const struct doctor_finding *f, struct err *err)
+{
+	struct examination *x = arg;
+	json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s}", "verdict", verdict_name(f->verdict),
+	    "hop", f->hop, "fault", f->fault, "seen", f->seen, "fix", f->fix);
+	x->faults += f->verdict == DOCTOR_FAULT;
+	json_array_append_new(x->findings, j);
+	if (!x->notify)
+		return 0;
+	return x->notify->send(x->notify->arg,
+	    json_pack("{s:s, s:s, s:{s:O?, s:O?}}", "jsonrpc", "2.0", "method", "doctor.finding",
+		"params", "id", x->notify->id, "finding", j),
+	    err);
+}
+
+static int doctor_run(struct control *c, const json_t *params, const struct rpc_notify *notify,
+    json_t **result, struct err *err)
+{
+	struct examination x = {notify, json_array(), 0};
+	int rc = cluster_doctor(
+	    c->opt.cluster, json_get_string(params, "peer", NULL), take_finding, &x, err);
+	if (rc == 0)
+		*result = json_pack("{s:i, s:o}", "faults", x.faults, "findings", x.findings);
+	else
+		json_decref(x.findings);
+	return rc;
+}
+
 /* ---- dispatch ------------------------------------------------------------------------------ */
 
 static const struct {
@@ -298,6 +349,7 @@ static const struct {
     {"peers.reject", peers_reject},
     {"models.list", models_list},
     {"chat.ask", chat_ask},
+    {"doctor.run", doctor_run},
 };
 
 int control_call(struct control *c, const char *method, const json_t *params,

@@ -86,6 +86,7 @@ struct half_open {
 
 struct dial;
 struct keep;
+struct mdns;
 
 struct p2p_host {
 	struct world *world;
@@ -125,6 +126,7 @@ struct p2p_host {
 	p2p_conn_id next_conn;
 	struct dial *dials;
 	struct keep *keeps;
+	struct mdns *mdns; /* NULL: off */
 	size_t n_keeps;
 	uint64_t next_keep;
 	struct waitq conns_changed; /* a connection opened or closed */

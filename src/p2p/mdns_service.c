@@ -32,6 +32,8 @@ struct mdns {
 	char name[MDNS_NAME_MAX + 1];
 	struct mdns_socket sockets[SOCKETS_MAX];
 	size_t n_sockets;
+	bool heard_itself;
+	unsigned heard;
 };
 
 /* ---- answering ----------------------------------------------------------------------------- */
@@ -102,6 +104,7 @@ static void answer_question(
 /* Addresses of one peer out of a packet, told together. */
 struct found {
 	struct mdns *mdns;
+	bool own; /* our own packet */
 	struct peer_id peer;
 	struct multiaddr addrs[FOUND_ADDRS_MAX];
 	size_t n;
@@ -144,8 +147,12 @@ static void found_addr(void *arg, const char *peer_name, const struct multiaddr 
 	const struct p2p_host *h = f->mdns->host;
 	struct multiaddr_tcp tcp;
 
-	if (strcmp(peer_name, f->mdns->name) == 0 || multiaddr_tcp(addr, &tcp, NULL) != 0 ||
-	    !tcp.has_peer || peer_id_equal(&tcp.peer, &h->identity.peer_id))
+	if (strcmp(peer_name, f->mdns->name) == 0) {
+		f->own = true;
+		return;
+	}
+	if (multiaddr_tcp(addr, &tcp, NULL) != 0 || !tcp.has_peer ||
+	    peer_id_equal(&tcp.peer, &h->identity.peer_id))
 		return;
 	if (f->n > 0 && (f->n == FOUND_ADDRS_MAX || !peer_id_equal(&f->peer, &tcp.peer)))
 		tell(f);
@@ -158,6 +165,15 @@ static void found_addr(void *arg, const char *peer_name, const struct multiaddr 
 	f->n++;
 }
 
+/* Loopback proves nothing about the network. Questions bear no name: answers alone tell whose. */
+static void note_heard(struct mdns_socket *s, bool own, const struct mdns_packet *packet)
+{
+	if (s->loopback || packet->asks_peers)
+		return;
+	s->mdns->heard_itself = s->mdns->heard_itself || own;
+	s->mdns->heard += !own;
+}
+
 static void packet_came(struct mdns_socket *s, struct bytes data, const struct netaddr *from)
 {
 	struct found *f = calloc(1, sizeof *f);
@@ -168,6 +184,7 @@ static void packet_came(struct mdns_socket *s, struct bytes data, const struct n
 	f->mdns = s->mdns;
 	if (mdns_parse(data, found_addr, f, &packet, NULL) == 0) {
 		tell(f);
+		note_heard(s, f->own, &packet);
 		if (packet.asks_peers)
 			answer_question(s, &packet, from);
 	}
@@ -255,6 +272,7 @@ void mdns_start(struct p2p_host *h)
 	if (!m)
 		return;
 	m->host = h;
+	h->mdns = m;
 	world_random(h->world, random, sizeof random);
 	mdns_make_name(random, m->name);
 	int rc = world_interfaces(h->world, ifs, sizeof ifs / sizeof ifs[0], &n, &err);
@@ -268,4 +286,17 @@ void mdns_start(struct p2p_host *h)
 		    err.code != 0 ? err_text(&err) : "no interface for it");
 	else if (fiber_spawn(&h->scope, "p2p mdns ask", ask_fiber, m, &err) != 0)
 		rt_log(LOG_WARN, "p2p", "no questions to the local network: %s", err_text(&err));
+}
+
+void p2p_mdns_info(const struct p2p_host *h, struct p2p_mdns_info *out)
+{
+	const struct mdns *m = h->mdns;
+
+	*out = (struct p2p_mdns_info){.enabled = m != NULL};
+	for (size_t i = 0; m && i < m->n_sockets; i++)
+		out->interfaces += m->sockets[i].udp && !m->sockets[i].loopback;
+	if (m) {
+		out->heard_itself = m->heard_itself;
+		out->heard = m->heard;
+	}
 }

@@ -211,6 +211,44 @@ struct p2p_conn_info {
 size_t p2p_conns(const struct p2p_host *h, struct p2p_conn_info *out, size_t cap);
 bool p2p_conn_info(const struct p2p_host *h, p2p_conn_id conn, struct p2p_conn_info *out);
 
+/* ---- probing ------------------------------------------------------------------------------- */
+
+/* The step at which a probe failed. */
+enum p2p_hop {
+	P2P_HOP_NONE,    /* it got through */
+	P2P_HOP_NAME,    /* no socket address: a name unknown to the resolver, or not TCP */
+	P2P_HOP_CONNECT, /* no TCP connection */
+	P2P_HOP_SECURE   /* no secured, multiplexed connection on it */
+};
+
+struct p2p_probe {
+	enum p2p_hop hop;
+	int code;             /* 0 or the E_ code of the failed step */
+	char why[160];        /* its text */
+	struct netaddr at;    /* what was tried; family 0 at P2P_HOP_NAME */
+	struct duration took; /* to connect, or until connecting failed */
+	struct peer_id met;   /* who proved to be there; empty if nobody did */
+	uint8_t said[64];     /* how the answer began */
+	size_t n_said;
+};
+
+/* [parks] Tries an address afresh, step by step, one attempt per socket address that its name
+ * stands for, each on a connection of its own that is closed again. A /p2p part is ignored: compare
+ * `met`. Whoever is there sees a connection come and go. At most `cap` (not 0) and P2P_PROBES_MAX
+ * are made; returns their number, at least 1. */
+#define P2P_PROBES_MAX 8
+size_t p2p_probe(
+    struct p2p_host *h, const struct multiaddr *addr, struct p2p_probe *out, size_t cap);
+
+/* Whether discovery on the local network works, as far as this host can tell. */
+struct p2p_mdns_info {
+	bool enabled;        /* by the options */
+	unsigned interfaces; /* it listens on, loopback not counted */
+	bool heard_itself;   /* its own packets came back from one of those */
+	unsigned heard;      /* packets of others */
+};
+void p2p_mdns_info(const struct p2p_host *h, struct p2p_mdns_info *out);
+
 /* ---- events -------------------------------------------------------------------------------- */
 
 enum p2p_event_kind {
