@@ -36,7 +36,7 @@ static int answer_look(
 	p2p_mdns_info(c->opt.host, &mdns);
 	struct seen seen = {
 	    .now_ms = world_wall_ms(c->opt.world),
-	    .mdns_listens = mdns.interfaces > 0,
+	    .mdns_listens = mdns.sockets > 0,
 	    .mdns_heard = p && p->sources & SOURCE_MDNS,
 	    .pad = look.pad,
 	};
@@ -197,7 +197,7 @@ static int mdns_both_ways(
 	struct p2p_mdns_info info;
 	p2p_mdns_info(x->c->opt.host, &info);
 	struct mdns_facts facts = {
-	    .we_listen = info.interfaces > 0,
+	    .we_listen = info.sockets > 0,
 	    .they_listen = seen->mdns_listens,
 	    .we_heard = p && p->sources & SOURCE_MDNS,
 	    .they_heard = seen->mdns_heard,

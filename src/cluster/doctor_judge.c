@@ -286,7 +286,7 @@ void judge_mdns(const struct p2p_mdns_info *m, int64_t up_ms, struct doctor_find
 		note(f, "mdns", "mdns-off",
 		    "switch mdns on in the settings to find nodes on the local network");
 		seen(f, "discovery on the local network is switched off");
-	} else if (m->interfaces == 0) {
+	} else if (m->sockets == 0) {
 		note(f, "mdns", "multicast-missing",
 		    "name the other nodes with --bootstrap: VPNs and WSL often carry no multicast");
 		seen(f, "no network interface of this machine carries multicast");
@@ -297,7 +297,7 @@ void judge_mdns(const struct p2p_mdns_info *m, int64_t up_ms, struct doctor_find
 		seen(f, "this node does not even hear its own discovery packets");
 	} else {
 		well(f, "mdns");
-		seen(f, "discovery listens on %u interface%s and heard %u packets of others",
-		    m->interfaces, m->interfaces == 1 ? "" : "s", m->heard);
+		seen(f, "discovery listens on %u socket%s and heard %u packets of others",
+		    m->sockets, m->sockets == 1 ? "" : "s", m->heard);
 	}
 }

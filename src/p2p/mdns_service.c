@@ -1,5 +1,5 @@
-/* Finding peers on the local network: one datagram socket per interface, a fiber that answers and
- * listens on each, and one that asks. SPEC libp2p mdns.
+/* Finding peers on the local network: one datagram socket per interface and IP version, a fiber
+ * that answers and listens on each, and one that asks. SPEC libp2p mdns.
  *
  * What comes from the network is only ever an address to try: the handshake tells who is there.
  * Not having multicast is no error, only worth one line. */
@@ -18,11 +18,16 @@
 #define TELL_EVERY_S     10 /* about a peer whose addresses are all known */
 #define FOUND_ADDRS_MAX  P2P_PEER_ADDRS_MAX
 
-static const struct netaddr group = {.family = NET_IP4, .ip = {224, 0, 0, 251}, .port = MDNS_PORT};
+static const struct netaddr groups[] = {
+    {.family = NET_IP4, .ip = {224, 0, 0, 251}, .port = MDNS_PORT},
+    {.family = NET_IP6, .ip = {0xff, 0x02, [15] = 0xfb}, .port = MDNS_PORT},
+};
 
 struct mdns_socket {
 	struct mdns *mdns;
 	struct udp *udp;
+	struct netaddr group;
+	uint32_t ifindex;
 	bool loopback;
 	struct instant answered;
 };
@@ -96,7 +101,7 @@ static void answer_question(
 		return;
 	/* So that many hosts do not answer at the same instant. */
 	if (fiber_sleep(duration_ms((int64_t)(world_random_u64(h->world) % ANSWER_JITTER_MS))) == 0)
-		answer(s, &group);
+		answer(s, &s->group);
 }
 
 /* ---- listening ----------------------------------------------------------------------------- */
@@ -220,11 +225,11 @@ static void ask_fiber(void *arg)
 	mdns_put_query(&query);
 	for (size_t i = 0; i < m->n_sockets; i++)
 		if (m->sockets[i].udp)
-			answer(&m->sockets[i], &group); /* announces us */
+			answer(&m->sockets[i], &m->sockets[i].group); /* announces us */
 	do {
 		for (size_t i = 0; i < m->n_sockets; i++)
-			if (m->sockets[i].udp &&
-			    udp_send(m->sockets[i].udp, &group, buf_view(&query), &err) != 0)
+			if (m->sockets[i].udp && udp_send(m->sockets[i].udp, &m->sockets[i].group,
+						     buf_view(&query), &err) != 0)
 				rt_log(LOG_DEBUG, "p2p", "mdns: cannot ask: %s", err_text(&err));
 		pause = pause * 2 < ASK_MAX_MS ? pause * 2 : ASK_MAX_MS;
 	} while (fiber_sleep(duration_ms(pause / 2)) == 0);
@@ -233,24 +238,32 @@ static void ask_fiber(void *arg)
 
 /* ---- starting ------------------------------------------------------------------------------ */
 
-static bool has_interface(const struct netif *ifs, size_t before, uint32_t index)
+static bool has_socket(const struct mdns *m, const struct netif *nif)
 {
-	for (size_t i = 0; i < before; i++)
-		if (ifs[i].index == index && ifs[i].addr.family == NET_IP4)
+	for (size_t i = 0; i < m->n_sockets; i++)
+		if (m->sockets[i].ifindex == nif->index &&
+		    m->sockets[i].group.family == nif->addr.family)
 			return true;
 	return false;
 }
 
+/* Loopback carries IPv4 multicast alone. */
+static bool carries_multicast(const struct netif *nif)
+{
+	return nif->multicast || (nif->loopback && nif->addr.family == NET_IP4);
+}
+
 static int open_socket(struct mdns *m, const struct netif *nif, struct err *err)
 {
-	struct netaddr any = {.family = NET_IP4, .port = MDNS_PORT};
+	struct netaddr any = {.family = nif->addr.family, .port = MDNS_PORT};
 	struct mdns_socket *s = &m->sockets[m->n_sockets];
-	int rc = world_udp_open(m->host->world, &any, &group, nif->index, &s->udp, err);
 
+	*s = (struct mdns_socket){.mdns = m, .loopback = nif->loopback, .ifindex = nif->index};
+	s->group = groups[nif->addr.family == NET_IP6];
+	s->group.scope_id = nif->addr.family == NET_IP6 ? nif->index : 0;
+	int rc = world_udp_open(m->host->world, &any, &s->group, nif->index, &s->udp, err);
 	if (rc != 0)
 		return rc;
-	s->mdns = m;
-	s->loopback = nif->loopback;
 	rc = fiber_spawn(&m->host->scope, "p2p mdns listen", listen_fiber, s, err);
 	if (rc != 0) {
 		udp_close(s->udp);
@@ -277,8 +290,8 @@ void mdns_start(struct p2p_host *h)
 	mdns_make_name(random, m->name);
 	int rc = world_interfaces(h->world, ifs, sizeof ifs / sizeof ifs[0], &n, &err);
 	for (size_t i = 0; rc == 0 && i < n && m->n_sockets < SOCKETS_MAX; i++)
-		if (ifs[i].addr.family == NET_IP4 && (ifs[i].multicast || ifs[i].loopback) &&
-		    !has_interface(ifs, i, ifs[i].index) && open_socket(m, &ifs[i], &err) != 0)
+		if (carries_multicast(&ifs[i]) && !has_socket(m, &ifs[i]) &&
+		    open_socket(m, &ifs[i], &err) != 0)
 			rt_log(
 			    LOG_DEBUG, "p2p", "mdns: one interface left out: %s", err_text(&err));
 	if (m->n_sockets == 0)
@@ -294,7 +307,7 @@ void p2p_mdns_info(const struct p2p_host *h, struct p2p_mdns_info *out)
 
 	*out = (struct p2p_mdns_info){.enabled = m != NULL};
 	for (size_t i = 0; m && i < m->n_sockets; i++)
-		out->interfaces += m->sockets[i].udp && !m->sockets[i].loopback;
+		out->sockets += m->sockets[i].udp && !m->sockets[i].loopback;
 	if (m) {
 		out->heard_itself = m->heard_itself;
 		out->heard = m->heard;

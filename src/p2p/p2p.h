@@ -242,10 +242,10 @@ size_t p2p_probe(
 
 /* Whether discovery on the local network works, as far as this host can tell. */
 struct p2p_mdns_info {
-	bool enabled;        /* by the options */
-	unsigned interfaces; /* it listens on, loopback not counted */
-	bool heard_itself;   /* its own packets came back from one of those */
-	unsigned heard;      /* packets of others */
+	bool enabled;      /* by the options */
+	unsigned sockets;  /* one per interface and IP version, loopback not counted */
+	bool heard_itself; /* its own packets came back from one of those */
+	unsigned heard;    /* packets of others */
 };
 void p2p_mdns_info(const struct p2p_host *h, struct p2p_mdns_info *out);
 
