@@ -10,6 +10,8 @@
 #include <talloc.h>
 
 #define SURPLUS_GRACE_S 5
+/* For a broken rule of the connection's own protocols: the third in a few minutes is a ban. */
+#define OFFENCE_POINTS 40
 /* js-libp2p ends a connection that opens eleven streams before its upgrade is through. */
 #define EARLY_STREAMS_MAX 8
 
@@ -193,6 +195,8 @@ static void conn_fiber(void *arg)
 	if (fiber_spawn(&sc, "p2p identify", identify_ask, c, NULL) != 0)
 		rt_log(LOG_DEBUG, "p2p", "cannot identify a peer: no fiber");
 	int code = session_run(c->session, &err);
+	if (!c->closing && (code == E_PROTOCOL || code == E_BAD_SIGNATURE))
+		p2p_report(h, &c->peer->id, OFFENCE_POINTS, err_text(&err));
 	unlink_conn(h, c);
 	say_closed(c, code, c->closing ? c->why : err_text(&err));
 	waitq_wake_all(&h->conns_changed);
@@ -257,8 +261,10 @@ int conn_start(struct p2p_host *h, struct upgraded *up, enum p2p_direction direc
     const struct multiaddr *remote, p2p_conn_id *out, struct err *err)
 {
 	struct conn *c = NULL;
-	int rc = conn_new(h, up, direction, remote, &c, err);
+	int rc = conn_check_ban(h, &up->peer, err);
 
+	if (rc == 0)
+		rc = conn_new(h, up, direction, remote, &c, err);
 	if (rc != 0) {
 		secure_close(up->secure);
 		return rc;
@@ -290,6 +296,43 @@ void conn_close(struct conn *c, const char *why)
 	(void)snprintf(c->why, sizeof c->why, "%s", why);
 	if (c->scope)
 		scope_cancel(c->scope);
+}
+
+/* ---- bans ---------------------------------------------------------------------------------- */
+
+int conn_check_ban(const struct p2p_host *h, const struct peer_id *peer, struct err *err)
+{
+	struct duration left;
+	const char *why;
+
+	if (!bans_check(h->bans, peer, rt_now(), &left, &why))
+		return 0;
+	return err_set(err, E_FORBIDDEN, "banned for another %lld s: %s",
+	    (long long)(duration_to_ms(left) / 1000 + 1), why);
+}
+
+void p2p_report(struct p2p_host *h, const struct peer_id *peer, unsigned points, const char *why)
+{
+	char id[PEER_ID_TEXT_MAX];
+	struct err err = {0};
+
+	if (!bans_offend(h->bans, peer, points, why, rt_now()) ||
+	    conn_check_ban(h, peer, &err) == 0)
+		return;
+	peer_id_print(peer, id);
+	rt_log(LOG_WARN, "p2p", "%s is %s", id, err_text(&err));
+	p2p_disconnect(h, peer, err_text(&err));
+}
+
+bool p2p_banned(
+    const struct p2p_host *h, const struct peer_id *peer, struct duration *left, const char **why)
+{
+	return bans_check(h->bans, peer, rt_now(), left, why);
+}
+
+void p2p_forgive(struct p2p_host *h, const struct peer_id *peer)
+{
+	bans_forgive(h->bans, peer);
 }
 
 /* ---- once a second ------------------------------------------------------------------------- */

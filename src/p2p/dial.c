@@ -432,6 +432,8 @@ int p2p_dial(struct p2p_host *h, const struct peer_id *peer, const struct multia
 	const struct conn *c = p ? conn_preferred(h, p) : NULL;
 	if (c)
 		conn = c->id;
+	else if (who.n > 0 && (rc = conn_check_ban(h, &who, err)) != 0)
+		return rc;
 	else
 		rc = dial_or_join(h, &who, addrs, n_addrs, &conn, err);
 	if (rc == 0 && out)

@@ -369,7 +369,7 @@ int p2p_host_new(
 	struct p2p_host *h = talloc_zero(scope_mem(scope_current()), struct p2p_host);
 
 	INVARIANT(opt->identity && opt->limits.conns_per_peer > 0);
-	if (!h || !(h->agent = talloc_strdup(h, opt->agent))) {
+	if (!h || !(h->agent = talloc_strdup(h, opt->agent)) || !(h->bans = bans_new())) {
 		talloc_free(h);
 		return err_set(err, E_MEMORY, "no memory for a p2p host");
 	}
@@ -399,5 +399,6 @@ void p2p_host_close(struct p2p_host *h)
 		listener_close(h->listeners[i].socket);
 	identity_wipe(&h->identity);
 	buf_free(&h->record);
+	bans_free(h->bans);
 	talloc_free(h);
 }

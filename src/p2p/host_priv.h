@@ -10,6 +10,7 @@
 #ifndef P2P_HOST_PRIV_H
 #define P2P_HOST_PRIV_H
 
+#include "p2p/bans_priv.h"
 #include "p2p/identify_priv.h"
 #include "p2p/p2p.h"
 #include "p2p/session_priv.h"
@@ -127,6 +128,7 @@ struct p2p_host {
 	struct dial *dials;
 	struct keep *keeps;
 	struct mdns *mdns; /* NULL: off */
+	struct bans *bans;
 	size_t n_keeps;
 	uint64_t next_keep;
 	struct waitq conns_changed; /* a connection opened or closed */
@@ -169,6 +171,10 @@ void conn_close(struct conn *c, const char *why);
 bool conn_room_in(const struct p2p_host *h);
 /* Once a second: keepalives, idle and surplus connections. */
 void conns_tick(struct p2p_host *h);
+
+/* E_FORBIDDEN, with how long and why, for a peer that is banned. */
+int conn_check_ban(
+    const struct p2p_host *h, const struct peer_id *peer, struct err *err) WARN_UNUSED;
 
 /* ---- upgrade.c ---- */
 /* [parks] Secures `raw`, which is taken over on success. `expect` is the peer to be met, or NULL.

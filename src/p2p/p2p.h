@@ -181,6 +181,17 @@ void p2p_unprotect(struct p2p_host *h, const struct peer_id *peer, const char *t
 
 bool p2p_connected(const struct p2p_host *h, const struct peer_id *peer);
 
+/* Misbehaviour. Reports add up, and fade by 10 points a minute: at 100 points the peer's
+ * connections end and it is neither dialled nor let in (E_FORBIDDEN, with the reason) until it is
+ * down to 50. More points last longer, to 25 minutes at most. The host itself reports broken rules
+ * of Noise and yamux with 40. */
+void p2p_report(struct p2p_host *h, const struct peer_id *peer, unsigned points, const char *why);
+/* *left and *why (both may be NULL): for how long, and the last report, valid until the calling
+ * fiber parks. */
+bool p2p_banned(
+    const struct p2p_host *h, const struct peer_id *peer, struct duration *left, const char **why);
+void p2p_forgive(struct p2p_host *h, const struct peer_id *peer);
+
 /* What identify told of a peer. The pointers are valid until the calling fiber parks. */
 struct p2p_peer_info {
 	const char *agent; /* "" while unknown; at most 128 bytes of valid UTF-8 */

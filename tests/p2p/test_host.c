@@ -438,6 +438,57 @@ static void test_idle_connections_close(void **state)
 	net_run(12, LATENCY, story_idle);
 }
 
+static void story_banned(struct net *n)
+{
+	struct node a, b;
+	struct duration left;
+	struct multiaddr to;
+	struct err err = {0};
+	const char *why;
+
+	node_new(n, "a", &a);
+	node_new(n, "b", &b);
+	node_connect(&a, &b);
+	p2p_report(a.host, &b.id.peer_id, 60, "shouts");
+	OK(fiber_sleep(duration_s(1)));
+	assert_true(p2p_connected(a.host, &b.id.peer_id));
+	assert_false(p2p_banned(a.host, &b.id.peer_id, NULL, NULL));
+	p2p_report(a.host, &b.id.peer_id, 60, "lies");
+	assert_true(p2p_banned(a.host, &b.id.peer_id, &left, &why));
+	assert_string_equal(why, "lies");
+	eventually(2, !p2p_connected(a.host, &b.id.peer_id));
+	assert_int_equal(net_logged(n, "is banned for another "), 1);
+	/* Neither out nor in. */
+	to = node_full_addr(&b);
+	assert_int_equal(p2p_dial(a.host, NULL, &to, 1, NULL, &err), E_FORBIDDEN);
+	assert_non_null(strstr(err.text, ": lies"));
+	to = b.addr; /* without a name: found out by the handshake */
+	assert_int_equal(p2p_dial(a.host, NULL, &to, 1, NULL, &err), E_FORBIDDEN);
+	to = node_full_addr(&a);
+	for (int i = 0; i < 3; i++) {
+		int rc = p2p_dial(b.host, NULL, &to, 1, NULL, NULL);
+		assert_true(rc <= 0); /* it may have seen the handshake succeed */
+		OK(fiber_sleep(duration_s(5)));
+		assert_false(p2p_connected(a.host, &b.id.peer_id));
+		assert_false(p2p_connected(b.host, &a.id.peer_id));
+	}
+	/* It passes. */
+	OK(fiber_sleep(left));
+	node_connect(&b, &a);
+	p2p_report(a.host, &b.id.peer_id, 100, "again");
+	eventually(2, !p2p_connected(a.host, &b.id.peer_id));
+	p2p_forgive(a.host, &b.id.peer_id);
+	OK(fiber_sleep(duration_s(40))); /* b waits longer after each failure */
+	node_connect(&a, &b);
+	node_close(&a);
+	node_close(&b);
+}
+
+static void test_bans_come_and_go(void **state)
+{
+	net_run(13, LATENCY, story_banned);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -453,6 +504,7 @@ int main(void)
 	    cmocka_unit_test(test_more_streams_than_allowed_are_reset),
 	    cmocka_unit_test(test_connections_are_limited_and_pruned),
 	    cmocka_unit_test(test_idle_connections_close),
+	    cmocka_unit_test(test_bans_come_and_go),
 	};
 
 	if (crypto_init(NULL) != 0)
