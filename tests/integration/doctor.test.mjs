@@ -1,0 +1,167 @@
+// `gate doctor` names the hop that fails and the one fix: each fault is made, and has to be recognised.
+import assert from 'node:assert/strict'
+import { createServer } from 'node:net'
+import { once } from 'node:events'
+import { after, before, test } from 'node:test'
+import { GATE, Node } from './lib/gate.mjs'
+import { Machine, Network, unavailable } from './lib/netns.mjs'
+import { Child, endAll, freePort, temporaryFolder, until } from './lib/process.mjs'
+
+const QUIET = ['--model', 'none', '--mdns=false']
+const networks = []
+let node
+
+before(async () => {
+    node = await Node.start('here', { args: QUIET })
+})
+
+after(() => {
+    endAll()
+    for (const network of networks) network.close()
+})
+
+// What the doctor finds; the exit status has to agree with it.
+async function examine(from, peer) {
+    const done = await from.cli('doctor', peer ? ['--json', peer] : ['--json'])
+    const report = JSON.parse(done.stdout.split('\n')[0])
+    assert.ok(report.findings, done.stdout + done.stderr)
+    const faults = report.findings.filter((f) => f.verdict === 'fault')
+    assert.equal(report.faults, faults.length)
+    assert.equal(done.code, faults.length ? 1 : 0, done.stderr)
+    for (const f of report.findings.filter((f) => f.verdict !== 'ok')) assert.ok(f.seen, JSON.stringify(f))
+    return report.findings
+}
+
+async function names(fault, hop, from, peer) {
+    const findings = await examine(from, peer)
+    const found = findings.find((f) => f.fault === fault)
+    assert.ok(found, `${fault} in ${JSON.stringify(findings, null, 1)}`)
+    assert.equal(found.hop, hop)
+    assert.ok(found.fix)
+    return found
+}
+
+// A server that says `text` to everybody.
+async function saying(text) {
+    const server = createServer((socket) => {
+        socket.on('error', () => {})
+        if (text === null) socket.destroy()
+        else if (text) socket.write(text)
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    server.unref()
+    return `/ip4/127.0.0.1/tcp/${server.address().port}`
+}
+
+// ---- on the way there ----------------------------------------------------------------------------
+
+test('a closed port', async () =>
+    names('port-closed', 'connect', node, `/ip4/127.0.0.1/tcp/${await freePort()}`))
+test('an unknown name', () => names('name-unknown', 'name', node, '/dns4/nowhere.invalid/tcp/41145'))
+test('an HTTP server or proxy', async () =>
+    names('proxy', 'secure', node, await saying('HTTP/1.1 400 Bad Request\r\n\r\n')))
+test('something else than libp2p', async () =>
+    names('not-libp2p', 'secure', node, await saying('SSH-2.0-OpenSSH_9.2\r\n')))
+test('no way to secure the connection in common', async () =>
+    names('protocol-mismatch', 'secure', node, await saying('\x13/multistream/1.0.0\n\x03na\n')))
+test('a listener that passes nothing on', async () => names('silent', 'secure', node, await saying('')))
+test('a listener that hangs up', async () => names('hung-up', 'secure', node, await saying(null)))
+
+test('another peer than the one named, and ourselves', async () => {
+    const other = await Node.start('other', { args: QUIET })
+    const [bare] = other.address.split('/p2p/')
+    await other.stop()
+    // Another node, with a key of its own, now listens there.
+    const heir = await Node.start('heir', { args: [...QUIET, '--port', bare.split('/').at(-1)] })
+    await names('wrong-peer', 'identity', node, other.address)
+    await names('itself', 'identity', node, node.address)
+    await heir.stop()
+})
+
+test('a name nobody has', async () => {
+    const done = await node.cli('doctor', ['nobody'])
+    assert.equal(done.code, 5)
+    assert.match(done.stderr, /nobody/)
+})
+
+// ---- once connected ------------------------------------------------------------------------------
+
+test('another cluster, another key, and a member', async () => {
+    const other = await Node.start('other', { args: QUIET })
+    await names('other-cluster', 'cluster', node, other.address)
+    await other.stop()
+
+    const key = (digit) => ['--cluster', 'club', '--cluster-key', digit.repeat(64)]
+    const one = await Node.start('one', { args: [...QUIET, ...key('1')] })
+    const two = await Node.start('two', { args: [...QUIET, ...key('2')] })
+    await names('wrong-key', 'cluster', one, two.address)
+    await two.stop()
+
+    const three = await Node.start('three', { args: [...QUIET, ...key('1')] })
+    const findings = await examine(one, three.address)
+    assert.deepEqual(findings.map((f) => f.verdict), findings.map(() => 'ok'))
+    assert.deepEqual(findings.map((f) => f.hop), ['connect', 'cluster', 'clock', 'size'])
+    // By its label, as a person reads it.
+    const done = await one.cli('doctor', ['three'])
+    assert.equal(done.code, 0)
+    assert.match(done.stdout, /^ok +cluster +a member of this cluster/m)
+    await one.stop()
+    await three.stop()
+})
+
+test('this node', async () => {
+    await names('mdns-off', 'mdns', node)
+    assert.ok((await examine(node)).find((f) => f.hop === 'listening'))
+})
+
+// ---- faults that only a network has --------------------------------------------------------------
+
+// A node on a machine of a test network.
+class Placed extends Node {
+    constructor(machine, label, args) {
+        super(label, { data: temporaryFolder(label), args: ['--model', 'none', ...args] })
+        this.machine = machine
+    }
+
+    async start() {
+        this.child = new Child(...this.machine.command(GATE, this.args))
+        this.first = await until(`${this.label} answers`, () => this.status())
+        return this
+    }
+
+    get address() { return this.first.addresses.find((a) => a.includes(this.machine.address)) }
+}
+
+async function pair() {
+    const network = new Network()
+    networks.push(network)
+    const club = ['--cluster', 'club', '--cluster-key', '3'.repeat(64), '--mdns=false']
+    const a = await new Placed(network.machine(), 'a', club).start()
+    const b = await new Placed(network.machine(), 'b', club).start()
+    return { a, b }
+}
+
+test('a filtered port', { skip: unavailable }, async () => {
+    const { a, b } = await pair()
+    await b.machine.firewall('input tcp flags syn drop')
+    await names('port-filtered', 'connect', a, b.address)
+    await b.machine.firewall('input tcp flags syn reject with tcp reset')
+    await names('port-closed', 'connect', a, b.address)
+    await names('no-route', 'connect', a, '/ip4/203.0.113.7/tcp/41145')
+    await b.machine.firewall()
+    assert.ok((await examine(a, b.address)).every((f) => f.verdict === 'ok'))
+})
+
+test('a way on which only small packets pass', { skip: unavailable }, async () => {
+    const { a, b } = await pair()
+    for (const node of [a, b]) await node.machine.firewall('output ip length > 1300 drop')
+    await names('mtu', 'size', a, b.address)
+})
+
+test('a machine without multicast', { skip: unavailable }, async () => {
+    const machine = new Machine()
+    networks.push(machine)
+    const alone = await new Placed(machine, 'alone', []).start()
+    await names('multicast-missing', 'mdns', alone)
+    await names('loopback-only', 'listening', alone)
+})
