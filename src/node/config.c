@@ -53,6 +53,8 @@ static const struct setting settings[] = {
 	"address of a node to start from; may be repeated"},
     {"auto-accept-peers", "cluster.auto_accept_peers", SWITCH, AT(auto_accept_peers), "false", NULL,
 	"let every node join that asks"},
+    {"join", "cluster.join", TEXT, AT(join), "", "TOKEN",
+	"join with an invitation (better in the environment or a file)"},
     {"mdns", "network.mdns", SWITCH, AT(mdns), "true", NULL, "find nodes on the local network"},
     {"port", "network.port", PORT, AT(port), "41145", "PORT", "P2P port; 0 picks a free one"},
     {"listen", "network.listen", ADDRESS, AT(listen), "0.0.0.0", "IP", "P2P address"},

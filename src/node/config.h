@@ -35,6 +35,7 @@ struct config {
 	char cluster[128];
 	char cluster_key[80];
 	bool auto_accept_peers;
+	char join[CONFIG_TEXT_MAX]; /* a join token */
 	bool mdns;
 	char model[CONFIG_TEXT_MAX]; /* a path, "embedded" or "none" */
 	char kernels[16];

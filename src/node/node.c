@@ -246,6 +246,8 @@ static int start_cluster(struct node *n, struct err *err)
 	    .bootstrap = bootstrap,
 	    .n_bootstrap = c->n_bootstrap,
 	    .auto_accept = c->auto_accept_peers,
+	    .identity = &n->identity,
+	    .join = c->join[0] ? c->join : NULL,
 	};
 	if (rc == 0) {
 		p2p_set_gate(n->host, may_open, n);

@@ -54,6 +54,7 @@ struct how {
 	const struct member *through; /* bootstrap peer */
 	bool bare;                    /* its address without /p2p */
 	bool auto_accept;
+	const char *token;
 	const char *machine; /* shared with others; else its own */
 	uint16_t port;
 };
@@ -92,6 +93,8 @@ static int join(struct member *m, const struct how *how, struct err *err)
 	    .name = how->name,
 	    .key = how->key,
 	    .auto_accept = how->auto_accept,
+	    .identity = &m->node.id,
+	    .join = how->token,
 	};
 
 	if (how->through) {
