@@ -24,6 +24,7 @@
 
 #define CLUSTER_INVITES_MAX           64
 #define CLUSTER_INVITE_USES_MAX       64
+#define CLUSTER_INVITE_ADDRS_MAX      6 /* in one token */
 #define CLUSTER_INVITE_LIFETIME_MAX_S (366 * 86400)
 #define CLUSTER_TOKEN_TEXT_MAX        1024
 #define CLUSTER_PAIR_CODE_SIZE        7 /* six digits and a NUL */

@@ -23,10 +23,9 @@
  * signature finds everything else. Letters are all lower or all upper case (QR codes are smaller
  * in upper case), white space is ignored. */
 
-#define TOKEN_PREFIX    "og1"
-#define TOKEN_ADDRS_MAX 6
-#define TOKEN_BODY_MAX  560 /* so that the text fits into a setting */
-#define TOKEN_TEXT_MAX  1024
+#define TOKEN_PREFIX   "og1"
+#define TOKEN_BODY_MAX 560 /* so that the text fits into a setting */
+#define TOKEN_TEXT_MAX CLUSTER_TOKEN_TEXT_MAX
 
 struct token {
 	uint8_t issuer_key[ED25519_PUBLIC_SIZE];
@@ -37,7 +36,7 @@ struct token {
 	uint8_t
 	    fingerprint[FINGERPRINT_SIZE]; /* of the cluster's id and key: which cluster it is */
 	char cluster[CLUSTER_ID_MAX];
-	struct multiaddr addrs[TOKEN_ADDRS_MAX]; /* without /p2p */
+	struct multiaddr addrs[CLUSTER_INVITE_ADDRS_MAX]; /* without /p2p */
 	size_t n_addrs;
 };
 

@@ -139,7 +139,7 @@ static void add_addr(struct token *t, const struct multiaddr *addr)
 {
 	struct multiaddr bare = *addr;
 	multiaddr_strip_peer(&bare);
-	if (t->n_addrs < TOKEN_ADDRS_MAX)
+	if (t->n_addrs < CLUSTER_INVITE_ADDRS_MAX)
 		t->addrs[t->n_addrs++] = bare;
 }
 

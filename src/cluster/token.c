@@ -138,7 +138,7 @@ static bool get_addrs(struct cursor *c, struct token *t)
 	uint8_t n;
 	uint64_t size;
 	struct bytes raw;
-	if (!cursor_u8(c, &n) || n > TOKEN_ADDRS_MAX)
+	if (!cursor_u8(c, &n) || n > CLUSTER_INVITE_ADDRS_MAX)
 		return false;
 	for (; t->n_addrs < n; t->n_addrs++)
 		if (!cursor_varint(c, &size) || size > MULTIADDR_MAX ||
