@@ -268,9 +268,8 @@ int cli_run_pair(struct cli *cli, struct err *err)
 	if (o->n_words == 0)
 		return show(cli, err);
 	/* "123 456" is how people read six digits. */
-	char code[16] = "";
-	for (size_t i = 0; i < o->n_words && i < 2; i++)
-		strncat(code, o->words[i], 7);
+	char code[16];
+	snprintf(code, sizeof code, "%.7s%.7s", o->words[0], o->n_words > 1 ? o->words[1] : "");
 	json_t *result;
 	int rc = cli_call(cli, "pair.enter",
 	    json_pack("{s:s, s:b}", "code", o->n_words > 2 ? "" : code, "leave", o->leave), NULL,

@@ -136,19 +136,32 @@ static int exchange(
 	return rc;
 }
 
+/* Whether the connection that was there had died without our notice: the issuer may have been
+ * started anew. */
+static bool worn_out(int rc)
+{
+	return rc == E_RESET || rc == E_CLOSED || rc == E_NOT_FOUND;
+}
+
 /* Asks the issuer for the cluster's key. */
 static int ask(struct cluster *c, const struct token *t, struct answer *a, struct err *err)
 {
-	p2p_conn_id conn = 0;
 	struct scope sc;
+	int rc = E_RESET;
 	if (t->n_addrs == 0 && !p2p_connected(c->opt.host, &t->issuer))
 		return err_set(err, E_UNREACHABLE, "the invitation names no address");
 	scope_open(&sc, duration_ms(JOIN_LIMIT_MS));
-	int rc = p2p_dial(c->opt.host, &t->issuer, t->addrs, t->n_addrs, &conn, err);
-	if (rc)
-		rc = err_wrap(err, rc, "cannot reach the node that made the invitation");
-	else
+	for (int i = 0; i < 2 && worn_out(rc); i++) {
+		p2p_conn_id conn = 0;
+		rc = p2p_dial(c->opt.host, &t->issuer, t->addrs, t->n_addrs, &conn, err);
+		if (rc) {
+			rc = err_wrap(err, rc, "cannot reach the node that made the invitation");
+			break;
+		}
 		rc = exchange(c, t, conn, a, err);
+		if (worn_out(rc))
+			p2p_conn_close(c->opt.host, conn, "it does not answer");
+	}
 	scope_close(&sc);
 	return rc;
 }

@@ -197,6 +197,12 @@ static size_t find_hosts(const struct cluster *c, struct peer_id *out)
 	return n;
 }
 
+static int nobody_shows(struct err *err)
+{
+	return err_set(err, E_NOT_FOUND,
+	    "no node nearby shows a code: run gate pair on the other machine, on the same network");
+}
+
 /* Nodes that begin to show a code tell their neighbours, who may not even be connected yet. */
 static int await_hosts(struct cluster *c, struct peer_id *out, size_t *n, struct err *err)
 {
@@ -206,8 +212,7 @@ static int await_hosts(struct cluster *c, struct peer_id *out, size_t *n, struct
 		rc = fiber_sleep(duration_ms(SEARCH_TICK_MS));
 	if (rc || *n > 0)
 		return rc ? scope_check(err) : 0;
-	return err_set(err, E_NOT_FOUND,
-	    "no node nearby shows a code: run gate pair on the other machine, on the same network");
+	return nobody_shows(err);
 }
 
 static int talk(struct cluster *c, const char *code, const struct peer_id *host, struct stream *s,
@@ -261,25 +266,29 @@ static int try_host(struct cluster *c, const char *code, const struct peer_id *h
 	return rc;
 }
 
-/* Several may show codes: ours is right at one of them at most. */
+/* Several may show codes: ours is right at one of them at most. One that has just ended may not
+ * have told its neighbours yet. */
 static int try_hosts(struct cluster *c, const char *code, enum cluster_leave leave,
     struct cluster_join_result *out, struct err *err)
 {
 	struct peer_id hosts[CANDIDATES_MAX];
 	size_t n = 0;
-	int rc = await_hosts(c, hosts, &n, err);
+	int rc = await_hosts(c, hosts, &n, err), verdict = n > 0 ? nobody_shows(err) : rc;
 	for (size_t i = 0; i < n; i++) {
 		struct answer a = {0};
-		rc = try_host(c, code, &hosts[i], &a, err);
+		struct err why = {0};
+		rc = try_host(c, code, &hosts[i], &a, &why);
 		if (rc == 0)
-			rc = join_allowed(c, a.id, NULL, leave, err);
+			rc = join_allowed(c, a.id, NULL, leave, &why);
 		if (rc == 0)
-			rc = join_enter(c, &a, &hosts[i], NULL, 0, out, err);
+			rc = join_enter(c, &a, &hosts[i], NULL, 0, out, &why);
 		secret_wipe(&a, sizeof a);
+		if (rc != E_UNSUPPORTED && rc != E_UNAVAILABLE)
+			verdict = rc ? err_set(err, rc, "%s", err_text(&why)) : 0;
 		if (rc == 0 || rc == E_CANCELLED || rc == E_EXISTS)
 			break;
 	}
-	return rc;
+	return verdict;
 }
 
 int cluster_pair(struct cluster *c, const char *code, enum cluster_leave leave,
