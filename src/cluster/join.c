@@ -187,7 +187,7 @@ int join_enter(struct cluster *c, const struct answer *a, const struct peer_id *
 	struct membership m;
 	int rc = membership_set(&m, a->id, a->key, MEMBERSHIP_JOINED, err);
 	if (rc)
-		return err_wrap(err, E_PROTOCOL, "admitted to a cluster that cannot be used");
+		return err_wrap(err, rc, "admitted to a cluster that cannot be used");
 	m.open = a->open;
 	rc = cluster_switch(c, &m, issuer, addrs, n_addrs, err);
 	secret_wipe(&m, sizeof m);
@@ -426,9 +426,9 @@ int join_start(struct cluster *c, struct err *err)
 	int rc = read_pending(c, j, &(struct err){0});
 	if (rc && c->opt.join) {
 		*j = (struct pending_join){0};
-		rc = token_read(c->opt.join, &j->token, err);
-		if (rc)
-			return err_wrap(err, E_INVALID, "--join");
+		struct err why = {0};
+		if (token_read(c->opt.join, &j->token, &why) != 0)
+			return err_set(err, E_INVALID, "--join: %s", err_text(&why));
 	} else if (rc) {
 		pending_free(c);
 		return 0;

@@ -31,13 +31,14 @@ static int addresses_of(const json_t *params, struct multiaddr **out, size_t *n,
 	json_array_foreach(list, i, v)
 	{
 		struct multiaddr_tcp tcp;
+		struct err why = {0};
 		const char *text = json_string_value(v);
-		int rc = multiaddr_parse(bytes_str(text ? text : ""), &(*out)[i], err);
+		int rc = multiaddr_parse(bytes_str(text ? text : ""), &(*out)[i], &why);
 		if (rc == 0)
-			rc = multiaddr_tcp(&(*out)[i], &tcp, err);
+			rc = multiaddr_tcp(&(*out)[i], &tcp, &why);
 		if (rc) {
 			free(*out);
-			return err_wrap(err, E_INVALID, "--address");
+			return err_set(err, E_INVALID, "--address: %s", err_text(&why));
 		}
 	}
 	return 0;

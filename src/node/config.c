@@ -58,6 +58,8 @@ static const struct setting settings[] = {
     {"mdns", "network.mdns", SWITCH, AT(mdns), "true", NULL, "find nodes on the local network"},
     {"port", "network.port", PORT, AT(port), "41145", "PORT", "P2P port; 0 picks a free one"},
     {"listen", "network.listen", ADDRESS, AT(listen), "0.0.0.0", "IP", "P2P address"},
+    {"swarm-key", "network.swarm_key", TEXT, AT(swarm_key), "", "FILE",
+	"key file of a private libp2p network: only nodes with the same one can connect"},
     {"http-port", "http.port", PORT, AT(http_port), "31145", "PORT",
 	"port of the OpenAI-compatible API"},
     {"http-listen", "http.listen", ADDRESS, AT(http_listen), "127.0.0.1", "IP",
