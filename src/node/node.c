@@ -149,8 +149,11 @@ static int read_swarm_key(struct node *n, struct pnet_key *out, struct err *err)
 	struct file_info info;
 	struct err why = {0};
 	int rc = file_read(n->world, path, PNET_FILE_MAX, &text, &why);
-	if (rc == 0)
+	if (rc == 0) {
 		rc = pnet_key_parse(buf_view(&text), out, &why);
+		if (rc)
+			rc = err_wrap(&why, rc, "%s", path);
+	}
 	if (text.p)
 		secret_wipe(text.p, text.n);
 	buf_free(&text);
@@ -159,7 +162,7 @@ static int read_swarm_key(struct node *n, struct pnet_key *out, struct err *err)
 		    info.mode);
 	if (rc == 0 || rc == E_CANCELLED)
 		return rc;
-	return err_set(err, E_INVALID, "--swarm-key: %s: %s", path, err_text(&why));
+	return err_set(err, E_INVALID, "--swarm-key: %s", err_text(&why));
 }
 
 static int bind_host(struct node *n, uint16_t port, struct err *err)

@@ -146,9 +146,11 @@ test('gate start --swarm-key: members under one key, strangers outside', { timeo
         await sleep(500)
         assert.deepEqual(await a.members(), ['B'])
         for (const node of [a, b, c]) await node.stop()
+        const broken = join(folder, 'broken')
+        writeFileSync(broken, '/key/swarm/psk/1.0.0/\n/base16/\nabcd\n')
         const bad = await gate(['start', '--data-dir', temporaryFolder('bad'), '--port', '0',
             '--http-port', '0', '--control-port', '0', '--model', 'none', '--swarm-key',
-            join(folder, 'short')])
+            broken])
         assert.equal(bad.code, 2)
         assert.match(bad.stderr, /--swarm-key: .*no swarm key/)
     })
