@@ -159,7 +159,8 @@ enum cluster_leave {
 /* [parks] Joins with a token; on disk when it returns 0. E_INVALID (no token, or damaged),
  * E_BAD_SIGNATURE (tampered with), E_EXISTS (already a member, or one of another cluster),
  * E_FORBIDDEN (expired, revoked, used up, unknown), E_BUSY (too many wrong attempts, or joining
- * already), else why the issuer could not be reached, with each address. */
+ * already), E_UNREACHABLE (the issuer; the text has each address and why), E_WRONG_PEER (another
+ * node is at its address). */
 int cluster_join(struct cluster *c, const char *token, enum cluster_leave leave,
     struct cluster_join_result *out, struct err *err) WARN_UNUSED;
 

@@ -153,9 +153,12 @@ static int ask(struct cluster *c, const struct token *t, struct answer *a, struc
 	scope_open(&sc, duration_ms(JOIN_LIMIT_MS));
 	for (int i = 0; i < 2 && worn_out(rc); i++) {
 		p2p_conn_id conn = 0;
-		rc = p2p_dial(c->opt.host, &t->issuer, t->addrs, t->n_addrs, &conn, err);
+		struct err why = {0};
+		rc = p2p_dial(c->opt.host, &t->issuer, t->addrs, t->n_addrs, &conn, &why);
 		if (rc) {
-			rc = err_wrap(err, rc, "cannot reach the node that made the invitation");
+			int code = rc == E_CANCELLED || rc == E_WRONG_PEER ? rc : E_UNREACHABLE;
+			rc = err_set(err, code,
+			    "cannot reach the node that made the invitation: %s", err_text(&why));
 			break;
 		}
 		rc = exchange(c, t, conn, a, err);

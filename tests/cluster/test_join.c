@@ -187,8 +187,8 @@ static void unreachable(struct net *n)
 	invite(&a, 3600, 1, token);
 	multiaddr_print(&a.node.addr, address);
 	down(&a);
-	refuses(&b, token, E_REFUSED, address);
-	refuses(&b, token, E_REFUSED, "refused");
+	refuses(&b, token, E_UNREACHABLE, address);
+	refuses(&b, token, E_UNREACHABLE, "refused");
 	/* Another node at its address is not the one. */
 	struct node squatter;
 	struct p2p_options opt;
