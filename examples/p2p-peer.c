@@ -4,6 +4,7 @@
 #include "p2p-peer.h"
 
 #include "crypto/hash.h"
+#include "p2p/pnet.h"
 #include "rt/world_uv.h"
 
 #include <errno.h>
@@ -143,6 +144,19 @@ static int file_identity(struct world *w, const char *path, struct identity *out
 	return rc == 0 ? 0 : err_wrap(err, rc, "identity %s", path);
 }
 
+static int file_swarm_key(struct world *w, const char *path, struct pnet_key *out, struct err *err)
+{
+	struct buf text = BUF_INIT(PNET_FILE_MAX);
+	int rc = file_read(w, path, PNET_FILE_MAX, &text, err);
+
+	if (rc == 0)
+		rc = pnet_key_parse(buf_view(&text), out, err);
+	if (text.p)
+		secret_wipe(text.p, text.n);
+	buf_free(&text);
+	return rc == 0 ? 0 : err_wrap(err, rc, "--swarm-key %s", path);
+}
+
 /* ---- life ---------------------------------------------------------------------------------- */
 
 static void print_addrs(const struct p2p_host *h)
@@ -164,15 +178,22 @@ static int host_start(struct app *app, struct p2p_host **out, struct err *err)
 {
 	struct p2p_options opt;
 	struct identity id;
+	struct pnet_key key;
 	int rc = 0;
 
+	p2p_options_default(&opt);
+	if (app->opt.swarm_key) {
+		rc = file_swarm_key(app->world, app->opt.swarm_key, &key, err);
+		opt.swarm_key = &key;
+	}
+	if (rc != 0)
+		return rc;
 	if (app->opt.identity)
 		rc = file_identity(app->world, app->opt.identity, &id, err);
 	else
 		fresh_identity(app->world, &id);
 	if (rc != 0)
 		return rc;
-	p2p_options_default(&opt);
 	opt.identity = &id;
 	opt.agent = "opengateway/" GATE_VERSION;
 	opt.listen = app->opt.listen;
@@ -181,6 +202,7 @@ static int host_start(struct app *app, struct p2p_host **out, struct err *err)
 	opt.limits.streams_in = 2048;
 	rc = p2p_host_new(app->world, &opt, out, err);
 	identity_wipe(&id);
+	secret_wipe(&key, sizeof key);
 	return rc;
 }
 
@@ -269,7 +291,8 @@ static int start(struct app *app, struct err *err)
 /* ---- options ------------------------------------------------------------------------------- */
 
 static const char usage[] =
-    "usage: p2p-peer [--listen MULTIADDR]… [--identity FILE] [--mdns] [--log-level LEVEL]\n"
+    "usage: p2p-peer [--listen MULTIADDR]… [--identity FILE] [--mdns] [--swarm-key FILE]\n"
+    "                [--log-level LEVEL]\n"
     "                [--dial MULTIADDR [--protocol P [--bytes N] [--streams N] [--count N]]]\n"
     "\n"
     "Serves /echo/1.0.0, /sink/1.0.0, /perf/1.0.0, ping and identify until SIGTERM. The first "
@@ -279,6 +302,7 @@ static const char usage[] =
     "  --listen MULTIADDR  where to listen; may be repeated (default /ip4/127.0.0.1/tcp/0)\n"
     "  --identity FILE     Ed25519 key as PKCS#8 PEM, made when missing; else a fresh key\n"
     "  --mdns              announce on and learn from the local network\n"
+    "  --swarm-key FILE    a private network's key: only peers with the same one can connect\n"
     "  --log-level LEVEL   trace, debug, info (default), warn or error; to standard error\n"
     "  --dial MULTIADDR    connect to a peer; without --protocol: stay connected\n"
     "  --protocol P        open a stream to it, copy standard input there and what comes back to\n"
@@ -298,6 +322,7 @@ enum {
 	OPT_COUNT,
 	OPT_IDENTITY,
 	OPT_MDNS,
+	OPT_SWARM_KEY,
 	OPT_LOG_LEVEL,
 	OPT_HELP
 };
@@ -311,6 +336,7 @@ static const struct option options[] = {
     {"count", required_argument, NULL, OPT_COUNT},
     {"identity", required_argument, NULL, OPT_IDENTITY},
     {"mdns", no_argument, NULL, OPT_MDNS},
+    {"swarm-key", required_argument, NULL, OPT_SWARM_KEY},
     {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
     {"help", no_argument, NULL, OPT_HELP},
     {0},
@@ -360,6 +386,9 @@ static int take_option(struct peer_options *opt, int which, const char *value, s
 		return 0;
 	case OPT_MDNS:
 		opt->mdns = true;
+		return 0;
+	case OPT_SWARM_KEY:
+		opt->swarm_key = value;
 		return 0;
 	case OPT_LOG_LEVEL:
 		return log_level_parse(value, &opt->log_level, err);

@@ -24,6 +24,7 @@ struct peer_options {
 	const char *identity; /* a PEM file, or NULL: a fresh key */
 	enum log_level log_level;
 	bool mdns;
+	const char *swarm_key; /* a key file, or NULL */
 };
 
 /* [parks] Does what --dial and --protocol ask for and reports on standard output. */

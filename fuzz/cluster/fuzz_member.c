@@ -44,7 +44,9 @@ static void hello(struct stream *s)
 	check(stream_pipe("again", 1 << 16, &a, &b, NULL) == 0 && hello_send(a, &h, NULL) == 0 &&
 	      hello_recv(b, &again, NULL) == 0);
 	check(h.join == again.join && strcmp(h.label, again.label) == 0);
-	check(h.join || memcmp(h.proof, again.proof, sizeof h.proof) == 0);
+	check((h.join && !h.invited) || memcmp(h.proof, again.proof, sizeof h.proof) == 0);
+	check(h.invited == again.invited && (!h.invited || h.join));
+	check(memcmp(h.invitation, again.invitation, sizeof h.invitation) == 0);
 	stream_close(a);
 	stream_close(b);
 }

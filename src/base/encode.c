@@ -181,6 +181,21 @@ int base64_decode(struct bytes text, uint8_t *out, size_t out_cap, size_t *out_n
 	return pack_bits(text, b64_digits, 6, out, out_cap, out_n);
 }
 
+void base32_encode(struct bytes in, struct buf *out)
+{
+	uint32_t bits = 0;
+	unsigned have = 0;
+
+	for (size_t i = 0; i < in.n; i++) {
+		bits = bits << 8 | in.p[i];
+		for (have += 8; have >= 5; have -= 5)
+			buf_u8(out, (uint8_t)b32_digits[bits >> (have - 5) & 31]);
+		bits &= (1u << have) - 1;
+	}
+	if (have > 0)
+		buf_u8(out, (uint8_t)b32_digits[bits << (5 - have) & 31]);
+}
+
 int base32_decode(struct bytes text, uint8_t *out, size_t out_cap, size_t *out_n)
 {
 	return pack_bits(text, b32_digits, 5, out, out_cap, out_n);

@@ -19,7 +19,9 @@ int base58_decode(struct bytes text, uint8_t *out, size_t out_cap, size_t *out_n
 void base64_encode(struct bytes in, char *out);
 int base64_decode(struct bytes text, uint8_t *out, size_t out_cap, size_t *out_n) WARN_UNUSED;
 
-/* RFC 4648 section 6, lower case, no padding: multibase 'b' without its prefix. */
+/* RFC 4648 section 6, lower case, no padding: multibase 'b' without its prefix. Encoding appends;
+ * room is the buffer's matter. */
+void base32_encode(struct bytes in, struct buf *out);
 int base32_decode(struct bytes text, uint8_t *out, size_t out_cap, size_t *out_n) WARN_UNUSED;
 
 /* Unsigned varint of the multiformats: at most 9 bytes (63 bits), minimal.

@@ -41,6 +41,16 @@ static const struct flag flags[] = {
     {"temperature", FLAG_TEXT, AT(temperature), "T", "0 (always the likeliest word) to 2", "ask"},
     {"seed", FLAG_TEXT, AT(seed), "N", "repeats an answer that chance had a part in", "ask"},
     {"max-tokens", FLAG_TEXT, AT(max_tokens), "N", "the longest answer", "ask"},
+    {"expires", FLAG_TEXT, AT(expires), "TIME", "how long it holds: 90s, 30m, 24h, 7d [24h]",
+	"invite"},
+    {"uses", FLAG_TEXT, AT(uses), "N", "how many nodes may join with it [1]", "invite"},
+    {"address", FLAG_TEXT, AT(address), "MULTIADDR,…",
+	"where else this node can be reached: a DNS name, a forwarded port", "invite"},
+    {"qr", FLAG_SWITCH, AT(qr), NULL, "a QR code too, even if the output is no terminal", "invite"},
+    {"list", FLAG_SWITCH, AT(list), NULL, "lists the invitations made here", "invite"},
+    {"revoke", FLAG_TEXT, AT(revoke), "ID", "makes an invitation void", "invite"},
+    {"leave", FLAG_SWITCH, AT(leave), NULL, "leaves the present cluster for the new one", "join"},
+    {"leave", FLAG_SWITCH, AT(leave), NULL, "leaves the present cluster for the new one", "pair"},
     {"all", FLAG_SWITCH, AT(all), NULL, "everyone ever heard of, with the last failure", "peers"},
 };
 
@@ -204,9 +214,12 @@ static void command_fiber(void *arg)
 	struct duration limit =
 	    cli->opt->timeout_s ? duration_s(cli->opt->timeout_s) : DURATION_FOREVER;
 	scope_open(&cli->scope, limit);
+	const struct cli_command *command = cli_find_command(cli->opt->command);
 	int rc = cli_connect(cli, &err);
 	if (rc == 0)
-		rc = cli_find_command(cli->opt->command)->run(cli, &err);
+		rc = command->run(cli, &err);
+	else if (rc == E_REFUSED && command->offline)
+		rc = command->offline(cli, &err);
 	if (rc == E_CANCELLED)
 		cli->status = CLI_INTERRUPTED;
 	else

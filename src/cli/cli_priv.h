@@ -28,8 +28,11 @@ struct cli_options {
 	char data_dir[CLI_PATH_MAX]; /* "" until found */
 	const char *node_id;
 	const char *model, *target, *system, *temperature, *seed, *max_tokens;
+	const char *expires, *uses, *address, *revoke; /* of invite */
 	int timeout_s;
 	bool json, all, help;
+	bool qr, list; /* of invite */
+	bool leave;    /* of join and pair */
 };
 
 struct cli {
@@ -50,6 +53,8 @@ struct cli {
 /* [parks] Finds the node that the options mean and connects to it. The text of a failure says what
  * to do. */
 int cli_connect(struct cli *cli, struct err *err) WARN_UNUSED;
+/* The data folder that the options mean when no node runs there. */
+int cli_data_dir(const struct cli_options *o, char out[CLI_PATH_MAX], struct err *err) WARN_UNUSED;
 
 /* [parks] Calls a method; takes `params` over (may be NULL). Notifications go to `notify` (may be
  * NULL) as they come. *result is the caller's. The node's error becomes *err. */
@@ -67,7 +72,27 @@ struct cli_command {
 	/* Before there is a world: may block, and ends with the program at Ctrl-C. May be NULL. */
 	int (*prepare)(struct cli *cli, struct err *err);
 	int (*run)(struct cli *cli, struct err *err); /* [parks] */
+	/* [parks] Instead of run, when no node is running; NULL: that is an error. */
+	int (*offline)(struct cli *cli, struct err *err);
 };
+
+void cli_print_json(const json_t *value);
+/* A member's text, "-" when there is none. */
+const char *cli_text_of(const json_t *object, const char *key);
+/* A table; `cell` writes the text of one cell of one element. */
+void cli_print_list(const json_t *list, const char *const *heads, size_t columns,
+    void (*cell)(const json_t *item, size_t column, char *out, size_t cap));
+
+/* ---- qr.c ---- */
+/* To standard output. E_TOO_LARGE. */
+int cli_print_qr(const char *text, struct err *err) WARN_UNUSED;
+
+/* ---- join.c ---- */
+int cli_run_invite(struct cli *cli, struct err *err) WARN_UNUSED;
+int cli_prepare_join(struct cli *cli, struct err *err) WARN_UNUSED;
+int cli_run_join(struct cli *cli, struct err *err) WARN_UNUSED;
+int cli_offline_join(struct cli *cli, struct err *err) WARN_UNUSED;
+int cli_run_pair(struct cli *cli, struct err *err) WARN_UNUSED;
 
 const struct cli_command *cli_find_command(const char *name);
 const struct cli_command *cli_commands(size_t *n);

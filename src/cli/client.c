@@ -56,20 +56,37 @@ static int dial_any(struct cli *cli, const char *base, struct err *err)
 	return rc;
 }
 
+int cli_data_dir(const struct cli_options *o, char out[CLI_PATH_MAX], struct err *err)
+{
+	char base[CLI_PATH_MAX];
+	if (o->data_dir[0]) {
+		memcpy(out, o->data_dir, CLI_PATH_MAX);
+		return 0;
+	}
+	int rc = control_home(base, sizeof base, err);
+	if (rc)
+		return rc;
+	bool named = o->node_id && o->node_id[0];
+	int n = snprintf(out, CLI_PATH_MAX, "%s/%.64s", base, named ? o->node_id : "default");
+	if (n < 0 || n >= CLI_PATH_MAX)
+		return err_set(err, E_INVALID, "the path to the data is too long");
+	return 0;
+}
+
 int cli_connect(struct cli *cli, struct err *err)
 {
 	const struct cli_options *o = cli->opt;
 	if (o->data_dir[0])
 		return dial(cli, o->data_dir, NULL) == 0 ? 0 : no_node(o->data_dir, err);
-	char base[CLI_PATH_MAX], path[CLI_PATH_MAX + 80];
+	char base[CLI_PATH_MAX], path[CLI_PATH_MAX];
 	int rc = control_home(base, sizeof base, err);
 	if (rc)
 		return rc;
 	if (!o->node_id || !o->node_id[0])
 		return dial_any(cli, base, err);
-	snprintf(path, sizeof path, "%s/%.64s", base, o->node_id);
-	if (strlen(path) >= CLI_PATH_MAX)
-		return err_set(err, E_INVALID, "the path to the data is too long");
+	rc = cli_data_dir(o, path, err);
+	if (rc)
+		return rc;
 	return dial(cli, path, NULL) == 0 ? 0 : no_node(path, err);
 }
 

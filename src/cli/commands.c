@@ -8,13 +8,13 @@
 #include <string.h>
 #include <unistd.h>
 
-static void print_json(const json_t *value)
+void cli_print_json(const json_t *value)
 {
 	json_dumpf(value, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
 	putchar('\n');
 }
 
-static const char *text_of(const json_t *object, const char *key)
+const char *cli_text_of(const json_t *object, const char *key)
 {
 	return json_get_string(object, key, "-");
 }
@@ -50,7 +50,7 @@ static void print_table(const char *const *heads, size_t columns, char ***rows, 
 }
 
 /* `cell` writes the text of one cell of one element. */
-static void print_list(const json_t *list, const char *const *heads, size_t columns,
+void cli_print_list(const json_t *list, const char *const *heads, size_t columns,
     void (*cell)(const json_t *item, size_t column, char *out, size_t cap))
 {
 	size_t n = json_array_size(list);
@@ -190,14 +190,15 @@ static int run_ask(struct cli *cli, struct err *err)
 	if (rc)
 		return rc;
 	if (cli->opt->json)
-		print_json(result);
+		cli_print_json(result);
 	else
 		fprintf(stderr, "— %s on %s, %lld tokens in %lld ms, request %s\n",
-		    text_of(result, "model"), text_of(json_object_get(result, "node"), "label"),
+		    cli_text_of(result, "model"),
+		    cli_text_of(json_object_get(result, "node"), "label"),
 		    (long long)json_get_int(
 			json_object_get(result, "usage"), "completion_tokens", 0),
 		    (long long)json_get_int(result, "duration_ms", 0),
-		    text_of(result, "request_id"));
+		    cli_text_of(result, "request_id"));
 	json_decref(result);
 	return 0;
 }
@@ -216,7 +217,7 @@ static void peer_cell(const json_t *p, size_t column, char *out, size_t cap)
 	} else if (column == 3) {
 		snprintf(out, cap, "%lld", (long long)json_get_int(p, "models", 0));
 	} else {
-		snprintf(out, cap, "%s", text_of(p, keys[column]));
+		snprintf(out, cap, "%s", cli_text_of(p, keys[column]));
 	}
 }
 
@@ -231,7 +232,7 @@ static int decide(struct cli *cli, const char *method, struct err *err)
 	if (rc)
 		return rc;
 	if (cli->opt->json)
-		print_json(result);
+		cli_print_json(result);
 	json_decref(result);
 	return 0;
 }
@@ -271,11 +272,11 @@ static int run_peers(struct cli *cli, struct err *err)
 		return rc;
 	static const char *const heads[] = {"PEER", "STATE", "RTT", "MODELS", "ADDRESS", "NODE ID"};
 	if (o->json)
-		print_json(list);
+		cli_print_json(list);
 	else if (json_array_size(list) == 0)
 		rc = no_peers(cli, err);
 	else
-		print_list(list, heads, 6, peer_cell);
+		cli_print_list(list, heads, 6, peer_cell);
 	json_decref(list);
 	return rc;
 }
@@ -285,10 +286,10 @@ static int run_peers(struct cli *cli, struct err *err)
 static void print_finding(struct cli *cli, const json_t *params)
 {
 	const json_t *f = json_object_get(params, "finding");
-	const char *seen = text_of(f, "seen"), *fix = json_get_string(f, "fix", "");
-	const char *verdict = text_of(f, "verdict");
+	const char *seen = cli_text_of(f, "seen"), *fix = json_get_string(f, "fix", "");
+	const char *verdict = cli_text_of(f, "verdict");
 	printf(
-	    "%-5s  %-9s  ", strcmp(verdict, "fault") == 0 ? "FAULT" : verdict, text_of(f, "hop"));
+	    "%-5s  %-9s  ", strcmp(verdict, "fault") == 0 ? "FAULT" : verdict, cli_text_of(f, "hop"));
 	print_tamed(seen, strlen(seen));
 	if (fix[0]) {
 		printf("\n%19s-> ", "");
@@ -312,7 +313,7 @@ static int run_doctor(struct cli *cli, struct err *err)
 		return rc;
 	long long faults = (long long)json_get_int(result, "faults", 0);
 	if (o->json)
-		print_json(result);
+		cli_print_json(result);
 	json_decref(result);
 	if (faults == 0)
 		return 0;
@@ -326,7 +327,7 @@ static void model_cell(const json_t *m, size_t column, char *out, size_t cap)
 	const json_t *node = json_object_get(m, "node");
 	switch (column) {
 	case 0:
-		snprintf(out, cap, "%s", text_of(m, "id"));
+		snprintf(out, cap, "%s", cli_text_of(m, "id"));
 		break;
 	case 1:
 		snprintf(out, cap, "%s", json_get_bool(m, "ready", false) ? "ready" : "not ready");
@@ -335,10 +336,10 @@ static void model_cell(const json_t *m, size_t column, char *out, size_t cap)
 		snprintf(out, cap, "%lld", (long long)json_get_int(m, "context_length", 0));
 		break;
 	case 3:
-		snprintf(out, cap, "%s", text_of(node, "label"));
+		snprintf(out, cap, "%s", cli_text_of(node, "label"));
 		break;
 	default:
-		snprintf(out, cap, "%s", text_of(node, "node_id"));
+		snprintf(out, cap, "%s", cli_text_of(node, "node_id"));
 	}
 }
 
@@ -350,11 +351,11 @@ static int run_models(struct cli *cli, struct err *err)
 		return rc;
 	static const char *const heads[] = {"MODEL", "STATE", "CONTEXT", "NODE", "NODE ID"};
 	if (cli->opt->json)
-		print_json(list);
+		cli_print_json(list);
 	else if (json_array_size(list) == 0)
 		fprintf(stderr, "no node of the cluster serves a model\n");
 	else
-		print_list(list, heads, 5, model_cell);
+		cli_print_list(list, heads, 5, model_cell);
 	json_decref(list);
 	return 0;
 }
@@ -365,20 +366,25 @@ static void print_status(const json_t *s)
 {
 	const json_t *cluster = json_object_get(s, "cluster"), *jobs = json_object_get(s, "jobs");
 	bool joined = json_get_bool(cluster, "joined", false);
-	printf("node      %s (gate %s, process %lld, up %lld s)\n", text_of(s, "label"),
-	    text_of(s, "version"), (long long)json_get_int(s, "pid", 0),
+	printf("node      %s (gate %s, process %lld, up %lld s)\n", cli_text_of(s, "label"),
+	    cli_text_of(s, "version"), (long long)json_get_int(s, "pid", 0),
 	    (long long)json_get_int(s, "uptime_s", 0));
-	printf("node id   %s\n", text_of(s, "node_id"));
-	printf("peer id   %s\n", text_of(s, "peer_id"));
-	printf("cluster   %s%s\n", joined ? text_of(cluster, "id") : "none yet: asking to join",
+	printf("node id   %s\n", cli_text_of(s, "node_id"));
+	printf("peer id   %s\n", cli_text_of(s, "peer_id"));
+	printf("cluster   %s%s\n", joined ? cli_text_of(cluster, "id") : "none yet: asking to join",
 	    json_get_bool(cluster, "open", false) ? " (open: it has no key)" : "");
+	const json_t *joining = json_object_get(s, "joining");
+	if (joining)
+		printf("joining   %s%s%s\n", cli_text_of(joining, "cluster"),
+		    cli_text_of(joining, "failure")[0] ? ": " : "",
+		    cli_text_of(joining, "failure"));
 	size_t i;
 	json_t *a;
 	json_array_foreach(json_object_get(s, "addresses"), i, a)
 	    printf("%s%s\n", i == 0 ? "address   " : "          ", json_string_value(a));
-	printf("api       %s\n", text_of(s, "http"));
-	printf("control   %s\n", text_of(s, "control"));
-	printf("data      %s\n", text_of(s, "data_dir"));
+	printf("api       %s\n", cli_text_of(s, "http"));
+	printf("control   %s\n", cli_text_of(s, "control"));
+	printf("data      %s\n", cli_text_of(s, "data_dir"));
 	printf("peers     %lld\n", (long long)json_get_int(s, "peers", 0));
 	printf("models    %zu\n", json_array_size(json_object_get(s, "models")));
 	printf("jobs      %lld running, %lld queued, %lld answered, %lld failed\n",
@@ -394,7 +400,7 @@ static int run_status(struct cli *cli, struct err *err)
 	if (rc)
 		return rc;
 	if (cli->opt->json)
-		print_json(status);
+		cli_print_json(status);
 	else
 		print_status(status);
 	json_decref(status);
@@ -412,9 +418,9 @@ static int run_id(struct cli *cli, struct err *err)
 	    "label", json_object_get(status, "label"), "addresses",
 	    json_object_get(status, "addresses"));
 	if (cli->opt->json)
-		print_json(id);
+		cli_print_json(id);
 	else
-		printf("%s\n", text_of(id, "node_id"));
+		printf("%s\n", cli_text_of(id, "node_id"));
 	json_decref(id);
 	json_decref(status);
 	return 0;
@@ -427,7 +433,7 @@ static int run_stop(struct cli *cli, struct err *err)
 	if (rc)
 		return rc;
 	if (cli->opt->json)
-		print_json(result);
+		cli_print_json(result);
 	json_decref(result);
 	return 0;
 }
@@ -446,6 +452,14 @@ static const struct cli_command commands[] = {
 	"says why nodes do not connect, and what to do; PEER: a node, or an address", NULL,
 	run_doctor},
     {"status", "", "shows how the node is", NULL, run_status},
+    {"invite", "",
+	"makes an invitation to the cluster and prints its token; lists and revokes them", NULL,
+	cli_run_invite},
+    {"join", "TOKEN", "joins the cluster that an invitation's token is for", cli_prepare_join,
+	cli_run_join, cli_offline_join},
+    {"pair", "[CODE]",
+	"shows a code for a machine on the same network to join with, or joins with it", NULL,
+	cli_run_pair},
     {"id", "", "prints the node's id", NULL, run_id},
     {"stop", "", "ends the node politely", NULL, run_stop},
 };

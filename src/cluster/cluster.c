@@ -19,6 +19,7 @@
 #define MEMBERS_KEPT      64 /* lost members that are dialled again, and saved */
 #define PEERS_FILE_MAX    (256u << 10)
 #define HANDLERS_END_MS   10000
+#define SWITCH_LIMIT_MS   30000
 
 /* ---- who is a member ----------------------------------------------------------------------- */
 
@@ -206,6 +207,8 @@ void cluster_local_state(struct cluster *c, struct member_state *out)
 
 /* ---- joining ------------------------------------------------------------------------------- */
 
+static int save_peers(struct cluster *c, struct err *err);
+
 static void announce_membership(struct cluster *c)
 {
 	rt_log(LOG_INFO, "cluster", "Joined cluster %s", c->membership.id);
@@ -231,6 +234,59 @@ int cluster_joined(struct cluster *c, const struct answer *a, struct err *err)
 		waitq_wake_all(&p->changed);
 	}
 	return 0;
+}
+
+/* As if all were strangers: connections are ended and made anew, under the new membership. */
+static void forget_company(struct cluster *c, const struct peer *issuer)
+{
+	struct peer *p, *next;
+	HASH_ITER (hh, c->peers, p, next) {
+		p->proof = 0;
+		p->welcomed = p->foreign = false;
+		p->decision = UNDECIDED;
+		if (p != issuer)
+			p->was_member = false;
+		cluster_peer_changed(c, p);
+		if (p->connected)
+			p2p_disconnect(c->opt.host, &p->id, "joined another cluster");
+	}
+}
+
+static int enter(struct cluster *c, const struct membership *m, const struct peer_id *issuer,
+    const struct multiaddr *addrs, size_t n_addrs, struct err *err)
+{
+	struct peer *p = table_add(c, issuer, SOURCE_INVITATION);
+	if (!p)
+		return err_set(err, E_LIMIT, "the peer table is full");
+	for (size_t i = n_addrs; i-- > 0;)
+		table_add_addr(p, &addrs[i]);
+	/* Addresses first: a membership without them would be a lonely one. */
+	p->was_member = true;
+	p->lost_at = p->next_dial = rt_now();
+	p->holds++;
+	int rc = save_peers(c, err);
+	if (rc == 0)
+		rc = membership_save(c->opt.world, c->data_dir, m, err);
+	p->holds--;
+	if (rc)
+		return rc;
+	c->membership = *m;
+	forget_company(c, p);
+	announce_membership(c);
+	invites_forget(c);
+	c->save_due = true;
+	waitq_wake_all(&c->dial);
+	return 0;
+}
+
+int cluster_switch(struct cluster *c, const struct membership *m, const struct peer_id *issuer,
+    const struct multiaddr *addrs, size_t n_addrs, struct err *err)
+{
+	struct scope sc;
+	scope_open_shielded(&sc, duration_ms(SWITCH_LIMIT_MS));
+	int rc = enter(c, m, issuer, addrs, n_addrs, err);
+	scope_close(&sc);
+	return rc;
 }
 
 static int decide(struct cluster *c, const char *who, enum decision decision, struct err *err)
@@ -594,6 +650,7 @@ static int start(struct cluster *c, struct err *err)
 		rt_log(LOG_INFO, "cluster", "asking a bootstrap peer to let us join its cluster");
 	c->save_due = true;
 	load_peers(c);
+	invites_load(c);
 	rc = p2p_handle(c->opt.host, MEMBER_PROTOCOL, session_serve, c, err);
 	if (rc == 0)
 		rc = p2p_handle(c->opt.host, DOCTOR_PROTOCOL, doctor_serve, c, err);
@@ -604,7 +661,9 @@ static int start(struct cluster *c, struct err *err)
 	if (rc)
 		return rc;
 	rc = fiber_spawn(&c->scope, "connector", connector, c, err);
-	return rc ? rc : keep_bootstrap(c, err);
+	if (rc == 0)
+		rc = keep_bootstrap(c, err);
+	return rc ? rc : join_start(c, err);
 }
 
 int cluster_new(const struct cluster_options *opt, struct cluster **out, struct err *err)
@@ -617,6 +676,8 @@ int cluster_new(const struct cluster_options *opt, struct cluster **out, struct 
 	c->self = *p2p_host_id(opt->host);
 	c->label = strdup(opt->label);
 	c->data_dir = strdup(opt->data_dir);
+	c->save_turn.free = 1;
+	INVARIANT(opt->identity);
 	scope_init(&c->scope, NULL);
 	int rc = c->label && c->data_dir ? start(c, err)
 					 : err_set(err, E_MEMORY, "no memory for the cluster");
@@ -659,6 +720,7 @@ void cluster_close(struct cluster *c)
 	if (c->save_due)
 		save(c);
 	table_free(c);
+	join_free(c);
 	secret_wipe(&c->membership, sizeof c->membership);
 	free(c->label);
 	free(c->data_dir);

@@ -22,6 +22,14 @@
 #define CLUSTER_PEERS_MAX   1024 /* peers in the table; strangers beyond it are not remembered */
 #define CLUSTER_PENDING_MAX 64   /* requests to join that wait for a decision */
 
+#define CLUSTER_INVITES_MAX           64
+#define CLUSTER_INVITE_USES_MAX       64
+#define CLUSTER_INVITE_ADDRS_MAX      6 /* in one token */
+#define CLUSTER_INVITE_LIFETIME_MAX_S (366 * 86400)
+#define CLUSTER_TOKEN_TEXT_MAX        1024
+#define CLUSTER_PAIR_CODE_SIZE        7 /* six digits and a NUL */
+#define CLUSTER_PAIR_SECONDS          120
+
 struct cluster;
 
 struct cluster_options {
@@ -35,6 +43,8 @@ struct cluster_options {
 	const struct multiaddr *bootstrap;
 	size_t n_bootstrap;
 	bool auto_accept;
+	const struct identity *identity; /* signs invitations; must outlive the cluster */
+	const char *join;                /* a join token to use now, or NULL */
 };
 
 /* [parks] Reads or makes the membership and starts to look for peers. E_INVALID (a bad key or
@@ -75,6 +85,7 @@ enum cluster_source {
 	SOURCE_EXCHANGE = 4, /* another member told */
 	SOURCE_INBOUND = 8,  /* it dialled us */
 	SOURCE_SAVED = 16,   /* a member of an earlier run */
+	SOURCE_INVITATION = 32,
 };
 
 /* One row of the table. The texts are copies. */
@@ -95,6 +106,93 @@ struct cluster_peer {
 /* Calls `fn` for each row; it must not park. */
 void cluster_each(
     const struct cluster *c, void (*fn)(void *arg, const struct cluster_peer *p), void *arg);
+
+/* ---- invitations -----------------------------------------------------------------------------
+ *
+ * A token carries the cluster's id, the issuer's key and addresses, and a secret. The issuer takes
+ * the secret back in exchange for the cluster's key, over the encrypted connection, so expiry,
+ * revocation and the number of uses are the issuer's to decide. The secret itself does not travel:
+ * both sides prove to each other that they have it. */
+
+enum cluster_invite_state {
+	INVITE_OPEN,
+	INVITE_EXPIRED,
+	INVITE_REVOKED,
+	INVITE_USED_UP
+};
+const char *cluster_invite_state_name(enum cluster_invite_state s);
+
+/* One invitation, without its secret. */
+struct cluster_invite {
+	char id[17]; /* hex */
+	enum cluster_invite_state state;
+	int64_t created_s, expires_s; /* wall time */
+	uint32_t uses, used;
+};
+
+/* [parks] Makes an invitation and writes its token, which the caller wipes; on disk when it
+ * returns. `addrs` (may be 0) come before the node's own: what a port forward or a DNS name makes
+ * reachable. E_INVALID (lifetime, uses), E_LIMIT, E_UNAVAILABLE (in no cluster yet), E_IO. */
+int cluster_invite(struct cluster *c, int64_t lifetime_s, uint32_t uses,
+    const struct multiaddr *addrs, size_t n_addrs, char token[CLUSTER_TOKEN_TEXT_MAX],
+    struct cluster_invite *out, struct err *err) WARN_UNUSED;
+/* Oldest first; `fn` must not park. */
+void cluster_each_invite(
+    const struct cluster *c, void (*fn)(void *arg, const struct cluster_invite *i), void *arg);
+/* [parks] `id` may be shortened as long as it means one. E_NOT_FOUND, E_INVALID, E_IO. */
+int cluster_invite_revoke(struct cluster *c, const char *id, struct err *err) WARN_UNUSED;
+
+/* What joining came to. */
+struct cluster_join_result {
+	char cluster[CLUSTER_ID_MAX];
+	struct peer_id through;
+	char label[NODE_LABEL_MAX]; /* of that member; "" while unknown */
+};
+
+/* Whether a present cluster may be left for the new one. A cluster that the node made for itself
+ * and that nobody else is in gives way anyway. */
+enum cluster_leave {
+	CLUSTER_STAY,
+	CLUSTER_LEAVE
+};
+
+/* [parks] Joins with a token; on disk when it returns 0. E_INVALID (no token, or damaged),
+ * E_BAD_SIGNATURE (tampered with), E_EXISTS (already a member, or one of another cluster),
+ * E_FORBIDDEN (expired, revoked, used up, unknown), E_BUSY (too many wrong attempts, or joining
+ * already), E_UNREACHABLE (the issuer; the text has each address and why), E_WRONG_PEER (another
+ * node is at its address). */
+int cluster_join(struct cluster *c, const char *token, enum cluster_leave leave,
+    struct cluster_join_result *out, struct err *err) WARN_UNUSED;
+
+/* [parks] The same while no node runs: checked and stored in the data folder for the next start,
+ * which tries until it is told yes or no. `out` without label. E_INVALID, E_BAD_SIGNATURE, E_EXISTS
+ * as above; E_FORBIDDEN: it has expired. */
+int cluster_join_later(struct world *w, const char *data_dir, const char *token,
+    enum cluster_leave leave, struct cluster_join_result *out, struct err *err) WARN_UNUSED;
+
+/* The cluster that the node is trying to join with a token given at its start, and why it did not
+ * succeed so far; NULL when there is nothing to tell. Valid until the calling fiber parks. */
+const char *cluster_joining(const struct cluster *c, const char **failure);
+
+/* ---- pairing ---------------------------------------------------------------------------------
+ *
+ * Two machines on one network: one shows a six-digit code, the other is told it. The code is the
+ * password of a PAKE (crypto/cpace.h), bound to the connection and both peer ids, so it neither
+ * travels nor can be guessed from what does. Three wrong codes end it. */
+
+/* [parks] Shows a code through `show` and lets in whoever is told it, for CLUSTER_PAIR_SECONDS: 0
+ * and who it was; E_TIMEOUT, E_FORBIDDEN (three wrong codes), E_BUSY (already pairing),
+ * E_UNAVAILABLE (in no cluster yet). */
+int cluster_pair_show(struct cluster *c, int (*show)(void *arg, const char *code, struct err *err),
+    void *arg, struct cluster_join_result *out, struct err *err) WARN_UNUSED;
+
+/* [parks] Joins the cluster of the node nearby that shows this code. E_INVALID (not six digits),
+ * E_NOT_FOUND (no node nearby shows a code), E_FORBIDDEN (wrong code), E_EXISTS as cluster_join. */
+int cluster_pair(struct cluster *c, const char *code, enum cluster_leave leave,
+    struct cluster_join_result *out, struct err *err) WARN_UNUSED;
+
+/* ---- requests to join ------------------------------------------------------------------------
+ */
 
 /* Decides on a request to join, and on later ones of the same peer. `who`: NodeId, PeerId or unique
  * label. E_NOT_FOUND: nobody of that name has asked; E_INVALID: several have that label. */

@@ -6,6 +6,8 @@
 
 #include "base/encode.h"
 #include "cluster/cluster.h"
+#include "cluster/invite_priv.h"
+#include "cluster/pair_priv.h"
 #include "crypto/crypto.h"
 
 #include <uthash.h>
@@ -50,12 +52,22 @@ int membership_save(
 void membership_proof(const struct membership *m, const uint8_t binding[P2P_BINDING_SIZE],
     const struct peer_id *prover, const struct peer_id *verifier, uint8_t out[SHA256_SIZE]);
 
+/* The proof of an invitation's secret, by the one who joins or (with the cluster's key) by the
+ * issuer who admits. */
+void invitation_proof(const uint8_t secret[INVITE_SECRET_SIZE], const char *cluster,
+    const uint8_t *key, const uint8_t binding[P2P_BINDING_SIZE], const struct peer_id *prover,
+    const struct peer_id *verifier, uint8_t out[SHA256_SIZE]);
+/* Tells clusters of the same name apart without giving the key away. */
+void membership_fingerprint(const struct membership *m, uint8_t out[FINGERPRINT_SIZE]);
+
 /* ---- message.c: what members say to each other ----------------------------------------------- */
 
 /* The first message on a stream, from its opener. */
 struct hello {
 	char label[NODE_LABEL_MAX]; /* as given */
 	bool join;                  /* no cluster yet: asks for this one's */
+	bool invited; /* joins by an invitation, whose secret the proof is made with */
+	uint8_t invitation[INVITE_ID_SIZE];
 	uint8_t hash[SHA256_SIZE];
 	uint8_t proof[SHA256_SIZE];
 };
@@ -74,6 +86,8 @@ struct answer {
 	char id[CLUSTER_ID_MAX]; /* ADMITTED */
 	uint8_t key[CLUSTER_KEY_SIZE];
 	bool open;
+	bool proven; /* ADMITTED by an invitation: the proof shows that the issuer has its secret */
+	uint8_t proof[SHA256_SIZE];
 };
 
 struct member_addr {
@@ -174,6 +188,13 @@ struct cluster {
 	bool save_due;
 	bool closing;
 	char last_peers[512]; /* what was logged last */
+
+	struct invites invites; /* ours, for the present cluster */
+	struct sem save_turn;   /* one writer of invites.json */
+	struct guard guard;
+	bool joining; /* cluster_join or cluster_pair is under way */
+	struct pending_join *pending;
+	struct pairing *pairing; /* while a code is shown */
 };
 
 struct peer *table_find(const struct cluster *c, const struct peer_id *id);
@@ -197,6 +218,11 @@ int table_named(
 
 /* The handler of MEMBER_PROTOCOL. */
 void session_serve(void *arg, struct stream *s, const struct p2p_stream_info *info);
+/* What is told to whoever asked, before the end of the stream. */
+int session_refuse(struct stream *s, const char *reason, struct err *err) WARN_UNUSED;
+/* The cluster's id and key, to one who may have them; `proof` may be NULL. */
+int session_admit(
+    struct cluster *c, struct stream *s, const uint8_t *proof, struct err *err) WARN_UNUSED;
 /* Starts our side towards a peer that has just been connected. */
 void session_start(struct cluster *c, struct peer *p);
 
@@ -214,7 +240,36 @@ void cluster_peer_changed(struct cluster *c, struct peer *p);
 void cluster_peer_told(struct cluster *c, struct peer *p, struct member_state *st);
 /* We were admitted: a new membership of our own. E_INVALID when it cannot be used. */
 int cluster_joined(struct cluster *c, const struct answer *a, struct err *err) WARN_UNUSED;
+/* [parks] Becomes a member of `m` through `issuer`: on disk first, then here; all connections are
+ * made anew. */
+int cluster_switch(struct cluster *c, const struct membership *m, const struct peer_id *issuer,
+    const struct multiaddr *addrs, size_t n_addrs, struct err *err) WARN_UNUSED;
 /* What we announce now. */
 void cluster_local_state(struct cluster *c, struct member_state *out);
+
+/* ---- invite_service.c -------------------------------------------------------------------------
+ */
+
+void invites_load(struct cluster *c); /* [parks] */
+/* [parks] They were for a cluster that we have left. */
+void invites_forget(struct cluster *c);
+/* A peer that joins by an invitation of ours. */
+int join_serve(struct cluster *c, struct peer *p, struct stream *s, const struct hello *h,
+    const struct p2p_stream_info *info, struct err *err) WARN_UNUSED;
+
+/* ---- join.c -----------------------------------------------------------------------------------
+ */
+
+int join_start(struct cluster *c, struct err *err) WARN_UNUSED; /* [parks] */
+void join_free(struct cluster *c);
+/* [parks] A little while, until `id` is a member and has told its label. */
+void join_await(struct cluster *c, const struct peer_id *id, struct cluster_join_result *out);
+/* 0 when joining `cluster` is in order; E_EXISTS, E_BUSY. `fingerprint` may be NULL: unknown. */
+int join_allowed(const struct cluster *c, const char *cluster, const uint8_t *fingerprint,
+    enum cluster_leave leave, struct err *err) WARN_UNUSED;
+/* [parks] From an answer to the membership that it gives, and into it. */
+int join_enter(struct cluster *c, const struct answer *a, const struct peer_id *issuer,
+    const struct multiaddr *addrs, size_t n_addrs, struct cluster_join_result *out,
+    struct err *err) WARN_UNUSED;
 
 #endif

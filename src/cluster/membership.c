@@ -5,9 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CLUSTER_FILE_MAX 4096
-#define PROOF_CONTEXT    "opengateway member proof 1"
-#define OPEN_CONTEXT     "opengateway open cluster 1"
+#define CLUSTER_FILE_MAX    4096
+#define PROOF_CONTEXT       "opengateway member proof 1"
+#define OPEN_CONTEXT        "opengateway open cluster 1"
+#define JOIN_CONTEXT        "opengateway invitation join 1"
+#define ADMIT_CONTEXT       "opengateway invitation admit 1"
+#define FINGERPRINT_CONTEXT "opengateway cluster fingerprint 1"
 
 int membership_set(struct membership *m, const char *id, const uint8_t key[CLUSTER_KEY_SIZE],
     enum membership_origin origin, struct err *err)
@@ -128,18 +131,55 @@ int membership_save(
 
 /* ---- proofs -------------------------------------------------------------------------------- */
 
-void membership_proof(const struct membership *m, const uint8_t binding[P2P_BINDING_SIZE],
-    const struct peer_id *prover, const struct peer_id *verifier, uint8_t out[SHA256_SIZE])
+/* HMAC over a context, the connection and both ids in order, so that no proof serves in another
+ * place. */
+static void proof_over(struct bytes key, const char *context, struct bytes extra,
+    const uint8_t binding[P2P_BINDING_SIZE], const struct peer_id *prover,
+    const struct peer_id *verifier, uint8_t out[SHA256_SIZE])
 {
 	struct buf text = BUF_INIT(512);
-	buf_str(&text, PROOF_CONTEXT);
+	buf_str(&text, context);
 	buf_put(&text, binding, P2P_BINDING_SIZE);
-	buf_put(&text, m->hash, sizeof m->hash);
+	buf_bytes(&text, extra);
 	buf_u8(&text, prover->n);
 	buf_bytes(&text, peer_id_bytes(prover));
 	buf_u8(&text, verifier->n);
 	buf_bytes(&text, peer_id_bytes(verifier));
 	INVARIANT(!text.failed);
-	hmac_sha256(bytes_of(m->key, sizeof m->key), buf_view(&text), out);
+	hmac_sha256(key, buf_view(&text), out);
+	buf_free(&text);
+}
+
+void membership_proof(const struct membership *m, const uint8_t binding[P2P_BINDING_SIZE],
+    const struct peer_id *prover, const struct peer_id *verifier, uint8_t out[SHA256_SIZE])
+{
+	proof_over(bytes_of(m->key, sizeof m->key), PROOF_CONTEXT,
+	    bytes_of(m->hash, sizeof m->hash), binding, prover, verifier, out);
+}
+
+void invitation_proof(const uint8_t secret[INVITE_SECRET_SIZE], const char *cluster,
+    const uint8_t *key, const uint8_t binding[P2P_BINDING_SIZE], const struct peer_id *prover,
+    const struct peer_id *verifier, uint8_t out[SHA256_SIZE])
+{
+	uint8_t hash[SHA256_SIZE];
+	struct sha256 h;
+	sha256_begin(&h);
+	sha256_add(&h, bytes_str(cluster));
+	if (key)
+		sha256_add(&h, bytes_of(key, CLUSTER_KEY_SIZE));
+	sha256_end(&h, hash);
+	proof_over(bytes_of(secret, INVITE_SECRET_SIZE), key ? ADMIT_CONTEXT : JOIN_CONTEXT,
+	    bytes_of(hash, sizeof hash), binding, prover, verifier, out);
+}
+
+void membership_fingerprint(const struct membership *m, uint8_t out[FINGERPRINT_SIZE])
+{
+	uint8_t hash[SHA256_SIZE];
+	struct buf text = BUF_INIT(256);
+	buf_str(&text, FINGERPRINT_CONTEXT);
+	buf_str(&text, m->id);
+	INVARIANT(!text.failed);
+	hmac_sha256(bytes_of(m->key, sizeof m->key), buf_view(&text), hash);
+	memcpy(out, hash, FINGERPRINT_SIZE);
 	buf_free(&text);
 }

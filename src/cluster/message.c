@@ -70,29 +70,18 @@ static bool printable(const char *text)
 	return true;
 }
 
-static bool get_hex(const json_t *j, const char *key, uint8_t *out, size_t n)
-{
-	const char *hex = json_get_string(j, key, "");
-	return strlen(hex) == 2 * n && hex_decode(bytes_str(hex), out, n) == 0;
-}
-
-static void set_hex(json_t *j, const char *key, const uint8_t *p, size_t n)
-{
-	char hex[2 * SHA256_SIZE + 1];
-	hex_encode(bytes_of(p, n), hex);
-	json_object_set_new(j, key, json_string(hex));
-}
-
 /* ---- hello --------------------------------------------------------------------------------- */
 
 int hello_send(struct stream *s, const struct hello *h, struct err *err)
 {
 	json_t *j =
 	    json_pack("{s:s, s:s, s:b}", "type", "hello", "label", h->label, "join", h->join);
-	if (!h->join) {
-		set_hex(j, "cluster", h->hash, sizeof h->hash);
-		set_hex(j, "proof", h->proof, sizeof h->proof);
-	}
+	if (!h->join)
+		json_set_hex(j, "cluster", bytes_of(h->hash, sizeof h->hash));
+	if (h->invited)
+		json_set_hex(j, "invitation", bytes_of(h->invitation, sizeof h->invitation));
+	if (!h->join || h->invited)
+		json_set_hex(j, "proof", bytes_of(h->proof, sizeof h->proof));
 	return frame_send(s, j, err);
 }
 
@@ -106,9 +95,14 @@ int hello_recv(struct stream *s, struct hello *h, struct err *err)
 	copy_text(h->label, sizeof h->label, json_get_string(j, "label", ""));
 	if (strcmp(json_get_string(j, "type", ""), "hello") != 0)
 		rc = err_set(err, E_PROTOCOL, "the first message is no hello");
-	else if (!h->join && (!get_hex(j, "cluster", h->hash, sizeof h->hash) ||
-				 !get_hex(j, "proof", h->proof, sizeof h->proof)))
+	else if (!h->join && (!json_get_hex(j, "cluster", h->hash, sizeof h->hash) ||
+				 !json_get_hex(j, "proof", h->proof, sizeof h->proof)))
 		rc = err_set(err, E_PROTOCOL, "a hello without cluster and proof");
+	h->invited = h->join && json_object_get(j, "invitation");
+	if (rc == 0 && h->invited &&
+	    (!json_get_hex(j, "invitation", h->invitation, sizeof h->invitation) ||
+		!json_get_hex(j, "proof", h->proof, sizeof h->proof)))
+		rc = err_set(err, E_PROTOCOL, "an invitation without id and proof");
 	json_decref(j);
 	return rc;
 }
@@ -125,7 +119,9 @@ int answer_send(struct stream *s, const struct answer *a, struct err *err)
 	if (a->kind == ANSWER_ADMITTED) {
 		json_object_set_new(j, "id", json_string(a->id));
 		json_object_set_new(j, "open", json_boolean(a->open));
-		set_hex(j, "key", a->key, sizeof a->key);
+		json_set_hex(j, "key", bytes_of(a->key, sizeof a->key));
+		if (a->proven)
+			json_set_hex(j, "proof", bytes_of(a->proof, sizeof a->proof));
 	}
 	return frame_send(s, j, err);
 }
@@ -148,10 +144,11 @@ int answer_recv(struct stream *s, struct answer *a, struct err *err)
 	if (strlen(id) < sizeof a->id)
 		memcpy(a->id, id, strlen(id) + 1); /* membership_set judges the rest */
 	a->open = json_get_bool(j, "open", false);
+	a->proven = json_get_hex(j, "proof", a->proof, sizeof a->proof);
 	if (kind == sizeof answer_types / sizeof *answer_types)
 		rc = err_set(err, E_PROTOCOL, "an unknown answer");
 	else if (a->kind == ANSWER_ADMITTED &&
-		 (!a->id[0] || !get_hex(j, "key", a->key, sizeof a->key)))
+		 (!a->id[0] || !json_get_hex(j, "key", a->key, sizeof a->key)))
 		rc = err_set(err, E_PROTOCOL, "an admission without cluster and key");
 	json_decref(j);
 	return rc;

@@ -21,7 +21,7 @@
 
 /* ---- their side: a peer opened a stream to us ---------------------------------------------- */
 
-static int refuse(struct stream *s, const char *reason, struct err *err)
+int session_refuse(struct stream *s, const char *reason, struct err *err)
 {
 	struct answer a = {.kind = ANSWER_REFUSED};
 	memcpy(a.reason, reason, strlen(reason) + 1);
@@ -55,11 +55,14 @@ static bool from_this_machine(const struct cluster *c, const struct p2p_stream_i
 	return false;
 }
 
-static int admit(struct cluster *c, struct stream *s, struct err *err)
+int session_admit(struct cluster *c, struct stream *s, const uint8_t *proof, struct err *err)
 {
-	struct answer a = {.kind = ANSWER_ADMITTED, .open = c->membership.open};
+	struct answer a = {
+	    .kind = ANSWER_ADMITTED, .open = c->membership.open, .proven = proof != NULL};
 	memcpy(a.id, c->membership.id, sizeof a.id);
 	memcpy(a.key, c->membership.key, sizeof a.key);
+	if (proof)
+		memcpy(a.proof, proof, sizeof a.proof);
 	int rc = answer_send(s, &a, err);
 	secret_wipe(a.key, sizeof a.key);
 	return rc ? rc : stream_close_write(s, err);
@@ -69,7 +72,7 @@ static int admit(struct cluster *c, struct stream *s, struct err *err)
 static int wait_decision(struct cluster *c, struct peer *p, struct stream *s, struct err *err)
 {
 	if (c->n_pending >= CLUSTER_PENDING_MAX)
-		return refuse(s, "too many requests are waiting", err);
+		return session_refuse(s, "too many requests are waiting", err);
 	struct answer a = {.kind = ANSWER_PENDING};
 	int rc = answer_send(s, &a, err);
 	if (rc)
@@ -84,22 +87,23 @@ static int wait_decision(struct cluster *c, struct peer *p, struct stream *s, st
 	cluster_peer_changed(c, p);
 	if (rc)
 		return rc;
-	return p->decision == ADMITTED ? admit(c, s, err) : refuse(s, "rejected", err);
+	return p->decision == ADMITTED ? session_admit(c, s, NULL, err)
+				       : session_refuse(s, "rejected", err);
 }
 
 static int serve_join(struct cluster *c, struct peer *p, struct stream *s,
     const struct p2p_stream_info *info, struct err *err)
 {
 	if (!c->membership.id[0])
-		return refuse(s, "joining", err);
+		return session_refuse(s, "joining", err);
 	if (p->asking)
-		return refuse(s, "already asking", err);
+		return session_refuse(s, "already asking", err);
 	if (p->decision == REJECTED)
-		return refuse(s, "rejected", err);
+		return session_refuse(s, "rejected", err);
 	if (p->decision == ADMITTED || c->opt.auto_accept || c->membership.open ||
 	    from_this_machine(c, info)) {
 		rt_log(LOG_INFO, "cluster", "%s joins the cluster", p->label);
-		return admit(c, s, err);
+		return session_admit(c, s, NULL, err);
 	}
 	return wait_decision(c, p, s, err);
 }
@@ -108,10 +112,10 @@ static int check_proof(struct cluster *c, struct peer *p, struct stream *s, cons
     const struct p2p_stream_info *info, struct err *err)
 {
 	if (!c->membership.id[0])
-		return refuse(s, "joining", err);
+		return session_refuse(s, "joining", err);
 	if (!secret_equal(h->hash, c->membership.hash, sizeof h->hash)) {
 		peer_set_foreign(p);
-		return refuse(s, "other cluster", err);
+		return session_refuse(s, "other cluster", err);
 	}
 	uint8_t binding[P2P_BINDING_SIZE], proof[SHA256_SIZE];
 	int rc = p2p_conn_binding(c->opt.host, info->conn, binding, err);
@@ -121,7 +125,7 @@ static int check_proof(struct cluster *c, struct peer *p, struct stream *s, cons
 	if (!secret_equal(proof, h->proof, sizeof proof)) {
 		rt_log(LOG_WARN, "cluster", "%s knows the cluster's id but not its key", p->label);
 		peer_set_foreign(p);
-		return refuse(s, "wrong key", err);
+		return session_refuse(s, "wrong key", err);
 	}
 	return 0;
 }
@@ -179,6 +183,8 @@ static int serve(struct cluster *c, struct stream *s, const struct p2p_stream_in
 	if (rc)
 		return rc;
 	peer_set_label(p, h.label);
+	if (h.invited)
+		return join_serve(c, p, s, &h, info, err);
 	if (h.join)
 		return serve_join(c, p, s, info, err);
 	rc = check_proof(c, p, s, &h, info, err);

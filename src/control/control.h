@@ -4,9 +4,13 @@
  *
  *   node.status   node.stop   peers.list {all}   peers.accept {peer}   peers.reject {peer}
  *   models.list   chat.ask {prompt, model, target, system, max_tokens, temperature, seed}
+ *   invite.create {expires_s, uses, addresses}   invite.list   invite.revoke {id}
+ *   cluster.join {token, leave}   pair.show   pair.enter {code, leave}
  *
- * chat.ask sends notifications "chat.text" {id, text} as the answer comes (Unix socket only), then
- * its result. SPEC JSON-RPC 2.0; errors carry data {code} with our own name for the error. */
+ * pair.show sends one notification "pair.code" {id, code, seconds} and has its result when somebody
+ * was let in; hanging up ends it (Unix socket only). chat.ask sends notifications "chat.text" {id,
+ * text} as the answer comes (Unix socket only), then its result. SPEC JSON-RPC 2.0; errors carry
+ * data {code} with our own name for the error. */
 #ifndef CONTROL_CONTROL_H
 #define CONTROL_CONTROL_H
 

@@ -27,4 +27,18 @@ struct rpc_notify {
 int control_call(struct control *c, const char *method, const json_t *params,
     const struct rpc_notify *notify, json_t **result, struct err *err) WARN_UNUSED;
 
+/* {label, node_id, peer_id}. */
+json_t *control_node_json(const struct peer_id *id, const char *label);
+
+/* ---- methods_join.c ---- */
+#define CONTROL_METHOD(name)                                                                       \
+	int name(struct control *c, const json_t *params, const struct rpc_notify *notify,         \
+	    json_t **result, struct err *err) WARN_UNUSED
+CONTROL_METHOD(control_invite_create);
+CONTROL_METHOD(control_invite_list);
+CONTROL_METHOD(control_invite_revoke);
+CONTROL_METHOD(control_cluster_join);
+CONTROL_METHOD(control_pair_show);
+CONTROL_METHOD(control_pair_enter);
+
 #endif

@@ -15,7 +15,7 @@
 #define ADDRS_MAX       32
 #define ANSWER_TEXT_MAX (8u << 20)
 
-static json_t *node_json(const struct peer_id *id, const char *label)
+json_t *control_node_json(const struct peer_id *id, const char *label)
 {
 	char node_id[NODE_ID_TEXT_MAX] = "", peer_id[PEER_ID_TEXT_MAX];
 	if (node_id_print(id, node_id, NULL) != 0)
@@ -58,7 +58,8 @@ static json_t *sources_json(unsigned sources)
 		enum cluster_source source;
 		const char *name;
 	} names[] = {{SOURCE_BOOTSTRAP, "bootstrap"}, {SOURCE_MDNS, "mdns"},
-	    {SOURCE_EXCHANGE, "members"}, {SOURCE_INBOUND, "inbound"}, {SOURCE_SAVED, "saved"}};
+	    {SOURCE_EXCHANGE, "members"}, {SOURCE_INBOUND, "inbound"}, {SOURCE_SAVED, "saved"},
+	    {SOURCE_INVITATION, "invitation"}};
 	json_t *list = json_array();
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (sources & names[i].source)
@@ -78,7 +79,7 @@ static void list_peer(void *arg, const struct cluster_peer *p)
 	if (!l->all && p->state != PEER_MEMBER && p->state != PEER_ASKING &&
 	    p->state != PEER_WAITING)
 		return;
-	json_t *j = node_json(&p->id, p->label);
+	json_t *j = control_node_json(&p->id, p->label);
 	json_object_set_new(j, "state", json_string(cluster_peer_state_name(p->state)));
 	json_object_set_new(j, "address", json_string(p->address));
 	json_object_set_new(j, "direction", json_string(p->inbound ? "inbound" : "outbound"));
@@ -167,7 +168,7 @@ static int node_status(struct control *c, const json_t *params, const struct rpc
 	json_int_t members = 0;
 	cluster_each(c->opt.cluster, count_members, &members);
 	const char *id = cluster_id(c->opt.cluster);
-	json_t *j = node_json(p2p_host_id(c->opt.host), c->opt.label);
+	json_t *j = control_node_json(p2p_host_id(c->opt.host), c->opt.label);
 	json_object_set_new(j, "version", json_string(GATE_VERSION));
 	json_object_set_new(j, "pid", json_integer(getpid()));
 	json_object_set_new(j, "uptime_s",
@@ -175,6 +176,10 @@ static int node_status(struct control *c, const json_t *params, const struct rpc
 	json_object_set_new(j, "cluster",
 	    json_pack("{s:s, s:b, s:b}", "id", id, "joined", id[0] != '\0', "open",
 		cluster_is_open(c->opt.cluster)));
+	const char *failure, *joining = cluster_joining(c->opt.cluster, &failure);
+	if (joining)
+		json_object_set_new(
+		    j, "joining", json_pack("{s:s, s:s}", "cluster", joining, "failure", failure));
 	json_object_set_new(j, "addresses", addresses_json(c));
 	json_object_set_new(j, "http", url_json(&c->opt.http, "/v1"));
 	json_object_set_new(j, "control", url_json(&c->addr, "/rpc"));
@@ -258,7 +263,7 @@ static json_t *ask_result(const struct job *job, const struct asking *a, int64_t
 {
 	return json_pack("{s:s, s:s, s:o, s:o, s:s, s:{s:I, s:I}, s:i, s:I}", "request_id",
 	    job->ctx.request_id, "model", job->model, "node",
-	    node_json(&job->served_by, job->served_by_label), "answer",
+	    control_node_json(&job->served_by, job->served_by_label), "answer",
 	    json_stringn(buf_cstr(&a->text), a->text.n), "finish_reason",
 	    openai_finish_name(a->last.finish), "usage", "prompt_tokens",
 	    (json_int_t)a->last.usage.prompt_tok, "completion_tokens",
@@ -348,6 +353,12 @@ static const struct {
     {"peers.accept", peers_accept},
     {"peers.reject", peers_reject},
     {"models.list", models_list},
+    {"invite.create", control_invite_create},
+    {"invite.list", control_invite_list},
+    {"invite.revoke", control_invite_revoke},
+    {"cluster.join", control_cluster_join},
+    {"pair.show", control_pair_show},
+    {"pair.enter", control_pair_enter},
     {"chat.ask", chat_ask},
     {"doctor.run", doctor_run},
 };

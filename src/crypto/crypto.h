@@ -1,8 +1,9 @@
-/* The crypto room: identities, peer ids, public keys, hashes, X25519 and bulk encryption. */
+/* The crypto room: identities, peer ids, public keys, hashes, X25519, CPace and bulk encryption. */
 #ifndef CRYPTO_CRYPTO_H
 #define CRYPTO_CRYPTO_H
 
 #include "crypto/aead.h"
+#include "crypto/cpace.h"
 #include "crypto/hash.h"
 #include "crypto/identity.h"
 #include "crypto/peer_id.h"

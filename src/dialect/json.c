@@ -136,3 +136,18 @@ bool json_get_bool(const json_t *object, const char *key, bool otherwise)
 	const json_t *v = json_object_get(object, key);
 	return json_is_boolean(v) ? json_is_true(v) : otherwise;
 }
+
+bool json_get_hex(const json_t *object, const char *key, uint8_t *out, size_t n)
+{
+	const char *hex = json_get_string(object, key, "");
+	return strlen(hex) == 2 * n && hex_decode(bytes_str(hex), out, n) == 0;
+}
+
+void json_set_hex(json_t *object, const char *key, struct bytes value)
+{
+	char hex[2 * JSON_HEX_MAX + 1];
+	INVARIANT(value.n <= JSON_HEX_MAX);
+	hex_encode(value, hex);
+	json_object_set_new(object, key, json_string(hex));
+	explicit_bzero(hex, sizeof hex);
+}

@@ -27,5 +27,10 @@ void json_put_text(struct buf *out, struct bytes text);
 const char *json_get_string(const json_t *object, const char *key, const char *otherwise);
 int64_t json_get_int(const json_t *object, const char *key, int64_t otherwise);
 bool json_get_bool(const json_t *object, const char *key, bool otherwise);
+/* Exactly n bytes in hex digits; false when the member is anything else. */
+bool json_get_hex(const json_t *object, const char *key, uint8_t *out, size_t n);
+/* At most JSON_HEX_MAX bytes. The digits are wiped from everywhere but the object. */
+#define JSON_HEX_MAX 64
+void json_set_hex(json_t *object, const char *key, struct bytes value);
 
 #endif

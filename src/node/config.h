@@ -35,8 +35,10 @@ struct config {
 	char cluster[128];
 	char cluster_key[80];
 	bool auto_accept_peers;
+	char join[CONFIG_TEXT_MAX]; /* a join token */
 	bool mdns;
-	char model[CONFIG_TEXT_MAX]; /* a path, "embedded" or "none" */
+	char swarm_key[CONFIG_TEXT_MAX]; /* a file */
+	char model[CONFIG_TEXT_MAX];     /* a path, "embedded" or "none" */
 	char kernels[16];
 	uint32_t threads, context;
 	uint32_t max_queue;

@@ -7,6 +7,7 @@
 #include "gateway/gateway.h"
 #include "jobs/jobs.h"
 #include "p2p/p2p.h"
+#include "p2p/pnet.h"
 #include "provider/engine.h"
 
 #include <stdio.h>
@@ -141,6 +142,29 @@ static int parse_listen(const char *ip, uint16_t port, struct netaddr *out, stru
 
 /* ---- the rooms, in order ------------------------------------------------------------------- */
 
+static int read_swarm_key(struct node *n, struct pnet_key *out, struct err *err)
+{
+	const char *path = n->config->swarm_key;
+	struct buf text = BUF_INIT(PNET_FILE_MAX);
+	struct file_info info;
+	struct err why = {0};
+	int rc = file_read(n->world, path, PNET_FILE_MAX, &text, &why);
+	if (rc == 0) {
+		rc = pnet_key_parse(buf_view(&text), out, &why);
+		if (rc)
+			rc = err_wrap(&why, rc, "%s", path);
+	}
+	if (text.p)
+		secret_wipe(text.p, text.n);
+	buf_free(&text);
+	if (rc == 0 && file_stat(n->world, path, &info, NULL) == 0 && (info.mode & 077))
+		log_event(n->log, LOG_WARN, "node", "%s can be read by others (mode %04o)", path,
+		    info.mode);
+	if (rc == 0 || rc == E_CANCELLED)
+		return rc;
+	return err_set(err, E_INVALID, "--swarm-key: %s", err_text(&why));
+}
+
 static int bind_host(struct node *n, uint16_t port, struct err *err)
 {
 	struct netaddr at;
@@ -158,7 +182,15 @@ static int bind_host(struct node *n, uint16_t port, struct err *err)
 	opt.mdns = n->config->mdns;
 	opt.timeouts.ping_every = duration_ms(PING_EVERY_MS);
 	opt.timeouts.ping_answer = duration_ms(PING_ANSWER_MS);
-	return p2p_host_new(n->world, &opt, &n->host, err);
+	struct pnet_key key;
+	if (n->config->swarm_key[0]) {
+		rc = read_swarm_key(n, &key, err);
+		opt.swarm_key = &key;
+	}
+	if (rc == 0)
+		rc = p2p_host_new(n->world, &opt, &n->host, err);
+	secret_wipe(&key, sizeof key);
+	return rc;
 }
 
 static void load_changed(void *arg)
@@ -246,6 +278,8 @@ static int start_cluster(struct node *n, struct err *err)
 	    .bootstrap = bootstrap,
 	    .n_bootstrap = c->n_bootstrap,
 	    .auto_accept = c->auto_accept_peers,
+	    .identity = &n->identity,
+	    .join = c->join[0] ? c->join : NULL,
 	};
 	if (rc == 0) {
 		p2p_set_gate(n->host, may_open, n);

@@ -1,5 +1,6 @@
 /* A host's life: options, listeners, inbound handshakes, the once-a-second round, events. */
 #include "p2p/host_priv.h"
+#include "p2p/pnet_priv.h"
 
 #include <stdlib.h>
 #include <talloc.h>
@@ -190,8 +191,9 @@ static int half_open_upgrade(struct half_open *o, struct upgraded *up, struct er
 	o->scope = NULL;
 	scope_close(&sc);
 	if (rc == E_TIMEOUT)
-		return err_set(err, rc, "no handshake in %lld ms",
-		    (long long)duration_to_ms(h->timeouts.handshake));
+		return err_set(err, rc, "no handshake in %lld ms%s",
+		    (long long)duration_to_ms(h->timeouts.handshake),
+		    h->swarm_key ? PNET_HINT : "");
 	if (rc == E_CANCELLED && o->dropped)
 		return err_set(err, rc, "dropped for newer ones, %u handshakes are under way",
 		    h->limits.handshakes_in);
@@ -373,6 +375,11 @@ int p2p_host_new(
 		talloc_free(h);
 		return err_set(err, E_MEMORY, "no memory for a p2p host");
 	}
+	if (opt->swarm_key &&
+	    !(h->swarm_key = talloc_memdup(h, opt->swarm_key, sizeof *h->swarm_key))) {
+		talloc_free(h);
+		return err_set(err, E_MEMORY, "no memory for a p2p host");
+	}
 	h->world = world;
 	h->identity = *opt->identity;
 	h->limits = opt->limits;
@@ -398,6 +405,8 @@ void p2p_host_close(struct p2p_host *h)
 	for (size_t i = 0; i < h->n_listeners; i++)
 		listener_close(h->listeners[i].socket);
 	identity_wipe(&h->identity);
+	if (h->swarm_key)
+		secret_wipe(h->swarm_key, sizeof *h->swarm_key);
 	buf_free(&h->record);
 	bans_free(h->bans);
 	talloc_free(h);

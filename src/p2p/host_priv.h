@@ -13,6 +13,7 @@
 #include "p2p/bans_priv.h"
 #include "p2p/identify_priv.h"
 #include "p2p/p2p.h"
+#include "p2p/pnet.h"
 #include "p2p/session_priv.h"
 
 #define PROTOCOL_PING    "/ipfs/ping/1.0.0"
@@ -96,6 +97,7 @@ struct p2p_host {
 	char *agent;
 	struct p2p_limits limits;
 	struct p2p_timeouts timeouts;
+	struct pnet_key *swarm_key; /* NULL: no private network */
 
 	struct p2p_listener listeners[LISTEN_MAX];
 	size_t n_listeners;

@@ -2,6 +2,7 @@
  * connection per peer, and carries named protocols over it as ordinary streams (rt/stream.h).
  *
  *   carrier: TCP            secured: Noise XX            multiplexed: yamux
+ *   below Noise, optional: a private network's key (p2p/pnet.h)
  *   negotiated: multistream-select 1.0, inlined muxer    built in: identify, identify/push, ping
  *   found through: addresses given, identify, mDNS
  *
@@ -20,6 +21,7 @@
 #include "rt/world.h"
 
 struct p2p_host;
+struct pnet_key;
 
 /* A connection of a host: never 0, never used again by the same host. */
 typedef uint64_t p2p_conn_id;
@@ -59,7 +61,8 @@ struct p2p_options {
 	size_t n_listen;
 	struct p2p_limits limits;
 	struct p2p_timeouts timeouts;
-	bool mdns; /* announce on and learn from the local network */
+	bool mdns;                        /* announce on and learn from the local network */
+	const struct pnet_key *swarm_key; /* of a private network (p2p/pnet.h), copied; or NULL */
 };
 
 /* Everything but the identity: no listener, no mDNS, sensible limits and timeouts. */

@@ -1,4 +1,5 @@
-/* From a raw stream to a secured channel that carries yamux: multistream-select for /noise, the
+/* From a raw stream to a secured channel that carries yamux: the private network's key, where there
+ * is one; multistream-select for /noise, the
  * Noise handshake with the muxer offered inside it, and multistream-select for the muxer inside the
  * channel where the other side offered none. Deadlines are the caller's scope's.
  *
@@ -6,6 +7,7 @@
 #include "p2p/host_priv.h"
 #include "p2p/negotiate_priv.h"
 #include "p2p/noise_priv.h"
+#include "p2p/pnet_priv.h"
 #include "p2p/yamux_priv.h"
 
 static const char *const secure_protocols[] = {NOISE_PROTOCOL};
@@ -143,17 +145,39 @@ static int finish(struct ahead *a, enum noise_role role, struct noise_result *ke
 	return rc;
 }
 
-static int upgrade(struct p2p_host *h, struct stream *raw, enum noise_role role,
+static int secure_raw(struct p2p_host *h, struct stream *raw, enum noise_role role,
     const struct peer_id *expect, struct upgraded *out, struct err *err)
 {
 	struct ahead a = {.stream = {&ahead_ops, raw->remote}, .raw = raw};
 	struct noise_result keys;
 	int rc = agree(&a.stream, role, secure_protocols, err);
 
+	/* With different keys below, nothing sensible arrives, and that is noticed here. */
+	if (rc != 0 && rc != E_CANCELLED && h->swarm_key)
+		rc = err_wrap(err, rc, "in the private network" PNET_HINT);
 	if (rc == 0)
 		rc = shake_hands(h, &a.stream, role, expect, &keys, err);
 	if (rc == 0)
 		rc = finish(&a, role, &keys, out, err);
+	return rc;
+}
+
+static int upgrade(struct p2p_host *h, struct stream *raw, enum noise_role role,
+    const struct peer_id *expect, struct upgraded *out, struct err *err)
+{
+	uint8_t nonce[PNET_NONCE_SIZE];
+	struct stream *inside;
+	int rc;
+
+	if (!h->swarm_key)
+		return secure_raw(h, raw, role, expect, out, err);
+	world_random(h->world, nonce, sizeof nonce);
+	rc = pnet_wrap(raw, h->swarm_key, nonce, &inside, err);
+	if (rc != 0)
+		return rc;
+	rc = secure_raw(h, inside, role, expect, out, err);
+	if (rc != 0)
+		pnet_unwrap(inside);
 	return rc;
 }
 

@@ -100,6 +100,10 @@ static void base32_examples(void **state)
 	for (size_t i = 0; i < sizeof(ex) / sizeof(ex[0]); i++) {
 		assert_int_equal(base32_decode(bytes_str(ex[i][1]), raw, sizeof(raw), &n), 0);
 		assert_true(bytes_equal(bytes_of(raw, n), bytes_str(ex[i][0])));
+		struct buf text = BUF_INIT(16);
+		base32_encode(bytes_str(ex[i][0]), &text);
+		assert_string_equal(buf_cstr(&text), ex[i][1]);
+		buf_free(&text);
 	}
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_int_equal(base32_decode(bytes_str(bad[i]), raw, sizeof(raw), &n), E_SYNTAX);

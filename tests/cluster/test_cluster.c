@@ -1,161 +1,8 @@
 /* Clusters of hosts in a simulated universe: who gets in and who does not, how members find each
  * other, what they learn of each other, and what happens when one is lost. */
-#include "host_help.h"
-
-#include "cluster/cluster_priv.h"
-#include "provider/provider.h"
+#include "member_help.h"
 
 #include <stdio.h>
-
-#define KEY_1 "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
-#define KEY_2 "100102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
-
-/* ---- a provider that has models and answers nothing ------------------------------------------ */
-
-static int no_infer(struct provider *p, const struct inference_request *req,
-    const struct request_context *ctx, inference_emit_fn emit, void *arg, struct err *err)
-{
-	return err_set(err, E_UNAVAILABLE, "no engine");
-}
-
-static void no_status(struct provider *p, struct provider_status *out)
-{
-	*out = (struct provider_status){0};
-}
-
-static struct model_entry one_model = {.id = "tiny", .n_ctx = 128, .ready = true};
-
-static const struct model_entry *its_models(struct provider *p, size_t *n)
-{
-	*n = 1;
-	return &one_model;
-}
-
-static void no_close(struct provider *p)
-{
-}
-
-static const struct provider_ops fake_ops = {"fake", no_infer, no_status, its_models, no_close};
-
-/* ---- nodes ----------------------------------------------------------------------------------- */
-
-struct member {
-	struct node node;
-	const char *label;
-	char dir[64];
-	struct catalog *catalog;
-	struct cluster *cluster;
-	struct provider fake;
-	struct catalog_entry *local;
-};
-
-struct how {
-	const char *name, *key;
-	const struct member *through; /* bootstrap peer */
-	bool bare;                    /* its address without /p2p */
-	bool auto_accept;
-	const char *machine; /* shared with others; else its own */
-	uint16_t port;
-};
-
-/* A member's host, without a cluster yet. */
-static void host_up(struct net *n, struct member *m, const char *label, const struct how *how)
-{
-	struct p2p_options opt;
-	struct multiaddr listen;
-	struct netaddr at;
-
-	*m = (struct member){.label = label};
-	node_options(n, label, &m->node, &opt, &listen);
-	if (how->machine)
-		m->node.world = universe_host(n->u, how->machine);
-	universe_host_addr(m->node.world, &at);
-	multiaddr_from_tcp(bytes_of(at.ip, 4), how->port ? how->port : NET_PORT, &listen);
-	m->node.addr = listen;
-	opt.timeouts.ping_every = duration_ms(3000);
-	opt.timeouts.ping_answer = duration_ms(5000);
-	node_start(&m->node, &opt);
-	snprintf(m->dir, sizeof m->dir, "/%s", label);
-	OK(file_mkdirs(m->node.world, m->dir, 0700, NULL));
-	m->catalog = catalog_new();
-}
-
-static int join(struct member *m, const struct how *how, struct err *err)
-{
-	struct multiaddr bootstrap;
-	struct cluster_options opt = {
-	    .world = m->node.world,
-	    .host = m->node.host,
-	    .catalog = m->catalog,
-	    .label = m->label,
-	    .data_dir = m->dir,
-	    .name = how->name,
-	    .key = how->key,
-	    .auto_accept = how->auto_accept,
-	};
-
-	if (how->through) {
-		bootstrap =
-		    how->bare ? how->through->node.addr : node_full_addr(&how->through->node);
-		opt.bootstrap = &bootstrap;
-		opt.n_bootstrap = 1;
-	}
-	return cluster_new(&opt, &m->cluster, err);
-}
-
-static void up(struct net *n, struct member *m, const char *label, struct how how)
-{
-	struct err err = {0};
-
-	host_up(n, m, label, &how);
-	if (join(m, &how, &err) != 0)
-		fail_msg("%s has no cluster: %s", label, err_text(&err));
-}
-
-static void serve_model(struct member *m)
-{
-	struct catalog_node self = {.id = m->node.id.peer_id, .local = true};
-
-	m->fake.ops = &fake_ops;
-	OK(catalog_add(m->catalog, &m->fake, &self, &m->local, NULL));
-}
-
-static void down(struct member *m)
-{
-	cluster_close(m->cluster);
-	if (m->local)
-		catalog_remove(m->catalog, m->local);
-	catalog_free(m->catalog);
-	node_close(&m->node);
-}
-
-static struct cluster_peer row_of(const struct member *m, const struct member *of);
-
-static void take_row(void *arg, const struct cluster_peer *p)
-{
-	struct cluster_peer *row = arg;
-
-	if (peer_id_equal(&p->id, &row->id))
-		*row = *p;
-}
-
-static struct cluster_peer row_of(const struct member *m, const struct member *of)
-{
-	struct cluster_peer row = {.id = of->node.id.peer_id};
-
-	cluster_each(m->cluster, take_row, &row);
-	return row;
-}
-
-static bool sees(const struct member *m, const struct member *of)
-{
-	return row_of(m, of).state == PEER_MEMBER;
-}
-
-static bool together(const struct member *a, const struct member *b)
-{
-	return sees(a, b) && sees(b, a);
-}
 
 /* ---- joining --------------------------------------------------------------------------------- */
 
@@ -257,7 +104,7 @@ static void not_just_anybody(struct net *n)
 	OK(fiber_sleep(duration_s(30)));
 	assert_int_equal(row_of(&b, &stranger).state, PEER_CONNECTED);
 	assert_string_equal(cluster_id(b.cluster), "");
-	OK(join(&a, &(struct how){.auto_accept = true}, NULL));
+	OK(member_join(&a, &(struct how){.auto_accept = true}, NULL));
 	eventually(10, together(&a, &b));
 	assert_string_equal(cluster_id(a.cluster), cluster_id(b.cluster));
 	eventually(60, row_of(&b, &stranger).state == PEER_FOREIGN);
@@ -386,10 +233,10 @@ static void models(struct net *n)
 	struct how with_alpha = {.name = "house", .key = KEY_1, .through = &a};
 	host_up(n, &a, "alpha", &(struct how){0});
 	serve_model(&a);
-	OK(join(&a, &(struct how){.name = "house", .key = KEY_1}, NULL));
+	OK(member_join(&a, &(struct how){.name = "house", .key = KEY_1}, NULL));
 	host_up(n, &b, "beta", &with_alpha);
 	serve_model(&b);
-	OK(join(&b, &with_alpha, NULL));
+	OK(member_join(&b, &with_alpha, NULL));
 	/* One of them hears of the other's models before it has itself been welcomed there. */
 	eventually(5, together(&a, &b));
 	OK(fiber_sleep(duration_ms(500)));
@@ -578,12 +425,12 @@ static void damaged_files(struct net *n)
 
 	host_up(n, &a, "alpha", &how);
 	OK(file_write(a.node.world, "/alpha/cluster.json", bytes_str("{\"id\":"), 0600, NULL));
-	assert_int_equal(join(&a, &how, &err), E_FORMAT);
+	assert_int_equal(member_join(&a, &how, &err), E_FORMAT);
 	assert_non_null(strstr(err.text, "/alpha/cluster.json is damaged"));
 	OK(file_remove(a.node.world, "/alpha/cluster.json", NULL));
 	OK(file_write(
 	    a.node.world, "/alpha/peers.json", bytes_str("[{\"id\":7},[],\"x\""), 0600, NULL));
-	OK(join(&a, &how, &err));
+	OK(member_join(&a, &how, &err));
 	assert_int_equal(net_logged(n, "/alpha/peers.json is unusable"), 1);
 	down(&a);
 }
@@ -595,26 +442,11 @@ static void itself(struct net *n)
 	struct err err = {0};
 
 	host_up(n, &a, "alpha", &how);
-	assert_int_equal(join(&a, &how, &err), E_INVALID);
+	assert_int_equal(member_join(&a, &how, &err), E_INVALID);
 	assert_non_null(strstr(err.text, "itself"));
 	catalog_free(a.catalog);
 	node_close(&a.node);
 }
-
-static void in_net(void **state)
-{
-	void (*const *story)(struct net *) = *state;
-
-	net_run(1, duration_ms(10), *story);
-}
-
-#define STORY(fn)                                                                                  \
-	{                                                                                          \
-#fn, in_net, NULL, NULL, &(void (*[1])(struct net *))                              \
-		{                                                                                  \
-			fn                                                                         \
-		}                                                                                  \
-	}
 
 int main(void)
 {

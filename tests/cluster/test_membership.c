@@ -168,6 +168,56 @@ static void proofs(void **state)
 	assert_memory_not_equal(p, proof, sizeof p);
 }
 
+/* Each thing that an invitation's proof is about counts, and the two sides' differ. */
+static void invitation_proofs(void **state)
+{
+	uint8_t secret[INVITE_SECRET_SIZE] = {1}, key[CLUSTER_KEY_SIZE] = {2};
+	uint8_t binding[P2P_BINDING_SIZE] = {3}, p[SHA256_SIZE], proof[SHA256_SIZE];
+	struct peer_id a = some_peer(1), b = some_peer(2);
+
+	invitation_proof(secret, "c", key, binding, &a, &b, proof);
+	invitation_proof(secret, "c", NULL, binding, &a, &b, p);
+	assert_memory_not_equal(p, proof, sizeof p);
+	invitation_proof(secret, "d", key, binding, &a, &b, p);
+	assert_memory_not_equal(p, proof, sizeof p);
+	invitation_proof(secret, "c", key, binding, &b, &a, p);
+	assert_memory_not_equal(p, proof, sizeof p);
+	key[31] ^= 1;
+	invitation_proof(secret, "c", key, binding, &a, &b, p);
+	assert_memory_not_equal(p, proof, sizeof p);
+	key[31] ^= 1;
+	secret[15] ^= 1;
+	invitation_proof(secret, "c", key, binding, &a, &b, p);
+	assert_memory_not_equal(p, proof, sizeof p);
+	secret[15] ^= 1;
+	binding[31] ^= 1;
+	invitation_proof(secret, "c", key, binding, &a, &b, p);
+	assert_memory_not_equal(p, proof, sizeof p);
+	binding[31] ^= 1;
+	invitation_proof(secret, "c", key, binding, &a, &b, p);
+	assert_memory_equal(p, proof, sizeof p);
+}
+
+/* Clusters of one name and different keys are told apart, and of different names. */
+static void fingerprints(void **state)
+{
+	struct membership m, other;
+	uint8_t key[CLUSTER_KEY_SIZE] = {1}, a[FINGERPRINT_SIZE], b[FINGERPRINT_SIZE];
+
+	OK(membership_set(&m, "home", key, MEMBERSHIP_OWN, NULL));
+	membership_fingerprint(&m, a);
+	OK(membership_set(&other, "home", key, MEMBERSHIP_JOINED, NULL));
+	membership_fingerprint(&other, b);
+	assert_memory_equal(a, b, sizeof a);
+	OK(membership_set(&other, "hone", key, MEMBERSHIP_OWN, NULL));
+	membership_fingerprint(&other, b);
+	assert_memory_not_equal(a, b, sizeof a);
+	key[0] = 2;
+	OK(membership_set(&other, "home", key, MEMBERSHIP_OWN, NULL));
+	membership_fingerprint(&other, b);
+	assert_memory_not_equal(a, b, sizeof a);
+}
+
 static void on_host(void **state)
 {
 	struct universe *u = universe_of_seed(1);
@@ -187,6 +237,8 @@ int main(void)
 	    {"there_and_back", on_host, NULL, NULL, &(void (*[1])(void *)){there_and_back}},
 	    {"damaged", on_host, NULL, NULL, &(void (*[1])(void *)){damaged}},
 	    cmocka_unit_test(proofs),
+	    cmocka_unit_test(invitation_proofs),
+	    cmocka_unit_test(fingerprints),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

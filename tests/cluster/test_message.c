@@ -96,7 +96,35 @@ static void hellos(void *arg)
 	OK(hello_send(p.a, &h, NULL));
 	OK(hello_recv(p.b, &got, NULL));
 	assert_true(got.join);
+	assert_false(got.invited);
+
+	h.invited = true;
+	memset(h.invitation, 0xef, sizeof h.invitation);
+	OK(hello_send(p.a, &h, NULL));
+	OK(hello_recv(p.b, &got, NULL));
+	assert_true(got.join && got.invited);
+	assert_memory_equal(got.invitation, h.invitation, sizeof h.invitation);
+	assert_memory_equal(got.proof, h.proof, sizeof h.proof);
 	close_pipe(p);
+}
+
+/* An invitation is whole, or the hello is none. */
+static void half_invitations(void *arg)
+{
+	static const char *const bad[] = {
+	    "{\"type\":\"hello\",\"join\":true,\"invitation\":\"0001020304050607\"}",
+	    "{\"type\":\"hello\",\"join\":true,\"invitation\":\"\",\"proof\":\"" HEX32 "\"}",
+	    "{\"type\":\"hello\",\"join\":true,\"invitation\":7,\"proof\":\"" HEX32 "\"}",
+	    "{\"type\":\"hello\",\"join\":true,\"invitation\":\"000102030405060708\",\"proof\":"
+	    "\"" HEX32 "\"}",
+	};
+
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		assert_int_equal(read_frame(HELLO, bad[i], NULL), E_PROTOCOL);
+	OK(read_frame(HELLO,
+	    "{\"type\":\"hello\",\"join\":true,\"invitation\":\"0001020304050607\",\"proof\":"
+	    "\"" HEX32 "\"}",
+	    NULL));
 }
 
 static void answers(void *arg)
@@ -334,8 +362,9 @@ static void control_characters(void *arg)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {FIBER_TEST(hellos), FIBER_TEST(answers),
-	    FIBER_TEST(states), FIBER_TEST(frames), FIBER_TEST(malformed), FIBER_TEST(long_id),
-	    FIBER_TEST(lenient), FIBER_TEST(too_many), FIBER_TEST(control_characters)};
+	const struct CMUnitTest tests[] = {FIBER_TEST(hellos), FIBER_TEST(half_invitations),
+	    FIBER_TEST(answers), FIBER_TEST(states), FIBER_TEST(frames), FIBER_TEST(malformed),
+	    FIBER_TEST(long_id), FIBER_TEST(lenient), FIBER_TEST(too_many),
+	    FIBER_TEST(control_characters)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,5 +19,6 @@ int run_hash_tests(void);
 int run_identity_tests(void);
 int run_public_key_tests(void);
 int run_peer_id_tests(void);
+int run_cpace_tests(void);
 
 #endif

@@ -20,5 +20,6 @@ int main(void)
 	failed += run_identity_tests();
 	failed += run_public_key_tests();
 	failed += run_peer_id_tests();
+	failed += run_cpace_tests();
 	return failed ? 1 : 0;
 }

@@ -14,7 +14,8 @@ import { createLibp2p } from 'libp2p'
 
 export const STREAMS_MAX = 4096
 
-export async function jsNode(listen = []) {
+// `extra` goes to createLibp2p.
+export async function jsNode(listen = [], extra = {}) {
     const node = await createLibp2p({
         addresses: { listen },
         transports: [tcp()],
@@ -24,7 +25,8 @@ export async function jsNode(listen = []) {
         connectionManager: {
             maxConnections: 10_000, maxIncomingPendingConnections: 1000, inboundConnectionThreshold: 1e6
         },
-        services: { identify: identify(), ping: ping() }
+        services: { identify: identify(), ping: ping() },
+        ...extra
     })
     const options = { maxInboundStreams: STREAMS_MAX, maxOutboundStreams: STREAMS_MAX }
     await node.handle('/echo/1.0.0', serve(echo), options)
