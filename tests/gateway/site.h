@@ -58,6 +58,7 @@ static inline void site_up(struct net *n, struct site *t, const char *label, con
 	t->jobs = jobs_new(&jobs);
 	OK(file_mkdirs(t->node.world, "/data", 0700, NULL));
 	struct cluster_options cluster = {.world = t->node.world,
+	    .identity = &t->node.id,
 	    .host = t->node.host,
 	    .catalog = t->catalog,
 	    .label = label,
