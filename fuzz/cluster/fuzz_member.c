@@ -87,12 +87,34 @@ static void state(struct stream *s)
 	free(again);
 }
 
+static void question(struct stream *s)
+{
+	struct look l;
+	int rc = look_recv(s, &l, NULL);
+
+	allowed(rc);
+	check(rc != 0 || l.pad <= LOOK_PAD_MAX);
+}
+
+static void view(struct stream *s)
+{
+	struct seen v;
+	int rc = seen_recv(s, &v, NULL);
+
+	allowed(rc);
+	check(rc != 0 || (v.pad <= LOOK_PAD_MAX && v.now_ms >= 0));
+}
+
 static void run(void *arg)
 {
 	const struct input *in = arg;
 	struct stream *s = pipe_with(in->data + 1, in->size - 1);
 
-	if (in->data[0] % 3 == 0)
+	if (in->data[0] == 'q')
+		question(s);
+	else if (in->data[0] == 'v')
+		view(s);
+	else if (in->data[0] % 3 == 0)
 		hello(s);
 	else if (in->data[0] % 3 == 1)
 		answer(s);

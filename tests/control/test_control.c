@@ -419,10 +419,42 @@ static void in_net(void **state)
 		}                                                                                  \
 	}
 
+/* Findings come one by one, then all of them. */
+static void examinations(struct net *n)
+{
+	struct desk d;
+	struct line l;
+	size_t told = 0;
+	json_t *j;
+
+	desk_up(n, &d, good);
+	line_open(&d, &l);
+	put(&l, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"doctor.run\"}\n");
+	while (!json_object_get(j = take(&l), "result")) {
+		const json_t *params = json_object_get(j, "params");
+		assert_string_equal(json_get_string(j, "method", ""), "doctor.finding");
+		assert_int_equal(json_get_int(params, "id", 0), 1);
+		assert_true(json_get_string(json_object_get(params, "finding"), "seen", "")[0]);
+		told++;
+		json_decref(j);
+	}
+	const json_t *result = json_object_get(j, "result");
+	assert_int_equal(json_get_int(result, "faults", -1), 0);
+	assert_int_equal(json_array_size(json_object_get(result, "findings")), told);
+	assert_true(told >= 2);
+	json_decref(j);
+	refused(&l,
+	    "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"doctor.run\",\"params\":"
+	    "{\"peer\":\"nobody\"}}\n",
+	    "2", -32000);
+	line_close(&l);
+	desk_down(&d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {STORY(bad_lines), STORY(error_names),
 	    STORY(notifications), STORY(status), STORY(asking), STORY(many), STORY(loss),
-	    STORY(endless_line), STORY(tcp)};
+	    STORY(endless_line), STORY(tcp), STORY(examinations)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
