@@ -49,6 +49,11 @@ static const struct p2p_kad_validator *validator_of(const struct kad_store *s, s
 	return NULL;
 }
 
+bool kad_store_has_validator(const struct kad_store *s, struct bytes key)
+{
+	return validator_of(s, key) != NULL;
+}
+
 int kad_store_validate(
     const struct kad_store *s, struct bytes key, struct bytes value, struct err *err)
 {

@@ -59,6 +59,7 @@ void kad_store_init(struct kad_store *s, const struct kad_key *self,
     const struct p2p_kad_validator *validators, size_t n_validators);
 void kad_store_free(struct kad_store *s);
 
+bool kad_store_has_validator(const struct kad_store *s, struct bytes key);
 /* Whether a value may stand under a key: 0, E_UNSUPPORTED (no validator), E_TOO_LARGE, E_INVALID,
  * or what the validator says. */
 int kad_store_validate(

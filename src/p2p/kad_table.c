@@ -328,16 +328,11 @@ size_t kad_table_closest(const struct kad_table *t, const struct kad_key *target
 }
 
 bool kad_table_refresh_due(
-    const struct kad_table *t, struct instant now, struct duration age, unsigned *bucket)
+    const struct kad_table *t, unsigned bucket, struct instant now, struct duration age)
 {
-	for (unsigned b = 0; b <= KAD_REFRESH_BITS; b++) {
-		if (instant_since(now, t->refreshed[b]).ns < age.ns ||
-		    kad_table_count(t, b, KAD_MEMBER) == 0)
-			continue;
-		*bucket = b;
-		return true;
-	}
-	return false;
+	return bucket <= KAD_REFRESH_BITS &&
+	       instant_since(now, t->refreshed[bucket]).ns >= age.ns &&
+	       kad_table_count(t, bucket, KAD_MEMBER) > 0;
 }
 
 /* SHA-256 cannot be turned round: one preimage in 2^(bucket + 1) fits, so this tries some. */

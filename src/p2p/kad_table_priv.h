@@ -104,10 +104,9 @@ size_t kad_table_closest(const struct kad_table *t, const struct kad_key *target
 size_t kad_table_members(const struct kad_table *t);
 size_t kad_table_count(const struct kad_table *t, unsigned bucket, enum kad_standing standing);
 
-/* A bucket (at most KAD_REFRESH_BITS deep) with members into which no lookup was made for `age`.
- * False when there is none. */
+/* Whether a bucket has members, can be aimed at, and no lookup went into it for `age`. */
 bool kad_table_refresh_due(
-    const struct kad_table *t, struct instant now, struct duration age, unsigned *bucket);
+    const struct kad_table *t, unsigned bucket, struct instant now, struct duration age);
 /* Puts a peer id into *out whose key falls into the bucket: the preimage is what goes over the
  * wire. `seed` is random and decides which. */
 void kad_table_refresh_id(
