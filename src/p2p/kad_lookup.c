@@ -263,11 +263,7 @@ void kad_lookup_failed(struct kad_lookup *l, const struct peer_id *from)
 
 	if (!p)
 		return;
-	if (p->tries < l->config.tries) {
-		p->state = KAD_NOT_ASKED;
-		return;
-	}
-	p->state = KAD_FAILED;
+	p->state = p->tries < l->config.tries ? KAD_NOT_ASKED : KAD_FAILED;
 	for (int i = 0; i < 2; i++)
 		l->credits[p->sources[i]].bad++;
 }

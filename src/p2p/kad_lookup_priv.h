@@ -20,7 +20,7 @@
 #define KAD_LOOKUP_PEERS_MAX 512 /* known to one lookup */
 #define KAD_PATHS_MAX        8
 #define KAD_ASKED_MAX        1000
-#define KAD_BLAME_MIN        4 /* peers of one source that failed before it loses its credit */
+#define KAD_BLAME_MIN        4 /* failures of one source's peers before it loses its credit */
 
 struct kad_lookup_config {
 	size_t k;
@@ -37,7 +37,7 @@ enum kad_asked {
 	KAD_FAILED
 };
 
-/* How the peers did that one source told of. */
+/* How the peers did that one source told of: requests answered and not. */
 struct kad_credit {
 	uint16_t good, bad;
 };
