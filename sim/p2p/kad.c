@@ -279,15 +279,18 @@ static void lookup(
     struct network *w, struct node *n, const struct kad_key *target, struct kad_lookup *l)
 {
 	struct kad_lookup_config config = kad_lookup_config_default();
-	const struct kad_entry *near[KAD_K];
+	const struct kad_entry *near[KAD_K], *others[KAD_OUTSIDERS];
 	size_t count = kad_table_closest(&n->table, target, NULL, near, w->opt->k);
+	size_t more = kad_table_others(&n->table, near, count, draw(w), others, KAD_OUTSIDERS);
 
 	config.k = w->opt->k;
 	config.tries = TRIES;
 	config.paths = w->opt->paths;
 	INVARIANT(kad_lookup_init(l, target, &n->id, &config, NULL) == 0);
 	for (size_t i = 0; i < count; i++)
-		kad_lookup_seed(l, &near[i]->id);
+		kad_lookup_seed(l, &near[i]->id, KAD_NEAR);
+	for (size_t i = 0; i < more; i++)
+		kad_lookup_seed(l, &others[i]->id, KAD_OUTSIDER);
 	run_lookup(w, n, l);
 	record(w, l->asked);
 }

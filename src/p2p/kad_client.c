@@ -196,6 +196,20 @@ static int run_fibers(struct query *q, struct err *err)
 	return rc;
 }
 
+/* Those nearest to the target, and some from elsewhere. */
+static void seed_lookup(
+    struct p2p_kad *k, struct kad_lookup *l, const struct kad_entry **near, size_t n)
+{
+	const struct kad_entry *others[KAD_OUTSIDERS];
+	size_t m = kad_table_others(
+	    &k->table, near, n, world_random_u64(k->host->world), others, KAD_OUTSIDERS);
+
+	for (size_t i = 0; i < n; i++)
+		kad_lookup_seed(l, &near[i]->id, KAD_NEAR);
+	for (size_t i = 0; i < m; i++)
+		kad_lookup_seed(l, &others[i]->id, KAD_OUTSIDER);
+}
+
 static int query_start(struct query *q, struct p2p_kad *k, const struct kad_message *m,
     const struct kad_key *target, struct err *err)
 {
@@ -212,8 +226,8 @@ static int query_start(struct query *q, struct p2p_kad *k, const struct kad_mess
 	config.alpha = k->options.alpha;
 	config.paths = k->options.paths;
 	rc = kad_lookup_init(&q->lookup, target, &k->host->identity.peer_id, &config, err);
-	for (size_t i = 0; rc == 0 && i < n; i++)
-		kad_lookup_seed(&q->lookup, &near[i]->id);
+	if (rc == 0)
+		seed_lookup(k, &q->lookup, near, n);
 	k->lookups++;
 	return rc;
 }

@@ -55,14 +55,14 @@ static struct kad_lookup_peer *find(const struct kad_lookup *l, const struct kad
 	return at < l->n && kad_nearer(&l->v[at].key, key, &l->target) == 0 ? &l->v[at] : NULL;
 }
 
-/* When the array is full the farthest goes that was never asked and lies beyond `key`. */
+/* When the array is full the farthest goes that is not asked (yet) and lies beyond `key`. */
 static bool make_room(struct kad_lookup *l, const struct kad_key *key)
 {
 	size_t i = l->n;
 
 	if (l->n < KAD_LOOKUP_PEERS_MAX)
 		return true;
-	while (i > 0 && l->v[i - 1].state != KAD_NOT_ASKED)
+	while (i > 0 && (l->v[i - 1].state != KAD_NOT_ASKED || l->v[i - 1].outsider))
 		i--;
 	if (i == 0 || kad_nearer(&l->v[i - 1].key, key, &l->target) < 0)
 		return false;
@@ -90,7 +90,7 @@ static uint8_t bit(unsigned path)
 	return (uint8_t)(1u << path);
 }
 
-void kad_lookup_seed(struct kad_lookup *l, const struct peer_id *id)
+void kad_lookup_seed(struct kad_lookup *l, const struct peer_id *id, enum kad_seed kind)
 {
 	struct kad_key key = kad_key_of_peer(id);
 	struct kad_lookup_peer *p;
@@ -98,6 +98,8 @@ void kad_lookup_seed(struct kad_lookup *l, const struct peer_id *id)
 	if (peer_id_equal(id, &l->self) || find(l, &key) || !(p = insert(l, id, &key)))
 		return;
 	p->trusted = true;
+	p->outsider = kind == KAD_OUTSIDER;
+	l->outsiders += p->outsider;
 	p->paths = bit(l->turn);
 	l->turn = (l->turn + 1) % l->config.paths;
 }
@@ -117,13 +119,26 @@ static bool discredited(const struct kad_lookup *l, const struct kad_lookup_peer
 	return !p->trusted && is_liar(l, p->sources[0]) && is_liar(l, p->sources[1]);
 }
 
-/* The next peer of a path: the nearest not yet asked among its k nearest that did not fail. One
- * asked before without success comes after those, and those of liars when nobody else is left. */
+static struct kad_lookup_peer *unheard(const struct kad_lookup *l, unsigned path)
+{
+	for (size_t i = 0; l->outsiders > 0 && i < l->n; i++) {
+		struct kad_lookup_peer *p = &l->v[i];
+		if (p->outsider && p->tries == 0 && (p->paths & bit(path)))
+			return p;
+	}
+	return NULL;
+}
+
+/* The next peer of a path: an outsider, else the nearest not yet asked among its k nearest that did
+ * not fail. One asked before without success comes after those, and those of liars when nobody else
+ * is left. */
 static struct kad_lookup_peer *candidate(const struct kad_lookup *l, unsigned path)
 {
-	struct kad_lookup_peer *again = NULL, *last_resort = NULL;
+	struct kad_lookup_peer *again = NULL, *last_resort = NULL, *first = unheard(l, path);
 	size_t seen = 0;
 
+	if (first)
+		return first;
 	for (size_t i = 0; i < l->n && seen < l->config.k; i++) {
 		struct kad_lookup_peer *p = &l->v[i];
 		if (!(p->paths & bit(path)) || p->state == KAD_FAILED)
@@ -173,6 +188,7 @@ bool kad_lookup_next(struct kad_lookup *l, struct peer_id *out)
 		struct kad_lookup_peer *p = l->waiting[path] < share(l) ? candidate(l, path) : NULL;
 		if (!p)
 			continue;
+		l->outsiders -= p->outsider && p->tries == 0;
 		p->state = KAD_WAITING;
 		p->path = (uint8_t)path;
 		p->tries++;

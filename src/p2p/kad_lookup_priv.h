@@ -20,6 +20,7 @@
 #define KAD_LOOKUP_PEERS_MAX 512 /* known to one lookup */
 #define KAD_PATHS_MAX        8
 #define KAD_ASKED_MAX        1000
+#define KAD_OUTSIDERS        4 /* to seed a lookup with */
 #define KAD_BLAME_MIN        4 /* failures of one source's peers before it loses its credit */
 
 struct kad_lookup_config {
@@ -54,6 +55,7 @@ struct kad_lookup_peer {
 	uint16_t
 	    sources[2]; /* the credits of the first two that told of it; 0: none, our own table */
 	bool trusted;   /* from our own table */
+	bool outsider;
 };
 
 struct kad_lookup {
@@ -66,6 +68,7 @@ struct kad_lookup {
 	unsigned waiting[KAD_PATHS_MAX]; /* requests under way */
 	unsigned asked;                  /* requests begun */
 	unsigned turn;                   /* the path to ask next */
+	unsigned outsiders;              /* not asked yet */
 };
 
 struct kad_lookup_config kad_lookup_config_default(void);
@@ -74,8 +77,14 @@ int kad_lookup_init(struct kad_lookup *l, const struct kad_key *target, const st
     const struct kad_lookup_config *config, struct err *err) WARN_UNUSED;
 void kad_lookup_free(struct kad_lookup *l);
 
-/* A peer from our own table, to begin with; the next call goes to the next path. */
-void kad_lookup_seed(struct kad_lookup *l, const struct peer_id *id);
+/* A peer from our own table, to begin with; the next call goes to the next path. Outsiders, from
+ * elsewhere in the key space, are asked before all others: when those whom we know near the target
+ * are accomplices, who name only each other, somebody else must be heard. */
+enum kad_seed {
+	KAD_NEAR,
+	KAD_OUTSIDER
+};
+void kad_lookup_seed(struct kad_lookup *l, const struct peer_id *id, enum kad_seed kind);
 
 /* Whom to ask now; false when nobody, for the moment or for good (kad_lookup_done). Each peer so
  * named is to be followed by one of the next two. */

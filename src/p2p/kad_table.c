@@ -327,6 +327,34 @@ size_t kad_table_closest(const struct kad_table *t, const struct kad_key *target
 	return n;
 }
 
+static bool among(const struct kad_entry *const *v, size_t n, const struct kad_entry *e)
+{
+	for (size_t i = 0; i < n; i++)
+		if (v[i] == e)
+			return true;
+	return false;
+}
+
+/* One pass that keeps each with the same chance (reservoir sampling), by a linear congruential
+ * generator: who is drawn need not be secret. */
+size_t kad_table_others(const struct kad_table *t, const struct kad_entry *const *near,
+    size_t n_near, uint64_t seed, const struct kad_entry **out, size_t cap)
+{
+	size_t seen = 0;
+
+	for (size_t i = 0; cap > 0 && i < t->n; i++) {
+		const struct kad_entry *e = &t->v[i];
+		if (e->standing != KAD_MEMBER || among(near, n_near, e))
+			continue;
+		seed = seed * 6364136223846793005u + 1442695040888963407u;
+		size_t at = seen < cap ? seen : (size_t)((seed >> 33) % (seen + 1));
+		if (at < cap)
+			out[at] = e;
+		seen++;
+	}
+	return seen < cap ? seen : cap;
+}
+
 bool kad_table_refresh_due(
     const struct kad_table *t, unsigned bucket, struct instant now, struct duration age)
 {

@@ -101,6 +101,9 @@ struct kad_entry *kad_table_find(const struct kad_table *t, const struct peer_id
 /* The members nearest to `target`, nearest first, without `except` (may be NULL); at most `cap`. */
 size_t kad_table_closest(const struct kad_table *t, const struct kad_key *target,
     const struct peer_id *except, const struct kad_entry **out, size_t cap);
+/* Members that are not among `near`, drawn by `seed`; at most `cap`. */
+size_t kad_table_others(const struct kad_table *t, const struct kad_entry *const *near,
+    size_t n_near, uint64_t seed, const struct kad_entry **out, size_t cap);
 size_t kad_table_members(const struct kad_table *t);
 size_t kad_table_count(const struct kad_table *t, unsigned bucket, enum kad_standing standing);
 

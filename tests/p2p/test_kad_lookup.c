@@ -122,7 +122,7 @@ static void test_finds_the_nearest(void **state)
 		begin(&l, &config, seed);
 		struct model *m = model_new(seed, &l.target);
 		for (size_t i = 0; i < 8; i++)
-			kad_lookup_seed(&l, &m->all[PEERS - 1 - 9 * i]);
+			kad_lookup_seed(&l, &m->all[PEERS - 1 - 9 * i], KAD_NEAR);
 		run(m, &l, &s);
 		check_nearest(m, &l);
 		assert_true(m->most_waiting <= config.alpha);
@@ -141,7 +141,7 @@ static void test_nobody_known(void **state)
 
 	begin(&l, &config, 1);
 	assert_true(kad_lookup_done(&l));
-	kad_lookup_seed(&l, &self);
+	kad_lookup_seed(&l, &self, KAD_NEAR);
 	assert_false(kad_lookup_next(&l, &next));
 	assert_true(kad_lookup_done(&l));
 	assert_int_equal(kad_lookup_closest(&l, &next, 1), 0);
@@ -156,7 +156,7 @@ static void test_tries(void **state)
 
 	config.tries = 3;
 	begin(&l, &config, 1);
-	kad_lookup_seed(&l, &id);
+	kad_lookup_seed(&l, &id, KAD_NEAR);
 	for (int i = 0; i < 3; i++) {
 		assert_false(kad_lookup_done(&l));
 		assert_true(kad_lookup_next(&l, &next));
@@ -183,7 +183,7 @@ static void test_unasked_answers_are_ignored(void **state)
 	struct kad_peer told = {.id = peer_of(3)};
 
 	begin(&l, &config, 9);
-	kad_lookup_seed(&l, &id);
+	kad_lookup_seed(&l, &id, KAD_NEAR);
 	news_count = 0;
 	kad_lookup_answered(&l, &stranger, &told, 1, count_news, NULL);
 	kad_lookup_answered(&l, &id, &told, 1, count_news, NULL);
@@ -207,10 +207,10 @@ static void test_inventions_are_bounded(void **state)
 	unsigned lost = 0;
 
 	begin(&l, &config, 1);
-	kad_lookup_seed(&l, &liar);
+	kad_lookup_seed(&l, &liar, KAD_NEAR);
 	for (uint64_t i = 0; i < 25; i++) {
 		honest[i] = peer_of(100 + i);
-		kad_lookup_seed(&l, &honest[i]);
+		kad_lookup_seed(&l, &honest[i], KAD_NEAR);
 	}
 	while (!kad_lookup_done(&l)) {
 		assert_true(kad_lookup_next(&l, &next));
@@ -249,7 +249,7 @@ static void test_endless_answers_end(void **state)
 
 	config.max_asked = 200;
 	begin(&l, &config, 5);
-	kad_lookup_seed(&l, &first);
+	kad_lookup_seed(&l, &first, KAD_NEAR);
 	while (!kad_lookup_done(&l)) {
 		struct kad_peer told[40];
 		assert_true(kad_lookup_next(&l, &next));
@@ -281,7 +281,7 @@ static void test_paths_are_disjoint(void **state)
 	begin(&l, &config, 3);
 	for (uint64_t i = 0; i < 4; i++) {
 		seeds[i] = peer_of(10 + i);
-		kad_lookup_seed(&l, &seeds[i]);
+		kad_lookup_seed(&l, &seeds[i], KAD_NEAR);
 	}
 	while (kad_lookup_next(&l, &next[n]))
 		n++;
@@ -298,6 +298,38 @@ static void test_paths_are_disjoint(void **state)
 	kad_lookup_free(&l);
 }
 
+/* All that we know near the target name only each other. The one outsider knows better, though it
+ * is farther away than all of them. */
+static void test_a_clique_does_not_close_the_lookup(void **state)
+{
+	struct kad_lookup_config config = kad_lookup_config_default();
+	struct kad_lookup l;
+	struct peer_id all[60], outsider, next, found[20];
+	bool met = false;
+
+	config.alpha = 1;
+	begin(&l, &config, 4);
+	for (uint64_t i = 0; i < 60; i++)
+		all[i] = peer_of(900 + i);
+	qsort_r(all, 60, sizeof all[0], by_distance, &l.target);
+	outsider = all[59];
+	for (size_t i = 1; i <= 20; i++)
+		kad_lookup_seed(&l, &all[i], KAD_NEAR);
+	kad_lookup_seed(&l, &outsider, KAD_OUTSIDER);
+	while (!kad_lookup_done(&l)) {
+		struct kad_peer told[20];
+		assert_true(kad_lookup_next(&l, &next));
+		met |= peer_id_equal(&next, &outsider);
+		assert_true(met); /* it comes first */
+		for (size_t i = 0; i < 20; i++)
+			told[i].id = all[i + !peer_id_equal(&next, &outsider)];
+		kad_lookup_answered(&l, &next, told, 20, NULL, NULL);
+	}
+	assert_int_equal(kad_lookup_closest(&l, found, 20), 20);
+	assert_true(peer_id_equal(&found[0], &all[0]));
+	kad_lookup_free(&l);
+}
+
 int run_kad_lookup_tests(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -308,6 +340,7 @@ int run_kad_lookup_tests(void)
 	    cmocka_unit_test(test_inventions_are_bounded),
 	    cmocka_unit_test(test_endless_answers_end),
 	    cmocka_unit_test(test_paths_are_disjoint),
+	    cmocka_unit_test(test_a_clique_does_not_close_the_lookup),
 	};
 
 	return cmocka_run_group_tests_name("kad lookup", tests, NULL, NULL);
