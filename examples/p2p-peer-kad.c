@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #define PREFIX        "/ipfs"
-#define SETTLE_MS     5000  /* for the first peer to be known */
+#define SETTLE_MS     5000 /* for the first peer to be known */
 #define PROVIDERS_MAX 20
 #define ADDRS_MAX     16
 
