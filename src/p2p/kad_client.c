@@ -435,6 +435,18 @@ static int describe(struct p2p_kad *k, const struct kad_own *own, struct buf *ke
 	return rc == 0 ? 0 : err_set(err, rc, "no memory to publish");
 }
 
+/* Our own store has it as well, and lets it grow old like any other. */
+static int keep_here(struct p2p_kad *k, const struct kad_message *m, struct err *err)
+{
+	struct p2p_host *h = k->host;
+
+	if (m->has_record)
+		return kad_store_put(
+		    &k->store, m->key, m->record.value, rt_now(), world_wall_ms(h->world), err);
+	return kad_store_provide(
+	    &k->store, m->key, &h->identity.peer_id, h->addrs, h->n_addrs, rt_now(), err);
+}
+
 int kad_publish(struct p2p_kad *k, struct kad_own *own, struct err *err)
 {
 	struct peer_id peers[KAD_K];
@@ -444,7 +456,9 @@ int kad_publish(struct p2p_kad *k, struct kad_own *own, struct err *err)
 	size_t n = 0, taken = 0;
 	int rc = describe(k, own, &key, &value, &m, err);
 
-	own->published = rt_now(); /* nobody else begins meanwhile */
+	own->published = own->tried = rt_now(); /* nobody else begins meanwhile */
+	if (rc == 0)
+		rc = keep_here(k, &m, err);
 	if (rc == 0)
 		rc = find_closest(k, m.key, peers, KAD_K, &n, err);
 	if (rc == 0 && n == 0)
@@ -515,10 +529,9 @@ void p2p_kad_multihash(struct bytes of, uint8_t out[P2P_KAD_MULTIHASH_SIZE])
 
 int p2p_kad_provide(struct p2p_kad *k, struct bytes key, struct err *err)
 {
-	struct p2p_host *h = k->host;
+	struct kad_message m = {.type = KAD_ADD_PROVIDER, .key = key};
 	struct kad_own *own;
-	int rc = kad_store_provide(
-	    &k->store, key, &h->identity.peer_id, h->addrs, h->n_addrs, rt_now(), err);
+	int rc = keep_here(k, &m, err);
 
 	if (rc == 0)
 		rc = keep_own(k, false, key, (struct bytes){0}, &own, err);
@@ -598,12 +611,15 @@ int p2p_kad_find_providers(struct p2p_kad *k, struct bytes key, struct peer_id *
 
 int p2p_kad_put(struct p2p_kad *k, struct bytes key, struct bytes value, struct err *err)
 {
+	struct kad_message m = {.type = KAD_PUT_VALUE,
+	    .key = key,
+	    .has_record = true,
+	    .record = {.key = key, .value = value}};
 	struct kad_own *own;
 	int rc = check_key(key, err);
 
 	if (rc == 0)
-		rc = kad_store_put(
-		    &k->store, key, value, rt_now(), world_wall_ms(k->host->world), err);
+		rc = keep_here(k, &m, err);
 	if (rc == 0)
 		rc = keep_own(k, true, key, value, &own, err);
 	return rc != 0 ? rc : kad_publish(k, own, err);

@@ -34,6 +34,7 @@ struct kad_own {
 	struct kad_own *next;
 	bool is_value;
 	struct instant published; /* ns 0: not yet */
+	struct instant tried;
 	struct buf key, value;
 };
 

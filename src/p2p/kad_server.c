@@ -49,6 +49,12 @@ static int put_peer(struct answering *a, struct kad_peers *list, const struct pe
 	return rc;
 }
 
+/* Borrowed from the host. */
+static struct addr_list own_addrs(const struct p2p_host *h)
+{
+	return (struct addr_list){.v = (struct multiaddr *)h->addrs, .n = h->n_addrs};
+}
+
 static int put_closest(struct answering *a, struct bytes key)
 {
 	const struct kad_entry *near[KAD_K];
@@ -72,7 +78,7 @@ static int find_node(struct answering *a, const struct kad_message *m)
 {
 	struct p2p_host *h = a->k->host;
 	struct addr_list none = {0};
-	struct addr_list own = {.v = h->addrs, .n = h->n_addrs};
+	struct addr_list own = own_addrs(h);
 	struct peer_id target;
 	int rc = 0;
 
@@ -158,9 +164,13 @@ struct listing {
 static void list_provider(void *arg, const struct kad_provider *p)
 {
 	struct listing *l = arg;
+	const struct p2p_host *h = l->a->k->host;
+	struct addr_list own = own_addrs(h);
+	bool me = peer_id_equal(&p->id, &h->identity.peer_id);
 
 	if (l->rc == 0)
-		l->rc = put_peer(l->a, &l->a->answer.providers, &p->id, &p->addrs, true);
+		l->rc =
+		    put_peer(l->a, &l->a->answer.providers, &p->id, me ? &own : &p->addrs, true);
 }
 
 static int get_providers(struct answering *a, const struct kad_message *m, struct err *err)

@@ -153,25 +153,30 @@ int p2p_kad_bootstrap(struct p2p_kad *k, struct err *err)
 	return refresh(k, duration_s(0), err);
 }
 
+/* The next of our own that is due, or was never taken, and was not tried since `round`. */
+static struct kad_own *next_due(const struct p2p_kad *k, struct instant round)
+{
+	struct kad_own *o = k->own;
+
+	for (; o; o = o->next) {
+		bool due = o->published.ns == 0 || instant_since(rt_now(), o->published).ns >=
+						       duration_s(KAD_REPUBLISH_S).ns;
+		if (due && instant_before(o->tried, round))
+			break;
+	}
+	return o;
+}
+
+/* Each one once: what nobody takes does not hold up the others. */
 static void republish(struct p2p_kad *k)
 {
+	struct instant round = rt_now();
+	struct kad_own *o;
 	struct err err = {0};
 
-	/* An entry may go while its predecessor is sent: begin anew after each. */
-	for (bool again = true; again && scope_check(NULL) == 0;) {
-		again = false;
-		for (struct kad_own *o = k->own; o; o = o->next) {
-			if (o->published.ns != 0 && instant_since(rt_now(), o->published).ns <
-							duration_s(KAD_REPUBLISH_S).ns)
-				continue;
-			if (kad_publish(k, o, &err) != 0) {
-				rt_log(LOG_DEBUG, "p2p", "kad: not published: %s", err_text(&err));
-				return; /* nobody is there: at the next refresh */
-			}
-			again = true;
-			break;
-		}
-	}
+	while (scope_check(NULL) == 0 && (o = next_due(k, round)))
+		if (kad_publish(k, o, &err) != 0)
+			rt_log(LOG_DEBUG, "p2p", "kad: not published: %s", err_text(&err));
 }
 
 /* Somewhere between 90 % and 110 %, so that many nodes do not refresh together. */

@@ -329,6 +329,48 @@ static void test_alone_at_first(void **state)
 	net_run(43, LATENCY, story_alone);
 }
 
+/* ---- time ---------------------------------------------------------------------------------- */
+
+#define HOUR_S 3600
+
+static size_t providers_at(struct member *m, struct bytes key)
+{
+	struct peer_id found[4];
+	size_t n = 0;
+
+	OK(p2p_kad_find_providers(m->kad, key, found, 4, &n, NULL));
+	return n;
+}
+
+/* SPEC kad-dht: renewed every 22 hours, forgotten after 48. */
+static void story_days(struct net *n)
+{
+	struct member *all = grow(n, 3);
+	uint8_t raw[P2P_KAD_MULTIHASH_SIZE];
+	struct bytes key = bytes_of(raw, sizeof raw);
+	struct kad_stored found;
+
+	p2p_kad_multihash(bytes_str("x"), raw);
+	OK(p2p_kad_provide(all[0].kad, key, NULL));
+	OK(put(&all[0], "/t/x", "v"));
+	OK(fiber_sleep(duration_s(60 * HOUR_S)));
+	assert_int_equal(providers_at(&all[2], key), 1);
+	assert_true(kad_store_get(&all[1].kad->store, bytes_str("/t/x"), rt_now(), &found));
+	p2p_kad_unprovide(all[0].kad, key);
+	OK(fiber_sleep(duration_s(49 * HOUR_S)));
+	assert_int_equal(providers_at(&all[2], key), 0);
+	assert_int_equal(all[1].kad->store.n_providers, 0);
+	/* The value is still renewed; the tables are still full. */
+	check_get(&all[2], "/t/x", "v");
+	assert_int_equal(table_size(&all[2]), 2);
+	end(all, 3);
+}
+
+static void test_days_pass(void **state)
+{
+	net_run_for(48, LATENCY, duration_s(200 * HOUR_S), story_days);
+}
+
 /* ---- hostile peers ------------------------------------------------------------------------- */
 
 /* Serves the protocol and answers each request with the same bytes. */
@@ -534,6 +576,7 @@ int main(void)
 	    cmocka_unit_test(test_runs_repeat),
 	    cmocka_unit_test(test_clients),
 	    cmocka_unit_test(test_alone_at_first),
+	    cmocka_unit_test(test_days_pass),
 	    cmocka_unit_test(test_liars_do_not_enter),
 	    cmocka_unit_test(test_bad_values),
 	    cmocka_unit_test(test_many_streams),
