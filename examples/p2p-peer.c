@@ -219,7 +219,9 @@ static void on_event(void *arg, const struct p2p_event *e)
 
 static int run(struct app *app, struct err *err)
 {
+	struct p2p_kad *kad = NULL;
 	struct p2p_host *h;
+	bool stay = true;
 	int rc = host_start(app, &h, err);
 
 	if (rc != 0)
@@ -228,10 +230,13 @@ static int run(struct app *app, struct err *err)
 	rc = serve_all(h, err);
 	if (rc == 0)
 		print_addrs(h);
+	if (rc == 0)
+		rc = peer_kad_run(h, &app->opt.kad, &kad, &stay, err);
 	if (rc == 0 && app->opt.has_dial)
 		rc = peer_dial(h, &app->opt, err);
-	while (rc == 0 && !app->stop && !app->opt.protocol)
+	while (rc == 0 && !app->stop && !app->opt.protocol && stay)
 		rc = waitq_wait(&app->stopped, err);
+	p2p_kad_close(kad);
 	p2p_host_close(h);
 	return app->stop ? 0 : rc;
 }
@@ -311,7 +316,7 @@ static const char usage[] =
     "  --bytes N           instead of standard input N bytes of a pattern; an echo is checked\n"
     "  --streams N         so many streams open at once, each with all of the input (default 1)\n"
     "  --count N           pings (default 5)\n"
-    "  --help              this text\n";
+    "  --help              this text\n" PEER_KAD_USAGE;
 
 enum {
 	OPT_LISTEN = 256,
@@ -339,6 +344,7 @@ static const struct option options[] = {
     {"swarm-key", required_argument, NULL, OPT_SWARM_KEY},
     {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
     {"help", no_argument, NULL, OPT_HELP},
+    PEER_KAD_OPTIONS,
     {0},
 };
 
@@ -393,7 +399,7 @@ static int take_option(struct peer_options *opt, int which, const char *value, s
 	case OPT_LOG_LEVEL:
 		return log_level_parse(value, &opt->log_level, err);
 	default:
-		return err_set(err, E_INVALID, "see --help");
+		return peer_kad_option(&opt->kad, which, value, err);
 	}
 }
 

@@ -2,6 +2,7 @@
 #ifndef EXAMPLES_P2P_PEER_H
 #define EXAMPLES_P2P_PEER_H
 
+#include "p2p-peer-kad.h"
 #include "p2p/p2p.h"
 
 #define PROTOCOL_ECHO "/echo/1.0.0" /* everything comes back, until the half-close */
@@ -25,6 +26,7 @@ struct peer_options {
 	enum log_level log_level;
 	bool mdns;
 	const char *swarm_key; /* a key file, or NULL */
+	struct peer_kad_options kad;
 };
 
 /* [parks] Does what --dial and --protocol ask for and reports on standard output. */

@@ -1,6 +1,7 @@
 /* Identify and identify/push over streams. SPEC libp2p identify.
  * What a peer says counts only when its key hashes to the peer that the handshake authenticated. */
 #include "base/encode.h"
+#include "p2p/frame_priv.h"
 #include "p2p/host_priv.h"
 
 #include <stdio.h>
@@ -93,61 +94,22 @@ void identify_serve(void *arg, struct stream *s, const struct p2p_stream_info *i
 
 /* ---- what they say ------------------------------------------------------------------------- */
 
-/* The length of the next message; 0 at the end. */
-static int read_length(struct stream *s, size_t *out, struct err *err)
-{
-	uint8_t prefix[VARINT_MAX];
-	uint64_t length = 0;
-	size_t n = 0;
-	int used = 0;
-
-	*out = 0;
-	while (used == 0 && n < 2) {
-		ssize_t got = stream_read(s, prefix + n, 1, err);
-		if (got < 0)
-			return (int)got;
-		if (got == 0 && n == 0)
-			return 0;
-		if (got == 0)
-			return err_set(err, E_PROTOCOL, "identify: cut short");
-		n++;
-		used = varint_decode(bytes_of(prefix, n), &length);
-	}
-	if (used <= 0 || length == 0 || length > IDENTIFY_MESSAGE_MAX)
-		return err_set(err, E_PROTOCOL, "identify: a message of a bad length");
-	*out = (size_t)length;
-	return 0;
-}
-
-static int read_message(struct stream *s, size_t n, struct identify *id, struct err *err)
-{
-	struct buf in = BUF_INIT(IDENTIFY_MESSAGE_MAX);
-	int rc = buf_reserve(&in, n);
-
-	if (rc != 0)
-		return err_set(err, rc, "no memory for an identify message");
-	rc = stream_read_full(s, in.p, n, err);
-	if (rc == 0)
-		rc = identify_add_message(id, bytes_of(in.p, n), err);
-	buf_free(&in);
-	return rc;
-}
-
 /* Everything up to the end, checked. */
 static int hear(struct p2p_host *h, struct stream *s, const struct peer_id *peer,
     struct identify *id, struct err *err)
 {
+	struct buf in = BUF_INIT(IDENTIFY_MESSAGE_MAX);
 	struct scope sc;
-	size_t n = 1;
-	int rc = 0;
+	int rc = 0, got = 1;
 
 	scope_open(&sc, h->timeouts.negotiate);
-	for (int i = 0; rc == 0 && n > 0 && i < IDENTIFY_MESSAGES_MAX; i++) {
-		rc = read_length(s, &n, err);
-		if (rc == 0 && n > 0)
-			rc = read_message(s, n, id, err);
+	for (int i = 0; rc == 0 && got > 0 && i < IDENTIFY_MESSAGES_MAX; i++) {
+		if ((got = frame_read(s, IDENTIFY_MESSAGE_MAX, &in, err)) > 0)
+			rc = identify_add_message(id, buf_view(&in), err);
 	}
+	rc = got < 0 ? got : rc;
 	scope_close(&sc);
+	buf_free(&in);
 	return rc != 0 ? rc : identify_check(id, peer, err);
 }
 

@@ -30,10 +30,14 @@ static void main_fiber(void *arg)
 
 void net_run(uint64_t seed, struct duration latency, void (*story)(struct net *n))
 {
-	struct universe_options opt = {.seed = seed,
-	    .latency_min = latency,
-	    .latency_max = latency,
-	    .time_limit = duration_s(3600)};
+	net_run_for(seed, latency, duration_s(3600), story);
+}
+
+void net_run_for(
+    uint64_t seed, struct duration latency, struct duration limit, void (*story)(struct net *n))
+{
+	struct universe_options opt = {
+	    .seed = seed, .latency_min = latency, .latency_max = latency, .time_limit = limit};
 	struct net *n = calloc(1, sizeof *n);
 
 	assert_non_null(n);

@@ -47,6 +47,9 @@ struct node {
 
 /* Runs `story` as the main fiber of host "driver", to its end, and checks that nothing is left. */
 void net_run(uint64_t seed, struct duration latency, void (*story)(struct net *n));
+/* The same for stories longer than an hour of virtual time. */
+void net_run_for(
+    uint64_t seed, struct duration latency, struct duration limit, void (*story)(struct net *n));
 
 /* The options that tests begin with: one listener on NET_PORT of the host's address. */
 void node_options(struct net *n, const char *name, struct node *node, struct p2p_options *opt,

@@ -107,8 +107,7 @@ export class Child {
     async wait(timeout = 30_000) {
         let timer
         const late = new Promise((done) => { timer = setTimeout(done, timeout, 'late') })
-        const end = await Promise.race([this.exited, late])
-        clearTimeout(timer) // or the test file would not end before it
+        const end = await Promise.race([this.exited, late]).finally(() => clearTimeout(timer))
         if (end === 'late') throw new Error(`still running after ${timeout} ms: ${this.command}`)
         return end
     }
