@@ -302,6 +302,15 @@ static void stored(struct net *n)
 	down(&b);
 	assert_int_equal(
 	    cluster_join_later(b.node.world, b.dir, token, CLUSTER_STAY, &out, &err), E_EXISTS);
+	/* A cluster of one's own with company in it is not left by the way. */
+	struct member c;
+	char other[CLUSTER_TOKEN_TEXT_MAX];
+	up(n, &c, "gamma", (struct how){0});
+	invite(&c, 3600, 1, other);
+	assert_int_equal(
+	    cluster_join_later(a.node.world, a.dir, other, CLUSTER_STAY, &out, &err), E_EXISTS);
+	assert_non_null(strstr(err.text, "--leave"));
+	down(&c);
 	/* A definite no is asked for once; the node goes on in its own cluster. */
 	i = invite(&a, 60, 1, token);
 	OK(cluster_join_later(b.node.world, "/fresh", token, CLUSTER_STAY, &out, &err));
