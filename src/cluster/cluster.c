@@ -261,6 +261,7 @@ static int enter(struct cluster *c, const struct membership *m, const struct pee
 	for (size_t i = n_addrs; i-- > 0;)
 		table_add_addr(p, &addrs[i]);
 	/* Addresses first: a membership without them would be a lonely one. */
+	bool was_member = p->was_member;
 	p->was_member = true;
 	p->lost_at = p->next_dial = rt_now();
 	p->holds++;
@@ -268,8 +269,10 @@ static int enter(struct cluster *c, const struct membership *m, const struct pee
 	if (rc == 0)
 		rc = membership_save(c->opt.world, c->data_dir, m, err);
 	p->holds--;
-	if (rc)
+	if (rc) {
+		p->was_member = was_member;
 		return rc;
+	}
 	c->membership = *m;
 	forget_company(c, p);
 	announce_membership(c);
@@ -552,24 +555,32 @@ static void load_peer(struct cluster *c, const json_t *v)
 	}
 }
 
+int cluster_read_peers(struct world *w, const char *data_dir, json_t **out, struct err *err)
+{
+	struct buf path = BUF_INIT(8192), text = BUF_INIT(PEERS_FILE_MAX);
+	buf_printf(&path, "%s/peers.json", data_dir);
+	int rc = file_read(w, buf_cstr(&path), PEERS_FILE_MAX, &text, err);
+	if (rc == 0)
+		rc = json_read(buf_view(&text), out, err);
+	if (rc && rc != E_NOT_FOUND)
+		rc = err_wrap(err, rc, "%s is unusable", buf_cstr(&path));
+	buf_free(&text);
+	buf_free(&path);
+	return rc;
+}
+
 /* A damaged peers.json costs some time, not the start. */
 static void load_peers(struct cluster *c)
 {
-	struct buf path = BUF_INIT(8192), text = BUF_INIT(PEERS_FILE_MAX);
-	buf_printf(&path, "%s/peers.json", c->data_dir);
 	json_t *list = NULL;
 	struct err err = {0};
-	int rc = file_read(c->opt.world, buf_cstr(&path), PEERS_FILE_MAX, &text, &err);
-	if (rc == 0)
-		rc = json_read(buf_view(&text), &list, &err);
+	int rc = cluster_read_peers(c->opt.world, c->data_dir, &list, &err);
 	if (rc && rc != E_NOT_FOUND)
-		rt_log(LOG_WARN, "cluster", "%s is unusable: %s", buf_cstr(&path), err_text(&err));
+		rt_log(LOG_WARN, "cluster", "%s", err_text(&err));
 	size_t i;
 	json_t *v;
 	json_array_foreach(list, i, v) load_peer(c, v);
 	json_decref(list);
-	buf_free(&text);
-	buf_free(&path);
 }
 
 static void connector(void *arg)

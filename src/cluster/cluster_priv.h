@@ -244,6 +244,9 @@ int cluster_joined(struct cluster *c, const struct answer *a, struct err *err) W
  * made anew. */
 int cluster_switch(struct cluster *c, const struct membership *m, const struct peer_id *issuer,
     const struct multiaddr *addrs, size_t n_addrs, struct err *err) WARN_UNUSED;
+/* [parks] The array in peers.json, the caller's. E_NOT_FOUND, else why it is unusable. */
+int cluster_read_peers(
+    struct world *w, const char *data_dir, json_t **out, struct err *err) WARN_UNUSED;
 /* What we announce now. */
 void cluster_local_state(struct cluster *c, struct member_state *out);
 

@@ -143,8 +143,8 @@ static void add_addr(struct token *t, const struct multiaddr *addr)
 		t->addrs[t->n_addrs++] = bare;
 }
 
-/* The owner's addresses, then ours: what others can reach comes first already; this machine's own
- * only when nothing else is left, or for a node that listens there alone. */
+/* The owner's addresses, then ours. What this machine alone calls itself would lead others to
+ * themselves: only for a node that listens nowhere else. */
 static void fill_addrs(
     const struct cluster *c, struct token *t, const struct multiaddr *addrs, size_t n_addrs)
 {
@@ -152,7 +152,11 @@ static void fill_addrs(
 	size_t n = p2p_host_addrs(c->opt.host, own, MEMBER_ADDRS_MAX);
 	for (size_t i = 0; i < n_addrs; i++)
 		add_addr(t, &addrs[i]);
-	for (size_t i = 0; i < n && i < MEMBER_ADDRS_MAX; i++)
+	n = n < MEMBER_ADDRS_MAX ? n : MEMBER_ADDRS_MAX;
+	for (size_t i = 0; i < n; i++)
+		if (multiaddr_reach(&own[i]) != MA_REACH_LOOPBACK)
+			add_addr(t, &own[i]);
+	for (size_t i = 0; i < n && t->n_addrs == 0; i++)
 		add_addr(t, &own[i]);
 }
 
@@ -279,7 +283,7 @@ static struct invitation *proved(
 
 /* Records the use and hands the key over. */
 static int honour(struct cluster *c, struct peer *p, struct stream *s, struct invitation *i,
-    const uint8_t *binding, const struct p2p_stream_info *info, struct err *err)
+    const uint8_t *binding, const char *source, const struct p2p_stream_info *info, struct err *err)
 {
 	uint8_t id[INVITE_ID_SIZE], proof[SHA256_SIZE];
 	char text[2 * INVITE_ID_SIZE + 1];
@@ -290,6 +294,7 @@ static int honour(struct cluster *c, struct peer *p, struct stream *s, struct in
 	if (state != INVITE_OPEN) {
 		rt_log(LOG_WARN, "cluster", "%s comes with invitation %s: refused, %s", p->label,
 		    text, cluster_invite_state_name(state));
+		guard_failed(&c->guard, source, now_s(c));
 		return session_refuse(s, reason_of(state), err);
 	}
 	invitation_proof(
@@ -322,7 +327,7 @@ int join_serve(struct cluster *c, struct peer *p, struct stream *s, const struct
 		return rc;
 	struct invitation *i = proved(c, h, binding, &info->peer);
 	if (i)
-		return honour(c, p, s, i, binding, info, err);
+		return honour(c, p, s, i, binding, source, info, err);
 	guard_failed(&c->guard, source, now_s(c));
 	rt_log(LOG_WARN, "cluster", "%s at %s comes with an invitation that was not made here",
 	    p->label, info->remote);

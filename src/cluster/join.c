@@ -264,6 +264,15 @@ static int write_pending(struct world *w, const char *data_dir, const char *toke
 	return rc;
 }
 
+static bool had_company(struct world *w, const char *data_dir)
+{
+	json_t *list = NULL;
+	int rc = cluster_read_peers(w, data_dir, &list, NULL);
+	bool some = rc == 0 && json_array_size(list) > 0;
+	json_decref(list);
+	return some;
+}
+
 static int check_later(struct world *w, const char *data_dir, const struct token *t,
     enum cluster_leave leave, struct err *err)
 {
@@ -276,7 +285,7 @@ static int check_later(struct world *w, const char *data_dir, const struct token
 		rc = err_set(
 		    err, E_EXISTS, "this node is already a member of the cluster %s", t->cluster);
 	else
-		rc = may_leave(&m, false, NULL, leave, err);
+		rc = may_leave(&m, had_company(w, data_dir), NULL, leave, err);
 	secret_wipe(&m, sizeof m);
 	print_time(t->expires_s, when);
 	if (rc == 0 && world_wall_ms(w) / 1000 > t->expires_s + CLOCK_SLACK_S)

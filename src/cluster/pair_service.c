@@ -8,7 +8,9 @@
 #define STEP_LIMIT_MS   8000  /* a whole attempt, each side */
 #define SEARCH_LIMIT_MS 15000 /* until a node nearby that shows a code has been met */
 #define SEARCH_TICK_MS  200
-#define CANDIDATES_MAX  16
+/* Each host that is tried learns whether one guess of its own was right: no more than a guest has.
+ */
+#define CANDIDATES_MAX PAIR_WRONG_MAX
 
 /* ---- the host ------------------------------------------------------------------------------ */
 

@@ -44,12 +44,20 @@ struct dial {
 
 /* ---- targets ------------------------------------------------------------------------------- */
 
+/* The address is named already. */
+static const char *reason(const char *why)
+{
+	const char *rest = strncmp(why, "connect to ", 11) == 0 ? strstr(why, ": ") : NULL;
+
+	return rest ? rest + 2 : why;
+}
+
 static void note(struct buf *text, const struct multiaddr *addr, const char *why)
 {
 	char name[MULTIADDR_TEXT_MAX];
 
 	multiaddr_print(addr, name);
-	buf_printf(text, "%s%s: %s", text->n > 0 ? "; " : "", name, why);
+	buf_printf(text, "%s%s: %s", text->n > 0 ? "; " : "", name, reason(why));
 }
 
 static void add_target(struct dial *d, const struct netaddr *to)

@@ -177,6 +177,72 @@ static void on_disk(struct net *n)
 	down(&a);
 }
 
+/* An issuer whose machine loses power now and then. */
+struct keeper {
+	struct net *n;
+	struct member m;
+	char token[CLUSTER_TOKEN_TEXT_MAX];
+	bool up, quit;
+};
+
+static void keeper_main(void *arg)
+{
+	struct keeper *k = arg;
+
+	up(k->n, &k->m, "alpha", (struct how){0});
+	k->up = true;
+	while (!k->quit && fiber_sleep(duration_ms(100)) == 0) {
+	}
+	k->up = false;
+	down(&k->m);
+}
+
+static void keeper_boot(struct keeper *k)
+{
+	k->quit = false;
+	OK(universe_boot(
+	    k->n->u, universe_host(k->n->u, "alpha"), k->n->log, keeper_main, k, NULL));
+	eventually(30, k->up);
+}
+
+static void power_cut(struct keeper *k)
+{
+	struct world *w = universe_host(k->n->u, "alpha");
+
+	universe_crash(k->n->u, w, false);
+	eventually(60, !k->up && !universe_alive(k->n->u, w));
+	OK(fiber_sleep(duration_s(30))); /* the others notice */
+	keeper_boot(k);
+}
+
+/* Neither an invitation, nor its use, nor its revocation is undone by a power cut right after it
+ * was reported. */
+static void power_cuts(struct net *n)
+{
+	static struct keeper k;
+	struct member b, c;
+	char second[CLUSTER_TOKEN_TEXT_MAX];
+
+	k = (struct keeper){.n = n};
+	keeper_boot(&k);
+	invite(&k.m, 3600, 1, k.token);
+	power_cut(&k);
+	up(n, &b, "beta", (struct how){0});
+	up(n, &c, "gamma", (struct how){0});
+	OK(join_by(&b, k.token, NULL));
+	struct cluster_invite other = invite(&k.m, 3600, 1, second);
+	power_cut(&k);
+	refuses(&c, k.token, E_FORBIDDEN, "used up");
+	eventually(60, together(&k.m, &b));
+	OK(cluster_invite_revoke(k.m.cluster, other.id, NULL));
+	power_cut(&k);
+	refuses(&c, second, E_FORBIDDEN, "revoked");
+	k.quit = true;
+	eventually(30, !universe_alive(n->u, universe_host(n->u, "alpha")));
+	down(&c);
+	down(&b);
+}
+
 static void unreachable(struct net *n)
 {
 	struct member a, b;
@@ -302,6 +368,15 @@ static void stored(struct net *n)
 	down(&b);
 	assert_int_equal(
 	    cluster_join_later(b.node.world, b.dir, token, CLUSTER_STAY, &out, &err), E_EXISTS);
+	/* A cluster of one's own with company in it is not left by the way. */
+	struct member c;
+	char other[CLUSTER_TOKEN_TEXT_MAX];
+	up(n, &c, "gamma", (struct how){0});
+	invite(&c, 3600, 1, other);
+	assert_int_equal(
+	    cluster_join_later(a.node.world, a.dir, other, CLUSTER_STAY, &out, &err), E_EXISTS);
+	assert_non_null(strstr(err.text, "--leave"));
+	down(&c);
 	/* A definite no is asked for once; the node goes on in its own cluster. */
 	i = invite(&a, 60, 1, token);
 	OK(cluster_join_later(b.node.world, "/fresh", token, CLUSTER_STAY, &out, &err));
@@ -633,6 +708,17 @@ static void broken_off(struct net *n)
 	down(&a);
 }
 
+/* What depends on who is faster shows with other orders of events. */
+static void other_seeds(void **state)
+{
+	static void (*const stories[])(struct net *) = {
+	    by_token, leaving, at_start, pairing, three_wrong};
+
+	for (uint64_t seed = 2; seed < 22; seed++)
+		for (size_t i = 0; i < sizeof stories / sizeof *stories; i++)
+			net_run(seed, duration_ms((int64_t)(seed % 7) * 40), stories[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -641,6 +727,7 @@ int main(void)
 	    STORY(expired),
 	    STORY(revoked),
 	    STORY(on_disk),
+	    STORY(power_cuts),
 	    STORY(unreachable),
 	    STORY(leaving),
 	    STORY(at_start),
@@ -651,6 +738,7 @@ int main(void)
 	    STORY(three_wrong),
 	    STORY(nobody_pairs),
 	    STORY(broken_off),
+	    cmocka_unit_test(other_seeds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
