@@ -672,6 +672,8 @@ static int start(struct cluster *c, struct err *err)
 	if (rc)
 		return rc;
 	rc = fiber_spawn(&c->scope, "connector", connector, c, err);
+	if (rc == 0 && c->opt.kad)
+		rc = fiber_spawn(&c->scope, "rendezvous", rendezvous_fiber, c, err);
 	if (rc == 0)
 		rc = keep_bootstrap(c, err);
 	return rc ? rc : join_start(c, err);

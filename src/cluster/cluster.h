@@ -5,7 +5,8 @@
  * be replayed elsewhere. Only peers with both proofs done are members: they may use this node,
  * their models go into the catalog, and they tell each other of further members.
  *
- * Sources of addresses: bootstrap peers, mDNS, other members, and members of earlier runs. Lost
+ * Sources of addresses: bootstrap peers, mDNS, the hash table (each member provides a key derived
+ * from the cluster's), other members, and members of earlier runs. Lost
  * members are dialled again: at most 2 s apart for a minute, then less and less often.
  *
  * A node without a cluster that was given a bootstrap peer asks to join that node's cluster. Such
@@ -14,6 +15,7 @@
 #ifndef CLUSTER_CLUSTER_H
 #define CLUSTER_CLUSTER_H
 
+#include "p2p/kad.h"
 #include "p2p/p2p.h"
 #include "provider/catalog.h"
 
@@ -35,6 +37,8 @@ struct cluster;
 struct cluster_options {
 	struct world *world;
 	struct p2p_host *host;
+	struct p2p_kad
+	    *kad; /* where to meet members, too; NULL: nowhere. Closed after the cluster. */
 	struct catalog *catalog; /* members are added here; local entries are announced */
 	const char *label;       /* this node's */
 	const char *data_dir;    /* cluster.json and peers.json live here */
@@ -86,6 +90,7 @@ enum cluster_source {
 	SOURCE_INBOUND = 8,  /* it dialled us */
 	SOURCE_SAVED = 16,   /* a member of an earlier run */
 	SOURCE_INVITATION = 32,
+	SOURCE_DHT = 64, /* found in the hash table under the cluster's key */
 };
 
 /* One row of the table. The texts are copies. */

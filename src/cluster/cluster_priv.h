@@ -226,6 +226,11 @@ int session_admit(
 /* Starts our side towards a peer that has just been connected. */
 void session_start(struct cluster *c, struct peer *p);
 
+/* ---- rendezvous.c: for as long as the cluster lives; needs opt.kad -----------------------------
+ */
+
+void rendezvous_fiber(void *arg);
+
 /* ---- doctor.c: the handler of DOCTOR_PROTOCOL -------------------------------------------------
  */
 

@@ -59,7 +59,7 @@ static json_t *sources_json(unsigned sources)
 		const char *name;
 	} names[] = {{SOURCE_BOOTSTRAP, "bootstrap"}, {SOURCE_MDNS, "mdns"},
 	    {SOURCE_EXCHANGE, "members"}, {SOURCE_INBOUND, "inbound"}, {SOURCE_SAVED, "saved"},
-	    {SOURCE_INVITATION, "invitation"}};
+	    {SOURCE_DHT, "dht"}, {SOURCE_INVITATION, "invitation"}};
 	json_t *list = json_array();
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (sources & names[i].source)

@@ -49,6 +49,11 @@ void host_up(struct net *n, struct member *m, const char *label, const struct ho
 	opt.timeouts.ping_answer = duration_ms(5000);
 	opt.mdns = how->mdns;
 	node_start(&m->node, &opt);
+	if (how->dht) {
+		struct p2p_kad_options kad;
+		p2p_kad_options_default(&kad);
+		OK(p2p_kad_new(m->node.host, &kad, &m->kad, NULL));
+	}
 	snprintf(m->dir, sizeof m->dir, "/%s", label);
 	OK(file_mkdirs(m->node.world, m->dir, 0700, NULL));
 	m->catalog = catalog_new();
@@ -60,6 +65,7 @@ int member_join(struct member *m, const struct how *how, struct err *err)
 	struct cluster_options opt = {
 	    .world = m->node.world,
 	    .host = m->node.host,
+	    .kad = m->kad,
 	    .catalog = m->catalog,
 	    .label = m->label,
 	    .data_dir = m->dir,
@@ -102,6 +108,7 @@ void down(struct member *m)
 	if (m->local)
 		catalog_remove(m->catalog, m->local);
 	catalog_free(m->catalog);
+	p2p_kad_close(m->kad);
 	node_close(&m->node);
 }
 

@@ -15,6 +15,7 @@ struct member {
 	const char *label;
 	char dir[64];
 	struct catalog *catalog;
+	struct p2p_kad *kad;
 	struct cluster *cluster;
 	struct provider fake;
 	struct catalog_entry *local;
@@ -24,7 +25,7 @@ struct how {
 	const char *name, *key;
 	const struct member *through; /* bootstrap peer */
 	bool bare;                    /* its address without /p2p */
-	bool auto_accept, mdns;
+	bool auto_accept, mdns, dht;
 	const char *token;
 	const char *machine; /* shared with others; else its own */
 	uint16_t port;

@@ -415,6 +415,34 @@ static void liars(struct net *n)
 	}
 }
 
+/* ---- the hash table -------------------------------------------------------------------------- */
+
+/* Members who know nobody but a stranger find each other through it, and the stranger learns
+ * nothing that would let it in. */
+static void hash_table(struct net *n)
+{
+	struct member s, a, b, c;
+	struct how in = {.name = "club", .key = KEY_1, .through = &s, .dht = true};
+
+	up(n, &s, "stranger", (struct how){.name = "other", .key = KEY_2, .dht = true});
+	up(n, &a, "alpha", in);
+	up(n, &b, "beta", in);
+	eventually(90, together(&a, &b));
+	/* Upkeep of the table alone may have connected them; the search by the key follows. */
+	eventually(
+	    1300, row_of(&a, &b).sources & SOURCE_DHT && row_of(&b, &a).sources & SOURCE_DHT);
+	assert_false(row_of(&a, &s).sources & SOURCE_DHT);
+	assert_int_equal(row_of(&a, &s).state, PEER_FOREIGN);
+	assert_int_equal(row_of(&s, &a).state, PEER_FOREIGN);
+	/* A newcomer finds those who have settled. */
+	up(n, &c, "gamma", in);
+	eventually(90, together(&a, &c) && together(&b, &c));
+	down(&c);
+	down(&b);
+	down(&a);
+	down(&s);
+}
+
 /* ---- what is on disk ------------------------------------------------------------------------- */
 
 static void damaged_files(struct net *n)
@@ -452,8 +480,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {STORY(loopback), STORY(accepted), STORY(rejected),
 	    STORY(auto_accept), STORY(not_just_anybody), STORY(same_key), STORY(wrong_key),
-	    STORY(other_cluster), STORY(name_alone), STORY(exchange), STORY(loss_and_return),
-	    STORY(models), STORY(late_end), STORY(forged), STORY(garbage), STORY(liars),
-	    STORY(damaged_files), STORY(itself)};
+	    STORY(other_cluster), STORY(name_alone), STORY(exchange), STORY(hash_table),
+	    STORY(loss_and_return), STORY(models), STORY(late_end), STORY(forged), STORY(garbage),
+	    STORY(liars), STORY(damaged_files), STORY(itself)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
