@@ -70,19 +70,23 @@ void netaddr_to_multiaddr(const struct netaddr *a, struct multiaddr *out)
 	multiaddr_from_tcp(bytes_of(a->ip, a->family == NET_IP4 ? 4 : 16), a->port, out);
 }
 
+static void put_unique(struct multiaddr *list, size_t *n, const struct multiaddr *m)
+{
+	for (size_t i = 0; i < *n; i++)
+		if (multiaddr_equal(&list[i], m))
+			return;
+	if (*n < HOST_ADDRS_MAX)
+		list[(*n)++] = *m;
+}
+
 static void put_addr(struct multiaddr *list, size_t *n, const struct netaddr *a)
 {
 	struct multiaddr m;
 
 	netaddr_to_multiaddr(a, &m);
 	/* Without its zone a link-local address leads nowhere. */
-	if (*n == HOST_ADDRS_MAX ||
-	    (a->family == NET_IP6 && multiaddr_reach(&m) == MA_REACH_LINK_LOCAL))
-		return;
-	for (size_t i = 0; i < *n; i++)
-		if (multiaddr_equal(&list[i], &m))
-			return;
-	list[(*n)++] = m;
+	if (a->family == NET_IP4 || multiaddr_reach(&m) != MA_REACH_LINK_LOCAL)
+		put_unique(list, n, &m);
 }
 
 /* The machine's addresses of the listener's family: those that others can reach first. */
@@ -126,6 +130,9 @@ void host_refresh_addrs(struct p2p_host *h)
 		else
 			put_addr(list, &n, &h->listeners[i].bound);
 	}
+	for (size_t i = 0; i < ADDR_SOURCES; i++)
+		for (size_t k = 0; k < h->more_addrs[i].n; k++)
+			put_unique(list, &n, &h->more_addrs[i].v[k]);
 	if (!same_addrs(list, n, h->addrs, h->n_addrs)) {
 		memcpy(h->addrs, list, n * sizeof *list);
 		h->n_addrs = n;
@@ -135,6 +142,16 @@ void host_refresh_addrs(struct p2p_host *h)
 out:
 	free(ifs);
 	free(list);
+}
+
+void host_set_addrs(
+    struct p2p_host *h, enum addr_source source, const struct multiaddr *addrs, size_t n)
+{
+	n = n < SOURCE_ADDRS_MAX ? n : SOURCE_ADDRS_MAX;
+	if (n > 0)
+		memcpy(h->more_addrs[source].v, addrs, n * sizeof *addrs);
+	h->more_addrs[source].n = n;
+	host_refresh_addrs(h);
 }
 
 size_t p2p_host_addrs(const struct p2p_host *h, struct multiaddr *out, size_t cap)
@@ -345,6 +362,7 @@ static int start(struct p2p_host *h, const struct p2p_options *opt, struct err *
 {
 	int rc = 0;
 
+	protocols_allow_builtin(h);
 	serve_builtin(h, IDENTIFY_PROTOCOL, identify_serve);
 	serve_builtin(h, IDENTIFY_PUSH_PROTOCOL, identify_push_serve);
 	serve_builtin(h, PROTOCOL_PING, ping_serve);

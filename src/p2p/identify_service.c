@@ -1,6 +1,6 @@
 /* Identify and identify/push over streams. SPEC libp2p identify.
  * What a peer says counts only when its key hashes to the peer that the handshake authenticated. */
-#include "base/encode.h"
+#include "p2p/framed_priv.h"
 #include "p2p/host_priv.h"
 
 #include <stdio.h>
@@ -33,11 +33,10 @@ static struct bytes signed_record(struct p2p_host *h)
 	return buf_view(&h->record);
 }
 
-/* Length and message. The signed record is left out when all together is too long for one message,
+/* The signed record is left out when all together is too long for one message,
  * which is as much as many implementations read. */
 static int compose(struct p2p_host *h, const struct conn *c, struct buf *out, struct err *err)
 {
-	struct buf body = BUF_INIT(IDENTIFY_MESSAGE_MAX);
 	struct identify *id = calloc(1, sizeof *id);
 	int rc = id ? describe_host(h, id) : E_MEMORY;
 
@@ -46,33 +45,29 @@ static int compose(struct p2p_host *h, const struct conn *c, struct buf *out, st
 		multiaddr_strip_peer(&id->observed);
 		id->record = BUF_INIT(IDENTIFY_MESSAGE_MAX);
 		buf_bytes(&id->record, signed_record(h));
-		identify_encode(id, &body);
-		if (body.failed) {
-			buf_free(&body);
+		identify_encode(id, out);
+		if (out->failed) {
+			buf_free(out);
 			buf_free(&id->record);
-			body.failed = false;
-			identify_encode(id, &body);
+			out->failed = false;
+			identify_encode(id, out);
 		}
-		rc = buf_ok(&body, err);
 	}
 	if (id)
 		identify_free(id);
 	free(id);
-	buf_varint(out, body.n);
-	buf_bytes(out, buf_view(&body));
-	buf_free(&body);
 	return rc != 0 ? err_set(err, rc, "cannot describe this host") : buf_ok(out, err);
 }
 
 static int say(struct p2p_host *h, const struct conn *c, struct stream *s, struct err *err)
 {
-	struct buf out = BUF_INIT(IDENTIFY_MESSAGE_MAX + VARINT_MAX);
+	struct buf out = BUF_INIT(IDENTIFY_MESSAGE_MAX);
 	struct scope sc;
 	int rc = compose(h, c, &out, err);
 
 	scope_open(&sc, h->timeouts.negotiate);
 	if (rc == 0)
-		rc = stream_write(s, out.p, out.n, err);
+		rc = framed_write(s, buf_view(&out), err);
 	if (rc == 0)
 		rc = stream_close_write(s, err);
 	scope_close(&sc);
@@ -93,61 +88,23 @@ void identify_serve(void *arg, struct stream *s, const struct p2p_stream_info *i
 
 /* ---- what they say ------------------------------------------------------------------------- */
 
-/* The length of the next message; 0 at the end. */
-static int read_length(struct stream *s, size_t *out, struct err *err)
-{
-	uint8_t prefix[VARINT_MAX];
-	uint64_t length = 0;
-	size_t n = 0;
-	int used = 0;
-
-	*out = 0;
-	while (used == 0 && n < 2) {
-		ssize_t got = stream_read(s, prefix + n, 1, err);
-		if (got < 0)
-			return (int)got;
-		if (got == 0 && n == 0)
-			return 0;
-		if (got == 0)
-			return err_set(err, E_PROTOCOL, "identify: cut short");
-		n++;
-		used = varint_decode(bytes_of(prefix, n), &length);
-	}
-	if (used <= 0 || length == 0 || length > IDENTIFY_MESSAGE_MAX)
-		return err_set(err, E_PROTOCOL, "identify: a message of a bad length");
-	*out = (size_t)length;
-	return 0;
-}
-
-static int read_message(struct stream *s, size_t n, struct identify *id, struct err *err)
-{
-	struct buf in = BUF_INIT(IDENTIFY_MESSAGE_MAX);
-	int rc = buf_reserve(&in, n);
-
-	if (rc != 0)
-		return err_set(err, rc, "no memory for an identify message");
-	rc = stream_read_full(s, in.p, n, err);
-	if (rc == 0)
-		rc = identify_add_message(id, bytes_of(in.p, n), err);
-	buf_free(&in);
-	return rc;
-}
-
 /* Everything up to the end, checked. */
 static int hear(struct p2p_host *h, struct stream *s, const struct peer_id *peer,
     struct identify *id, struct err *err)
 {
+	struct buf in = BUF_INIT(IDENTIFY_MESSAGE_MAX);
 	struct scope sc;
-	size_t n = 1;
 	int rc = 0;
 
 	scope_open(&sc, h->timeouts.negotiate);
-	for (int i = 0; rc == 0 && n > 0 && i < IDENTIFY_MESSAGES_MAX; i++) {
-		rc = read_length(s, &n, err);
-		if (rc == 0 && n > 0)
-			rc = read_message(s, n, id, err);
+	for (int i = 0; rc == 0 && i < IDENTIFY_MESSAGES_MAX; i++) {
+		int got = framed_read(s, &in, err);
+		if (got == 0)
+			break;
+		rc = got < 0 ? got : identify_add_message(id, buf_view(&in), err);
 	}
 	scope_close(&sc);
+	buf_free(&in);
 	return rc != 0 ? rc : identify_check(id, peer, err);
 }
 

@@ -136,6 +136,8 @@ static int finish(struct ahead *a, enum noise_role role, struct noise_result *ke
 	noise_cipher_close(&keys->rx);
 	if (rc != 0)
 		return rc;
+	out->relay = (struct peer_id){0};
+	out->limited = false;
 	out->peer = keys->remote;
 	memcpy(out->binding, keys->handshake_hash, sizeof out->binding);
 	if (!keys->muxer && (rc = agree(secure_stream(out->secure), role, muxers, err)) != 0)
