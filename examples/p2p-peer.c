@@ -198,18 +198,23 @@ static void on_event(void *arg, const struct p2p_event *e)
 static int run(struct app *app, struct err *err)
 {
 	struct p2p_host *h;
+	struct scope sc;
 	int rc = host_start(app, &h, err);
 
 	if (rc != 0)
 		return rc;
+	scope_open(&sc, DURATION_FOREVER);
 	p2p_on_event(h, on_event, app);
 	rc = serve_all(h, err);
 	if (rc == 0)
 		print_addrs(h);
+	if (rc == 0)
+		rc = peer_relay(h, &app->opt, &sc, err);
 	if (rc == 0 && app->opt.has_dial)
 		rc = peer_dial(h, &app->opt, err);
 	while (rc == 0 && !app->stop && !app->opt.protocol)
 		rc = waitq_wait(&app->stopped, err);
+	scope_close(&sc);
 	p2p_host_close(h);
 	return app->stop ? 0 : rc;
 }
@@ -270,15 +275,19 @@ static int start(struct app *app, struct err *err)
 
 static const char usage[] =
     "usage: p2p-peer [--listen MULTIADDR]… [--identity FILE] [--mdns] [--log-level LEVEL]\n"
+    "                [--relay MULTIADDR]… [--relay-bytes N] [--no-address-limit]\n"
     "                [--dial MULTIADDR [--protocol P [--bytes N] [--streams N] [--count N]]]\n"
     "\n"
-    "Serves /echo/1.0.0, /sink/1.0.0, /perf/1.0.0, ping and identify until SIGTERM. The first "
-    "line\n"
-    "printed is the full multiaddr to dial.\n"
+    "Serves /echo/1.0.0, /sink/1.0.0, /perf/1.0.0, ping, identify and relay v2 until SIGTERM. The\n"
+    "first line printed is the full multiaddr to dial.\n"
     "\n"
     "  --listen MULTIADDR  where to listen; may be repeated (default /ip4/127.0.0.1/tcp/0)\n"
     "  --identity FILE     Ed25519 key as PKCS#8 PEM, made when missing; else a fresh key\n"
     "  --mdns              announce on and learn from the local network\n"
+    "  --relay MULTIADDR   listen through this relay, too; may be repeated; prints the addresses\n"
+    "                      gained by it\n"
+    "  --relay-bytes N     what a circuit through this relay may carry in each direction\n"
+    "  --no-address-limit  no limits per IP address\n"
     "  --log-level LEVEL   trace, debug, info (default), warn or error; to standard error\n"
     "  --dial MULTIADDR    connect to a peer; without --protocol: stay connected\n"
     "  --protocol P        open a stream to it, copy standard input there and what comes back to\n"
@@ -299,6 +308,9 @@ enum {
 	OPT_IDENTITY,
 	OPT_MDNS,
 	OPT_LOG_LEVEL,
+	OPT_RELAY,
+	OPT_RELAY_BYTES,
+	OPT_NO_ADDRESS_LIMIT,
 	OPT_HELP
 };
 
@@ -312,6 +324,9 @@ static const struct option options[] = {
     {"identity", required_argument, NULL, OPT_IDENTITY},
     {"mdns", no_argument, NULL, OPT_MDNS},
     {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
+    {"relay", required_argument, NULL, OPT_RELAY},
+    {"relay-bytes", required_argument, NULL, OPT_RELAY_BYTES},
+    {"no-address-limit", no_argument, NULL, OPT_NO_ADDRESS_LIMIT},
     {"help", no_argument, NULL, OPT_HELP},
     {0},
 };
@@ -360,6 +375,15 @@ static int take_option(struct peer_options *opt, int which, const char *value, s
 		return 0;
 	case OPT_MDNS:
 		opt->mdns = true;
+		return 0;
+	case OPT_RELAY:
+		if (opt->n_relays == sizeof opt->relays / sizeof opt->relays[0])
+			return err_set(err, E_INVALID, "too many --relay");
+		return multiaddr_parse(bytes_str(value), &opt->relays[opt->n_relays++], err);
+	case OPT_RELAY_BYTES:
+		return parse_number(value, UINT64_MAX / 2, &opt->relay_bytes, err);
+	case OPT_NO_ADDRESS_LIMIT:
+		opt->no_address_limit = true;
 		return 0;
 	case OPT_LOG_LEVEL:
 		return log_level_parse(value, &opt->log_level, err);

@@ -1,4 +1,5 @@
-/* What the two halves of the example share: p2p-peer.c serves, p2p-peer-client.c dials. */
+/* What the parts of the example share: p2p-peer.c serves, p2p-peer-client.c dials,
+ * p2p-peer-relay.c relays and is relayed to. */
 #ifndef EXAMPLES_P2P_PEER_H
 #define EXAMPLES_P2P_PEER_H
 
@@ -24,9 +25,18 @@ struct peer_options {
 	const char *identity; /* a PEM file, or NULL: a fresh key */
 	enum log_level log_level;
 	bool mdns;
+	struct multiaddr relays[8]; /* to listen through */
+	size_t n_relays;
+	uint64_t relay_bytes; /* of a circuit and direction; 0: the library's default */
+	bool no_address_limit;
 };
 
 /* [parks] Does what --dial and --protocol ask for and reports on standard output. */
 int peer_dial(struct p2p_host *h, const struct peer_options *opt, struct err *err) WARN_UNUSED;
+
+/* Relays for others and listens through opt->relays. A fiber in `scope`, which ends before the host,
+ * prints the addresses that come by it. */
+int peer_relay(struct p2p_host *h, const struct peer_options *opt, struct scope *scope,
+    struct err *err) WARN_UNUSED;
 
 #endif

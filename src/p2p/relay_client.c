@@ -213,6 +213,7 @@ void relay_stop_serve(void *arg, struct stream *s, const struct p2p_stream_info 
 	if (rc == 0)
 		return;
 	rt_log(LOG_DEBUG, "p2p", "%s: no circuit: %s", s->remote, err_text(&err));
-	stream_reset(s, rc);
+	if (rc != E_REFUSED) /* a refusal is to arrive */
+		stream_reset(s, rc);
 	stream_close(s);
 }

@@ -290,7 +290,7 @@ static void relay_fiber(void *arg)
 {
 	struct node *r = arg;
 	struct p2p_relay_limits none = unlimited();
-	char name[16];
+	char name[sizeof r->last_text];
 
 	(void)snprintf(name, sizeof name, "%s", r->last_text); /* node_new clears it */
 	node_new(r->net, name, r);
@@ -339,7 +339,7 @@ static void move_on(struct net *n, bool reset, int64_t within_ms)
 	for (size_t i = 0; i < n_own; i++)
 		relayed += multiaddr_is_relayed(&own[i]);
 	assert_int_equal(relayed, 1);
-	eventually(40, a.disconnected == 1);
+	eventually(40, !p2p_connected(a.host, &b.id.peer_id));
 	reach_through(&a, &r2, &b, &conn);
 	echo_check(&a, &b, 1000);
 	node_close(&a);
@@ -386,7 +386,7 @@ static void story_back(struct net *n)
 	p2p_relay_forget(b.host, &at);
 	eventually(5, p2p_relays(b.host, NULL, 0) == 0);
 	struct multiaddr own[16];
-	assert_int_equal(p2p_host_addrs(b.host, own, 16), 1);
+	eventually(2, p2p_host_addrs(b.host, own, 16) == 1);
 	/* Relays among the peers are found when they are wanted. */
 	OK(p2p_relay_want(b.host, 1, true, NULL));
 	p2p_disconnect(b.host, &r1.id.peer_id, "again");
@@ -562,22 +562,22 @@ static void test_no_circuits_within_circuits(void **state)
 	net_run(50, LATENCY, story_nesting);
 }
 
-static void story_liar(struct net *n)
+static void story_nowhere(struct net *n)
 {
 	struct trio t;
 	struct node c;
 	p2p_conn_id conn;
 	struct err err;
 
-	/* b's address in front of c's name: who answers is not who was meant. */
 	trio_new(n, &t, NULL);
 	node_new(n, "c", &c);
 	separate(n, &t.a, &c);
-	assert_int_equal(dial_through(&t.a, &t.r, &c, &conn, &err), E_REFUSED);
-	assert_non_null(strstr(err.text, "reservation"));
 	/* The relay itself, ourselves, nobody: no circuits. */
 	assert_int_equal(dial_through(&t.a, &t.r, &t.r, &conn, &err), E_INVALID);
 	assert_int_equal(dial_through(&t.a, &t.a, &t.b, &conn, &err), E_INVALID);
+	/* c listens through no relay. */
+	assert_int_equal(dial_through(&t.a, &t.r, &c, &conn, &err), E_REFUSED);
+	assert_non_null(strstr(err.text, "reservation"));
 	struct multiaddr to = circuit(&t.r, &t.b);
 	multiaddr_strip_peer(&to);
 	assert_int_equal(p2p_dial(t.a.host, NULL, &to, 1, NULL, &err), E_INVALID);
@@ -590,7 +590,7 @@ static void story_liar(struct net *n)
 
 static void test_addresses_that_lead_nowhere(void **state)
 {
-	net_run(51, LATENCY, story_liar);
+	net_run(51, LATENCY, story_nowhere);
 }
 
 int main(void)

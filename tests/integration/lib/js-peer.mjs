@@ -14,19 +14,20 @@ import { createLibp2p } from 'libp2p'
 
 export const STREAMS_MAX = 4096
 
-export async function jsNode(listen = []) {
+// `transports` and `services` come on top of the usual ones; `handlers` are options of echo and sink.
+export async function jsNode(listen = [], { transports = [], services = {}, handlers = {} } = {}) {
     const node = await createLibp2p({
         addresses: { listen },
-        transports: [tcp()],
+        transports: [tcp(), ...transports],
         connectionEncrypters: [noise()],
         streamMuxers: [yamux({ maxInboundStreams: STREAMS_MAX, maxOutboundStreams: STREAMS_MAX })],
         connectionGater: { denyDialMultiaddr: () => false },
         connectionManager: {
             maxConnections: 10_000, maxIncomingPendingConnections: 1000, inboundConnectionThreshold: 1e6
         },
-        services: { identify: identify(), ping: ping() }
+        services: { identify: identify(), ping: ping(), ...services }
     })
-    const options = { maxInboundStreams: STREAMS_MAX, maxOutboundStreams: STREAMS_MAX }
+    const options = { maxInboundStreams: STREAMS_MAX, maxOutboundStreams: STREAMS_MAX, ...handlers }
     await node.handle('/echo/1.0.0', serve(echo), options)
     await node.handle('/sink/1.0.0', serve(sink), options)
     return node
