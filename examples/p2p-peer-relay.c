@@ -1,7 +1,8 @@
-/* The part of the example that has to do with relays: it relays for whoever asks, listens through
+/* The part of the example that has to do with reach: it dials back for others (AutoNAT), it relays for whoever asks, listens through
  * the relays of --relay, and prints the addresses that it gets by that. */
 #include "p2p-peer.h"
 
+#include "p2p/reach.h"
 #include "p2p/relay.h"
 
 #include <stdio.h>
@@ -23,6 +24,16 @@ static int serve(struct p2p_host *h, const struct peer_options *opt, struct err 
 	for (size_t i = 0; rc == 0 && i < sizeof limited_too / sizeof limited_too[0]; i++)
 		rc = p2p_allow_limited(h, limited_too[i], err);
 	return rc != 0 ? rc : p2p_relay_serve(h, &limits, err);
+}
+
+static int serve_autonat(struct p2p_host *h, const struct peer_options *opt, struct err *err)
+{
+	struct p2p_autonat_options autonat;
+
+	p2p_autonat_options_default(&autonat);
+	if (opt->no_address_limit)
+		autonat.per_peer = autonat.per_minute = 0;
+	return p2p_autonat_start(h, &autonat, err);
 }
 
 /* Prints the circuit addresses that are not in `before`. */
@@ -62,6 +73,8 @@ int peer_relay(
 {
 	int rc = serve(h, opt, err);
 
+	if (rc == 0)
+		rc = serve_autonat(h, opt, err);
 	for (size_t i = 0; rc == 0 && i < opt->n_relays; i++)
 		rc = p2p_relay_use(h, &opt->relays[i], err);
 	if (rc == 0 && opt->n_relays > 0)

@@ -92,11 +92,13 @@ struct dial;
 struct keep;
 struct relay_service;
 struct relay_listening;
+struct autonat;
 
 /* Addresses that are ours beside those of the listeners. */
 enum addr_source {
 	ADDRS_RELAYED,
 	ADDRS_MAPPED,
+	ADDRS_CONFIRMED,
 	ADDR_SOURCES
 };
 #define SOURCE_ADDRS_MAX 8
@@ -150,6 +152,7 @@ struct p2p_host {
 	struct waitq conns_changed; /* a connection opened or closed */
 	struct relay_service *relay_service;     /* NULL: does not relay */
 	struct relay_listening *relay_listening; /* NULL: listens through no relay */
+	struct autonat *autonat;
 };
 
 /* ---- host.c ---- */
@@ -219,6 +222,10 @@ int relay_reach(struct p2p_host *h, const struct multiaddr *relay, const struct 
  */
 int upgrade_outbound(struct p2p_host *h, struct stream *raw, const struct peer_id *expect,
     struct upgraded *out, struct err *err) WARN_UNUSED;
+/* [parks] Whether `expect` is at the other end of `raw`, found out under an identity that is made
+ * for this. The caller closes `raw`. */
+int upgrade_probe(struct p2p_host *h, struct stream *raw, const struct peer_id *expect,
+    struct err *err) WARN_UNUSED;
 int upgrade_inbound(
     struct p2p_host *h, struct stream *raw, struct upgraded *out, struct err *err) WARN_UNUSED;
 

@@ -82,12 +82,12 @@ static int receive_message(struct noise_handshake *hs, struct stream *s, struct 
 	return rc;
 }
 
-static int shake_hands(struct p2p_host *h, struct stream *s, enum noise_role role,
-    const struct peer_id *expect, struct noise_result *out, struct err *err)
+static int shake_hands(struct p2p_host *h, struct stream *s, const struct identity *as,
+    enum noise_role role, const struct peer_id *expect, struct noise_result *out, struct err *err)
 {
 	struct noise_config config = {
 	    .role = role,
-	    .identity = &h->identity,
+	    .identity = as,
 	    .muxers = muxers,
 	    .muxers_n = 1,
 	    .expected = expect,
@@ -153,7 +153,7 @@ static int upgrade(struct p2p_host *h, struct stream *raw, enum noise_role role,
 	int rc = agree(&a.stream, role, secure_protocols, err);
 
 	if (rc == 0)
-		rc = shake_hands(h, &a.stream, role, expect, &keys, err);
+		rc = shake_hands(h, &a.stream, &h->identity, role, expect, &keys, err);
 	if (rc == 0)
 		rc = finish(&a, role, &keys, out, err);
 	return rc;
@@ -163,6 +163,29 @@ int upgrade_outbound(struct p2p_host *h, struct stream *raw, const struct peer_i
     struct upgraded *out, struct err *err)
 {
 	return upgrade(h, raw, NOISE_INITIATOR, expect, out, err);
+}
+
+int upgrade_probe(
+    struct p2p_host *h, struct stream *raw, const struct peer_id *expect, struct err *err)
+{
+	struct ahead a = {.stream = {&ahead_ops, raw->remote}, .raw = raw};
+	uint8_t seed[ED25519_SEED_SIZE];
+	struct noise_result keys;
+	struct identity passing;
+	int rc = agree(&a.stream, NOISE_INITIATOR, secure_protocols, err);
+
+	if (rc != 0)
+		return rc;
+	world_random(h->world, seed, sizeof seed);
+	identity_from_seed(seed, &passing);
+	secret_wipe(seed, sizeof seed);
+	rc = shake_hands(h, &a.stream, &passing, NOISE_INITIATOR, expect, &keys, err);
+	identity_wipe(&passing);
+	if (rc != 0)
+		return rc;
+	noise_cipher_close(&keys.tx);
+	noise_cipher_close(&keys.rx);
+	return 0;
 }
 
 int upgrade_inbound(struct p2p_host *h, struct stream *raw, struct upgraded *out, struct err *err)
