@@ -272,6 +272,7 @@ static int conn_new(struct p2p_host *h, struct upgraded *up, enum p2p_direction 
 	c->opened = rt_now();
 	c->relay = up->relay;
 	c->limited = up->limited;
+	c->punched = up->punched;
 	memcpy(c->binding, up->binding, sizeof c->binding);
 	if ((rc = make_session(c, up, err)) != 0) {
 		talloc_free(c);
@@ -380,6 +381,7 @@ static void describe(const struct p2p_host *h, const struct conn *c, struct p2p_
 	    .preferred = conn_preferred(h, c->peer) == c,
 	    .protected = peer_protected(c->peer),
 	    .limited = c->limited,
+	    .punched = c->punched,
 	    .relay = c->relay,
 	};
 }

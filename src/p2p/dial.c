@@ -148,8 +148,13 @@ static int reach(struct target *t, p2p_conn_id *conn, struct err *err)
 	const struct peer_id *expect = d->peer.n > 0 ? &d->peer : NULL;
 	struct upgraded up;
 	struct stream *raw;
-	int rc = world_tcp_dial(h->world, &t->to, &raw, err);
+	int rc = E_NOT_FOUND;
 
+	/* Who is to tell us where it sees us (a relay) should see the listener's port. */
+	if (d->direct)
+		rc = host_dial_from_port(h, &t->to, &raw, err);
+	if (rc == E_NOT_FOUND || rc == E_IN_USE)
+		rc = world_tcp_dial(h->world, &t->to, &raw, err);
 	if (rc != 0)
 		return rc;
 	rc = upgrade_outbound(h, raw, expect, &up, err);

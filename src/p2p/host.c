@@ -333,6 +333,24 @@ static int listen_on(struct p2p_host *h, const struct multiaddr *a, struct err *
 	return err_wrap(err, rc, "cannot listen on %s", text);
 }
 
+/* Whether a dial to `to` may leave from where `l` listens: loopback does not lead outside. */
+static bool leads_to(const struct p2p_listener *l, const struct netaddr *to)
+{
+	return l->bound.family == to->family &&
+	       (netaddr_is_unspecified(&l->bound) ||
+		   netaddr_is_loopback(&l->bound) == netaddr_is_loopback(to));
+}
+
+int host_dial_from_port(
+    struct p2p_host *h, const struct netaddr *to, struct stream **out, struct err *err)
+{
+	for (size_t i = 0; i < h->n_listeners; i++)
+		if (leads_to(&h->listeners[i], to))
+			return world_tcp_dial_from(
+			    h->world, &h->listeners[i].bound, to, out, err);
+	return err_set(err, E_NOT_FOUND, "nothing listens that could dial there");
+}
+
 /* ---- life ---------------------------------------------------------------------------------- */
 
 static void tick_fiber(void *arg)

@@ -60,7 +60,8 @@ struct conn {
 	struct multiaddr remote;
 	uint8_t binding[P2P_BINDING_SIZE];
 	struct peer_id relay; /* empty: a direct connection */
-	bool limited;
+	bool limited, punched;
+	bool led; /* DCUtR was tried on it */
 	struct session *session;
 	struct scope *scope; /* on its fiber's stack, while that runs */
 	struct instant opened;
@@ -93,6 +94,7 @@ struct keep;
 struct relay_service;
 struct relay_listening;
 struct autonat;
+struct dcutr;
 
 /* Addresses that are ours beside those of the listeners. */
 enum addr_source {
@@ -153,10 +155,15 @@ struct p2p_host {
 	struct relay_service *relay_service;     /* NULL: does not relay */
 	struct relay_listening *relay_listening; /* NULL: listens through no relay */
 	struct autonat *autonat;
+	struct dcutr *dcutr;
 };
 
 /* ---- host.c ---- */
 void host_emit(struct p2p_host *h, const struct p2p_event *e);
+/* [parks] Dials from a listener's port. E_NOT_FOUND when no listener fits, E_IN_USE when that port
+ * has a connection there already; otherwise like world_tcp_dial. */
+int host_dial_from_port(struct p2p_host *h, const struct netaddr *to, struct stream **out,
+    struct err *err) WARN_UNUSED;
 void netaddr_to_multiaddr(const struct netaddr *a, struct multiaddr *out);
 /* Own addresses anew from the listeners and the interfaces. */
 void host_refresh_addrs(struct p2p_host *h);
@@ -184,6 +191,7 @@ struct upgraded {
 	uint8_t binding[P2P_BINDING_SIZE];
 	struct peer_id relay; /* empty: none */
 	bool limited;
+	bool punched; /* a direct connection made by DCUtR */
 };
 /* Starts a connection: its fiber, its place in the tables, its events. Takes up->secure over also
  * on failure. E_LIMIT, E_MEMORY. */

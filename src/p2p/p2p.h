@@ -208,6 +208,7 @@ struct p2p_conn_info {
 	uint64_t bytes_in, bytes_out; /* plaintext, frames included */
 	bool preferred;               /* new streams to the peer go here */
 	bool protected;
+	bool punched;         /* through a hole that DCUtR made */
 	bool limited;         /* only some protocols run on it, see p2p/relay.h */
 	struct peer_id relay; /* that carries it; empty: a direct connection */
 };

@@ -1,4 +1,4 @@
-/* Can others dial this host? AutoNAT: peers are asked to dial back, and do the same for others.
+/* Can others dial this host, and if not, can a hole be made? AutoNAT: peers are asked to dial back, and do the same for others.
  * SPEC libp2p autonat v1. */
 #ifndef P2P_REACH_H
 #define P2P_REACH_H
@@ -34,5 +34,20 @@ struct p2p_reach_info {
 /* Decided by more than three peers of one opinion. Where it is public the address is among the
  * host's. */
 void p2p_reachability(const struct p2p_host *h, struct p2p_reach_info *out);
+
+/* ---- DCUtR --------------------------------------------------------------------------------- */
+
+/* From now on relayed connections are followed by attempts at a direct one: both ends dial at the
+ * same time, each from the port that it listens on, three times. Where one succeeds, new streams use
+ * it, and the relayed connection ends when its last stream has. SPEC libp2p DCUtR. E_EXISTS,
+ * E_MEMORY, E_LIMIT. */
+int p2p_dcutr_start(struct p2p_host *h, struct err *err) WARN_UNUSED;
+
+struct p2p_dcutr_stats {
+	uint32_t tried;     /* relayed connections */
+	uint32_t succeeded; /* of them */
+	uint32_t attempts;  /* at a hole, both roles */
+};
+void p2p_dcutr_stats(const struct p2p_host *h, struct p2p_dcutr_stats *out);
 
 #endif

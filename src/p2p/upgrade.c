@@ -137,7 +137,7 @@ static int finish(struct ahead *a, enum noise_role role, struct noise_result *ke
 	if (rc != 0)
 		return rc;
 	out->relay = (struct peer_id){0};
-	out->limited = false;
+	out->limited = out->punched = false;
 	out->peer = keys->remote;
 	memcpy(out->binding, keys->handshake_hash, sizeof out->binding);
 	if (!keys->muxer && (rc = agree(secure_stream(out->secure), role, muxers, err)) != 0)

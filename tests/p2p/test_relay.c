@@ -4,6 +4,7 @@
 
 #include "p2p/framed_priv.h"
 #include "p2p/host_priv.h"
+#include "p2p/reach.h"
 #include "p2p/relay_wire_priv.h"
 
 #include <stdio.h>
@@ -593,6 +594,145 @@ static void test_addresses_that_lead_nowhere(void **state)
 	net_run(51, LATENCY, story_nowhere);
 }
 
+/* ---- DCUtR --------------------------------------------------------------------------------- */
+
+static size_t relayed_conns(const struct node *n)
+{
+	struct p2p_conn_info info[8];
+	size_t count = p2p_conns(n->host, info, 8), relayed = 0;
+
+	for (size_t i = 0; i < count && i < 8; i++)
+		relayed += info[i].relay.n > 0;
+	return relayed;
+}
+
+static bool any_punched(const struct node *n)
+{
+	struct p2p_conn_info info[8];
+	size_t count = p2p_conns(n->host, info, 8);
+
+	for (size_t i = 0; i < count && i < 8; i++)
+		if (info[i].punched)
+			return true;
+	return false;
+}
+
+static struct p2p_dcutr_stats dcutr_stats(const struct node *n)
+{
+	struct p2p_dcutr_stats st;
+
+	p2p_dcutr_stats(n->host, &st);
+	return st;
+}
+
+static void story_hole(struct net *n)
+{
+	struct trio t;
+	struct p2p_conn_info info;
+	const char *stall = STALL;
+	struct stream *s;
+	p2p_conn_id conn;
+
+	trio_new(n, &t, NULL);
+	OK(p2p_dcutr_start(t.a.host, NULL));
+	OK(p2p_dcutr_start(t.b.host, NULL));
+	assert_int_equal(p2p_dcutr_start(t.b.host, NULL), E_EXISTS);
+	OK(p2p_allow_limited(t.a.host, STALL, NULL));
+	OK(p2p_allow_limited(t.b.host, STALL, NULL));
+	reach_through(&t.a, &t.r, &t.b, &conn);
+	OK(p2p_open_stream_on(t.a.host, conn, &stall, 1, &s, NULL, NULL));
+	OK(fiber_sleep(duration_s(7)));
+	assert_int_equal(dcutr_stats(&t.b).succeeded, 0);
+	/* The routers let them through from now on: the second attempt finds out. */
+	universe_partition(n->u, t.a.world, t.b.world, false);
+	eventually(5, dcutr_stats(&t.b).succeeded == 1);
+	assert_int_equal(dcutr_stats(&t.b).attempts, 2);
+	assert_true(any_punched(&t.a) || any_punched(&t.b));
+	echo_check(&t.a, &t.b, 1000); /* no limits here */
+	/* The relayed connection stays as long as its stream, and not much longer. */
+	OK(fiber_sleep(duration_s(10)));
+	assert_true(p2p_conn_info(t.a.host, conn, &info) && !info.preferred);
+	stream_reset(s, E_CANCELLED);
+	stream_close(s);
+	eventually(10, relayed_conns(&t.a) == 0 && relayed_conns(&t.b) == 0);
+	echo_check(&t.b, &t.a, 1000);
+	assert_int_equal(t.a.disconnected + t.b.disconnected, 0);
+	trio_close(&t);
+}
+
+static void test_a_hole_is_punched(void **state)
+{
+	net_run(52, LATENCY, story_hole);
+}
+
+static void story_no_hole(struct net *n)
+{
+	struct trio t;
+	struct p2p_relay_limits none = unlimited();
+	p2p_conn_id conn;
+
+	trio_new(n, &t, &none);
+	OK(p2p_dcutr_start(t.a.host, NULL));
+	OK(p2p_dcutr_start(t.b.host, NULL));
+	reach_through(&t.a, &t.r, &t.b, &conn);
+	OK(fiber_sleep(duration_s(30)));
+	assert_int_equal(dcutr_stats(&t.b).tried, 1);
+	assert_int_equal(dcutr_stats(&t.b).attempts, 3);
+	assert_int_equal(dcutr_stats(&t.a).attempts, 3);
+	assert_int_equal(dcutr_stats(&t.b).succeeded, 0);
+	assert_int_equal(relayed_conns(&t.a), 1);
+	echo_check(&t.a, &t.b, 100000);
+	trio_close(&t);
+}
+
+static void test_without_a_hole_they_stay_relayed(void **state)
+{
+	net_run(53, LATENCY, story_no_hole);
+}
+
+/* What comes back on a new DCUtR stream after `raw` was sent as a message. */
+static ssize_t provoke_dcutr(struct node *from, p2p_conn_id conn, struct bytes raw)
+{
+	const char *protocol = PROTOCOL_DCUTR;
+	struct stream *s;
+	uint8_t byte;
+
+	OK(p2p_open_stream_on(from->host, conn, &protocol, 1, &s, NULL, NULL));
+	OK(framed_write(s, raw, NULL));
+	ssize_t n = stream_read(s, &byte, 1, NULL);
+	stream_close(s);
+	return n;
+}
+
+static void story_bad_dcutr(struct net *n)
+{
+	struct trio t;
+	static const uint8_t empty[] = {8, 100}, sync[] = {8, 172, 2}, odd[] = {8, 1};
+	/* CONNECT with 8.8.8.8:53 would be knocked at; 192.168.9.9 and loopback would not. */
+	static const uint8_t elsewhere[] = {8, 100, 18, 8, 4, 192, 168, 9, 9, 6, 0, 53, 18, 8, 4,
+	    127, 0, 0, 1, 6, 0, 53};
+	p2p_conn_id relayed;
+
+	trio_new(n, &t, NULL);
+	OK(p2p_dcutr_start(t.a.host, NULL));
+	reach_through(&t.a, &t.r, &t.b, &relayed);
+	p2p_conn_id back = t.b.last_conn;
+	assert_int_equal(provoke_dcutr(&t.b, back, bytes_of(empty, 2)), E_RESET);
+	assert_int_equal(provoke_dcutr(&t.b, back, bytes_of(sync, 3)), E_RESET);
+	assert_int_equal(provoke_dcutr(&t.b, back, bytes_of(odd, 2)), E_RESET);
+	assert_int_equal(provoke_dcutr(&t.b, back, bytes_of(elsewhere, sizeof elsewhere)), E_RESET);
+	assert_int_equal(dcutr_stats(&t.a).attempts, 0);
+	/* Not on a direct connection. */
+	p2p_conn_id direct = conn_to(&t.r, &t.a);
+	assert_int_equal(provoke_dcutr(&t.r, direct, bytes_of(empty, 2)), E_RESET);
+	trio_close(&t);
+}
+
+static void test_dcutr_out_of_place(void **state)
+{
+	net_run(54, LATENCY, story_bad_dcutr);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -608,6 +748,9 @@ int main(void)
 	    cmocka_unit_test(test_the_relay_keeps_its_rules),
 	    cmocka_unit_test(test_no_circuits_within_circuits),
 	    cmocka_unit_test(test_addresses_that_lead_nowhere),
+	    cmocka_unit_test(test_a_hole_is_punched),
+	    cmocka_unit_test(test_without_a_hole_they_stay_relayed),
+	    cmocka_unit_test(test_dcutr_out_of_place),
 	};
 
 	if (crypto_init(NULL) != 0)
