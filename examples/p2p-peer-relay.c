@@ -7,8 +7,9 @@
 
 #include <stdio.h>
 
-#define LOOK_EVERY_MS 100
-#define ADDRS_MAX     32
+#define LOOK_EVERY_MS   100
+#define DIRECT_LIMIT_MS 30000
+#define ADDRS_MAX       32
 
 static int serve(struct p2p_host *h, const struct peer_options *opt, struct err *err)
 {
@@ -34,6 +35,22 @@ static int serve_autonat(struct p2p_host *h, const struct peer_options *opt, str
 	if (opt->no_address_limit)
 		autonat.per_peer = autonat.per_minute = 0;
 	return p2p_autonat_start(h, &autonat, err);
+}
+
+int peer_wait_direct(struct p2p_host *h, const struct peer_id *peer, struct err *err)
+{
+	struct p2p_conn_info info[16];
+
+	for (int i = 0; i < DIRECT_LIMIT_MS / LOOK_EVERY_MS; i++) {
+		size_t n = p2p_conns(h, info, 16);
+		for (size_t k = 0; k < n && k < 16; k++)
+			if (peer_id_equal(&info[k].peer, peer) && info[k].relay.n == 0)
+				return 0;
+		int rc = fiber_sleep(duration_ms(LOOK_EVERY_MS));
+		if (rc != 0)
+			return err_set(err, rc, "waiting for a direct connection");
+	}
+	return err_set(err, E_TIMEOUT, "no direct connection in %d s", DIRECT_LIMIT_MS / 1000);
 }
 
 /* Prints the circuit addresses that are not in `before`. */
@@ -75,6 +92,8 @@ int peer_relay(
 
 	if (rc == 0)
 		rc = serve_autonat(h, opt, err);
+	if (rc == 0)
+		rc = p2p_dcutr_start(h, err);
 	for (size_t i = 0; rc == 0 && i < opt->n_relays; i++)
 		rc = p2p_relay_use(h, &opt->relays[i], err);
 	if (rc == 0 && opt->n_relays > 0)

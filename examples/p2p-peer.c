@@ -276,10 +276,10 @@ static int start(struct app *app, struct err *err)
 static const char usage[] =
     "usage: p2p-peer [--listen MULTIADDR]… [--identity FILE] [--mdns] [--log-level LEVEL]\n"
     "                [--relay MULTIADDR]… [--relay-bytes N] [--no-address-limit]\n"
-    "                [--dial MULTIADDR [--protocol P [--bytes N] [--streams N] [--count N]]]\n"
+    "                [--dial MULTIADDR [--direct] [--protocol P [--bytes N] [--streams N] [--count N]]]\n"
     "\n"
-    "Serves /echo/1.0.0, /sink/1.0.0, /perf/1.0.0, ping, identify, relay v2 and AutoNAT until SIGTERM. The\n"
-    "first line printed is the full multiaddr to dial.\n"
+    "Serves /echo/1.0.0, /sink/1.0.0, /perf/1.0.0, ping, identify, relay v2, AutoNAT and DCUtR\n"
+    "until SIGTERM. The first line printed is the full multiaddr to dial.\n"
     "\n"
     "  --listen MULTIADDR  where to listen; may be repeated (default /ip4/127.0.0.1/tcp/0)\n"
     "  --identity FILE     Ed25519 key as PKCS#8 PEM, made when missing; else a fresh key\n"
@@ -293,6 +293,7 @@ static const char usage[] =
     "  --protocol P        open a stream to it, copy standard input there and what comes back to\n"
     "                      standard output, then end; /ipfs/ping/1.0.0: round trips;\n"
     "                      /ipfs/id/1.0.0: print what the peer says about itself\n"
+    "  --direct            wait until the connection is direct, where it began by relay\n"
     "  --bytes N           instead of standard input N bytes of a pattern; an echo is checked\n"
     "  --streams N         so many streams open at once, each with all of the input (default 1)\n"
     "  --count N           pings (default 5)\n"
@@ -311,6 +312,7 @@ enum {
 	OPT_RELAY,
 	OPT_RELAY_BYTES,
 	OPT_NO_ADDRESS_LIMIT,
+	OPT_DIRECT,
 	OPT_HELP
 };
 
@@ -327,6 +329,7 @@ static const struct option options[] = {
     {"relay", required_argument, NULL, OPT_RELAY},
     {"relay-bytes", required_argument, NULL, OPT_RELAY_BYTES},
     {"no-address-limit", no_argument, NULL, OPT_NO_ADDRESS_LIMIT},
+    {"direct", no_argument, NULL, OPT_DIRECT},
     {"help", no_argument, NULL, OPT_HELP},
     {0},
 };
@@ -384,6 +387,9 @@ static int take_option(struct peer_options *opt, int which, const char *value, s
 		return parse_number(value, UINT64_MAX / 2, &opt->relay_bytes, err);
 	case OPT_NO_ADDRESS_LIMIT:
 		opt->no_address_limit = true;
+		return 0;
+	case OPT_DIRECT:
+		opt->direct = true;
 		return 0;
 	case OPT_LOG_LEVEL:
 		return log_level_parse(value, &opt->log_level, err);

@@ -29,10 +29,15 @@ struct peer_options {
 	size_t n_relays;
 	uint64_t relay_bytes; /* of a circuit and direction; 0: the library's default */
 	bool no_address_limit;
+	bool direct; /* streams wait for a connection that no relay carries */
 };
 
 /* [parks] Does what --dial and --protocol ask for and reports on standard output. */
 int peer_dial(struct p2p_host *h, const struct peer_options *opt, struct err *err) WARN_UNUSED;
+
+/* [parks] Until a connection to the peer is direct; E_TIMEOUT. */
+int peer_wait_direct(
+    struct p2p_host *h, const struct peer_id *peer, struct err *err) WARN_UNUSED;
 
 /* Relays for others and listens through opt->relays. A fiber in `scope`, which ends before the host,
  * prints the addresses that come by it. */

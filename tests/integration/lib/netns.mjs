@@ -1,0 +1,97 @@
+// Networks made for a test: namespaces as machines, bridges as cables, nftables as NAT routers. Needs
+// root; `missing()` says what else keeps it from working. All of it is gone when the test file ends.
+import { execFileSync } from 'node:child_process'
+
+const PREFIX = `og${process.pid % 100000}`
+const made = []
+let links = 0
+
+const sh = (program, ...args) => execFileSync(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+
+// Why it cannot be done here, or false.
+export function missing() {
+    if (process.getuid() !== 0) return 'namespaces need root'
+    try {
+        const name = `${PREFIX}probe`
+        sh('ip', 'netns', 'add', name)
+        try {
+            sh('ip', 'netns', 'exec', name, 'nft', 'add', 'table', 'ip', 'probe')
+        } finally {
+            sh('ip', 'netns', 'del', name)
+        }
+        return false
+    } catch (error) {
+        return `no namespaces with nftables here: ${String(error.stderr || error.message).trim()}`
+    }
+}
+
+export class Machine {
+    constructor(label) {
+        this.name = `${PREFIX}${label}`
+        sh('ip', 'netns', 'add', this.name)
+        made.push(this.name)
+        this.run('ip', 'link', 'set', 'lo', 'up')
+    }
+
+    run(...command) {
+        return sh('ip', 'netns', 'exec', this.name, ...command)
+    }
+
+    // A command line for Child and run().
+    command(program, args) {
+        return ['ip', ['netns', 'exec', this.name, program, ...args]]
+    }
+
+    route(gateway) {
+        this.run('ip', 'route', 'add', 'default', 'via', gateway)
+    }
+}
+
+// A switch: a namespace with a bridge in it.
+export class Network extends Machine {
+    constructor(label) {
+        super(label)
+        this.run('ip', 'link', 'add', 'name', 'bridge0', 'type', 'bridge')
+        this.run('ip', 'link', 'set', 'bridge0', 'up')
+    }
+
+    // Plugs a machine in; `address` is like 5.5.5.2/24 and `port` the interface's name there.
+    plug(machine, address, port) {
+        const cable = `${PREFIX}c${links++}`
+        sh('ip', 'link', 'add', cable, 'netns', this.name, 'type', 'veth',
+            'peer', 'name', port, 'netns', machine.name)
+        this.run('ip', 'link', 'set', cable, 'master', 'bridge0')
+        this.run('ip', 'link', 'set', cable, 'up')
+        machine.run('ip', 'address', 'add', address, 'dev', port)
+        machine.run('ip', 'link', 'set', port, 'up')
+    }
+}
+
+// A router that drops what it does not know from outside and masquerades what leaves, keeping ports
+// where it can, or with `random` ones.
+export class Router extends Machine {
+    constructor(label, { random = false } = {}) {
+        super(label)
+        this.run('sysctl', '-qw', 'net.ipv4.ip_forward=1')
+        const known = 'ct state established,related accept'
+        this.run('nft', `
+            table ip nat {
+                chain post {
+                    type nat hook postrouting priority 100;
+                    oifname wan masquerade${random ? ' fully-random' : ''}
+                }
+            }
+            table ip filter {
+                chain in { type filter hook input priority 0; policy drop; ${known}; iifname != wan accept; }
+                chain through { type filter hook forward priority 0; policy drop; ${known}; iifname != wan accept; }
+            }`)
+    }
+}
+
+export function removeNetworks() {
+    for (const name of made.splice(0).reverse()) {
+        try {
+            sh('ip', 'netns', 'del', name)
+        } catch { /* it may be gone */ }
+    }
+}
