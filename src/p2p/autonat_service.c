@@ -253,8 +253,6 @@ static const char *reach_name(enum p2p_reach reach)
 	BUG("reach %d", (int)reach);
 }
 
-/* Whether what the server says is an address of ours to advertise: where it dialled must be where
- * we come from, or what we named. */
 static void take_answer(
     struct autonat *a, const struct peer_id *server, const struct autonat_response *m)
 {
@@ -264,6 +262,10 @@ static void take_answer(
 		a->addr = m->addr;
 		multiaddr_strip_peer(&a->addr);
 	}
+	char id[PEER_ID_TEXT_MAX];
+	peer_id_print(server, id);
+	rt_log(LOG_DEBUG, "p2p", "autonat: %s answers %u", id, m->status);
+	/* SPEC: refusals say nothing about us. */
 	if (m->status == AUTONAT_OK || m->status == AUTONAT_DIAL_ERROR)
 		autonat_vote(&a->votes, server, m->status == AUTONAT_OK, rt_now());
 	if (a->votes.reach == before)

@@ -1,9 +1,10 @@
 // A JavaScript libp2p node with AutoNAT and DCUtR, as a program of its own, so that it can run in a
 // network namespace:
 //
-//   node js-nat-peer.mjs --listen ADDR [--dial ADDR]… [--echo ADDR]
+//   node js-nat-peer.mjs [--listen ADDR]… [--announce ADDR]… [--dial ADDR]…
 //
-// Prints its addresses as it gets them, and `direct ADDR` for each connection that no relay carries.
+// Prints its addresses as it gets them, `direct ADDR` for each connection that no relay carries, and
+// `verified ADDR` for each of its addresses that AutoNAT has confirmed.
 import './polyfill.mjs'
 import { parseArgs } from 'node:util'
 import { autoNAT } from '@libp2p/autonat'
@@ -15,28 +16,34 @@ import { jsNode } from './js-peer.mjs'
 const { values } = parseArgs({
     options: {
         listen: { type: 'string', multiple: true, default: [] },
+        announce: { type: 'string', multiple: true, default: [] },
         dial: { type: 'string', multiple: true, default: [] }
     }
 })
 const node = await jsNode(values.listen, {
+    announce: values.announce,
     transports: [circuitRelayTransport()],
     services: { autoNAT: autoNAT(), dcutr: dcutr() },
     handlers: { runOnLimitedConnection: true }
 })
 const printed = new Set()
 
+function print(line) {
+    if (!printed.has(line)) console.log(line)
+    printed.add(line)
+}
+
 function printAddresses() {
-    for (const address of node.getMultiaddrs().map(String)) {
-        if (!printed.has(address)) console.log(address)
-        printed.add(address)
+    node.getMultiaddrs().map(String).forEach(print)
+    for (const a of node.components.addressManager.getAddressesWithMetadata()) {
+        if (a.verified && a.lastVerified > 0) print(`verified ${a.multiaddr}`)
     }
 }
 
-node.addEventListener('self:peer:update', printAddresses)
+setInterval(printAddresses, 200)
 node.addEventListener('connection:open', ({ detail }) => {
     const address = detail.remoteAddr.toString()
     if (!address.includes('p2p-circuit')) console.log(`direct ${address} ${detail.remotePeer}`)
 })
 process.on('SIGTERM', () => process.exit(0))
-printAddresses()
 for (const address of values.dial) await node.dial(multiaddr(address))

@@ -15,9 +15,11 @@ import { createLibp2p } from 'libp2p'
 export const STREAMS_MAX = 4096
 
 // `transports` and `services` come on top of the usual ones; `handlers` are options of echo and sink.
-export async function jsNode(listen = [], { transports = [], services = {}, handlers = {} } = {}) {
+export async function jsNode(listen = [], {
+    transports = [], services = {}, handlers = {}, announce = []
+} = {}) {
     const node = await createLibp2p({
-        addresses: { listen },
+        addresses: { listen, appendAnnounce: announce },
         transports: [tcp(), ...transports],
         connectionEncrypters: [noise()],
         streamMuxers: [yamux({ maxInboundStreams: STREAMS_MAX, maxOutboundStreams: STREAMS_MAX })],

@@ -105,8 +105,10 @@ export class Child {
     }
 
     async wait(timeout = 30_000) {
-        const timer = sleep(timeout).then(() => 'late')
-        const end = await Promise.race([this.exited, timer])
+        let timer
+        const late = new Promise((done) => { timer = setTimeout(done, timeout, 'late') })
+        const end = await Promise.race([this.exited, late])
+        clearTimeout(timer)
         if (end === 'late') throw new Error(`still running after ${timeout} ms: ${this.command}`)
         return end
     }
