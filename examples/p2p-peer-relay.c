@@ -1,5 +1,6 @@
-/* The part of the example that has to do with reach: it dials back for others (AutoNAT), it relays for whoever asks, listens through
- * the relays of --relay, and prints the addresses that it gets by that. */
+/* The part of the example that has to do with reach: it dials back for others (AutoNAT), it relays
+ * for whoever asks, listens through the relays of --relay, and prints the addresses that it gets by
+ * that. */
 #include "p2p-peer.h"
 
 #include "p2p/reach.h"

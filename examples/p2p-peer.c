@@ -276,7 +276,8 @@ static int start(struct app *app, struct err *err)
 static const char usage[] =
     "usage: p2p-peer [--listen MULTIADDR]… [--identity FILE] [--mdns] [--log-level LEVEL]\n"
     "                [--relay MULTIADDR]… [--relay-bytes N] [--no-address-limit]\n"
-    "                [--dial MULTIADDR [--direct] [--protocol P [--bytes N] [--streams N] [--count N]]]\n"
+    "                [--dial MULTIADDR [--direct] [--protocol P [--bytes N] [--streams N] [--count "
+    "N]]]\n"
     "\n"
     "Serves /echo/1.0.0, /sink/1.0.0, /perf/1.0.0, ping, identify, relay v2, AutoNAT and DCUtR\n"
     "until SIGTERM. The first line printed is the full multiaddr to dial.\n"

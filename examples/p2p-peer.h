@@ -36,11 +36,10 @@ struct peer_options {
 int peer_dial(struct p2p_host *h, const struct peer_options *opt, struct err *err) WARN_UNUSED;
 
 /* [parks] Until a connection to the peer is direct; E_TIMEOUT. */
-int peer_wait_direct(
-    struct p2p_host *h, const struct peer_id *peer, struct err *err) WARN_UNUSED;
+int peer_wait_direct(struct p2p_host *h, const struct peer_id *peer, struct err *err) WARN_UNUSED;
 
-/* Relays for others and listens through opt->relays. A fiber in `scope`, which ends before the host,
- * prints the addresses that come by it. */
+/* Relays for others and listens through opt->relays. A fiber in `scope`, which ends before the
+ * host, prints the addresses that come by it. */
 int peer_relay(struct p2p_host *h, const struct peer_options *opt, struct scope *scope,
     struct err *err) WARN_UNUSED;
 

@@ -71,8 +71,7 @@ static unsigned circuits_of(const struct model *m, unsigned peer)
 
 static void reserve(struct model *m, unsigned peer, p2p_conn_id conn)
 {
-	struct relay_client c = {
-	    .peer = peer_no(peer), .conn = conn, .ip = {(uint8_t)(peer % 3)}};
+	struct relay_client c = {.peer = peer_no(peer), .conn = conn, .ip = {(uint8_t)(peer % 3)}};
 	struct instant until;
 	enum relay_status want = RELAY_OK;
 

@@ -21,8 +21,8 @@
 /* ---- messages ------------------------------------------------------------------------------ */
 
 /* The content of the message of `type`, which lies in `field`. */
-static int open_message(struct bytes in, uint64_t type, uint32_t field, struct bytes *content,
-    struct err *err)
+static int open_message(
+    struct bytes in, uint64_t type, uint32_t field, struct bytes *content, struct err *err)
 {
 	struct cursor c = cursor_of(in);
 	struct pb_field f;
@@ -166,8 +166,7 @@ static size_t oldest(const struct autonat_votes *v)
 	return at;
 }
 
-void autonat_count(
-    struct autonat_votes *v, struct instant now, unsigned *dialled, unsigned *failed)
+void autonat_count(struct autonat_votes *v, struct instant now, unsigned *dialled, unsigned *failed)
 {
 	*dialled = *failed = 0;
 	for (size_t i = v->n; i > 0; i--)

@@ -1,7 +1,7 @@
 /* AutoNAT over streams: asking peers to dial back, and dialling back for them. SPEC autonat v1.
  *
- * A dial-back is a fresh connection under a passing identity: it neither replaces nor looks like the
- * connection that the question came on. */
+ * A dial-back is a fresh connection under a passing identity: it neither replaces nor looks like
+ * the connection that the question came on. */
 #include "p2p/autonat_priv.h"
 #include "p2p/framed_priv.h"
 #include "p2p/host_priv.h"
@@ -94,8 +94,8 @@ static void serve_dial(struct autonat *a, const struct autonat_dial *m,
 	}
 }
 
-static int answer(struct autonat *a, struct stream *s, const struct p2p_stream_info *info,
-    struct err *err)
+static int answer(
+    struct autonat *a, struct stream *s, const struct p2p_stream_info *info, struct err *err)
 {
 	struct buf b = BUF_INIT(AUTONAT_MESSAGE_MAX);
 	struct autonat_response response;
@@ -188,8 +188,7 @@ static bool choose(const struct autonat *a, struct peer_id *out, p2p_conn_id *co
 		if (c->relay.n > 0 || c->closing || !peer_speaks(c->peer, AUTONAT_PROTOCOL) ||
 		    conn_preferred(a->host, c->peer) != c || !instant_before(asked, best))
 			continue;
-		if (asked.ns != 0 &&
-		    instant_since(rt_now(), asked).ns < duration_s(ASK_AGAIN_S).ns)
+		if (asked.ns != 0 && instant_since(rt_now(), asked).ns < duration_s(ASK_AGAIN_S).ns)
 			continue;
 		best = asked;
 		*out = c->peer->id;
@@ -198,8 +197,8 @@ static bool choose(const struct autonat *a, struct peer_id *out, p2p_conn_id *co
 	return best.ns != INSTANT_NEVER.ns;
 }
 
-static int talk(struct stream *s, const struct autonat_dial *m, struct autonat_response *out,
-    struct err *err)
+static int talk(
+    struct stream *s, const struct autonat_dial *m, struct autonat_response *out, struct err *err)
 {
 	struct buf b = BUF_INIT(AUTONAT_MESSAGE_MAX);
 	int rc;
@@ -300,8 +299,7 @@ static void ask_fiber(void *arg)
 
 /* ---- public -------------------------------------------------------------------------------- */
 
-int p2p_autonat_start(
-    struct p2p_host *h, const struct p2p_autonat_options *opt, struct err *err)
+int p2p_autonat_start(struct p2p_host *h, const struct p2p_autonat_options *opt, struct err *err)
 {
 	struct autonat *a;
 	int rc = 0;

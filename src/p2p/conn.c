@@ -1,9 +1,9 @@
 /* Connections: one fiber each, which runs the session and cleans up after it.
  *
  * Of several connections to a peer one is preferred for new streams, by a rule that both ends
- * compute alike: a direct one before a relayed one; the one dialled by the peer with the smaller id; among those of one dialler the
- * newest, because it dialled again only if it had lost the others. The rest close once they have
- * carried no stream for a grace time. */
+ * compute alike: a direct one before a relayed one; the one dialled by the peer with the smaller
+ * id; among those of one dialler the newest, because it dialled again only if it had lost the
+ * others. The rest close once they have carried no stream for a grace time. */
 #include "p2p/host_priv.h"
 
 #include <stdio.h>

@@ -23,8 +23,8 @@ int dcutr_decode(struct bytes in, struct dcutr_message *out, struct err *err) WA
 void dcutr_free(struct dcutr_message *m);
 void dcutr_encode(const struct dcutr_message *m, struct buf *out);
 
-/* The socket addresses to dial: TCP on an IP address, public, or private and in the same network (by
- * its first two bytes) as one of `own`: a peer does not get to choose whom we knock at. At most
+/* The socket addresses to dial: TCP on an IP address, public, or private and in the same network
+ * (by its first two bytes) as one of `own`: a peer does not get to choose whom we knock at. At most
  * `cap`. */
 size_t dcutr_targets(const struct addr_list *theirs, const struct multiaddr *own, size_t n_own,
     struct netaddr *out, size_t cap);

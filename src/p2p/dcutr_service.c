@@ -1,7 +1,7 @@
 /* DCUtR: a direct connection in place of a relayed one. B, the inbound side, leads: it exchanges
  * addresses with A over the relayed connection, says when, and both dial. A runs the client's part
- * of Noise and yamux on what comes of it, B the server's, though both have dialled; should one's dial
- * reach the other's listener first, the roles are the same. SPEC libp2p DCUtR. */
+ * of Noise and yamux on what comes of it, B the server's, though both have dialled; should one's
+ * dial reach the other's listener first, the roles are the same. SPEC libp2p DCUtR. */
 #include "p2p/dcutr_priv.h"
 #include "p2p/framed_priv.h"
 #include "p2p/host_priv.h"
@@ -12,8 +12,8 @@
 #define ATTEMPTS      3
 #define TARGETS_MAX   8
 #define OWN_MAX       (DCUTR_ADDRS_MAX - 2)
-#define TALK_LIMIT_S  10 /* the exchange */
-#define PUNCH_LIMIT_S 5  /* one attempt */
+#define TALK_LIMIT_S  10  /* the exchange */
+#define PUNCH_LIMIT_S 5   /* one attempt */
 #define KNOCK_EVERY   100 /* milliseconds between dials that were turned away */
 #define PEERS_AT_ONCE 32
 
@@ -208,8 +208,8 @@ static bool punch(const struct punch *p)
 }
 
 /* What to knock at, of what they say. E_NOT_FOUND when there is nothing. */
-static int aim(const struct p2p_host *h, const struct dcutr_message *m, struct punch *p,
-    struct err *err)
+static int aim(
+    const struct p2p_host *h, const struct dcutr_message *m, struct punch *p, struct err *err)
 {
 	p->n = dcutr_targets(&m->addrs, h->addrs, h->n_addrs, p->targets, TARGETS_MAX);
 	return p->n > 0 ? 0 : err_set(err, E_NOT_FOUND, "they have no address to dial");

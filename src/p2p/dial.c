@@ -380,8 +380,7 @@ struct wish {
 	bool direct;
 };
 
-static int dial_new(
-    struct p2p_host *h, const struct wish *wish, struct dial **out, struct err *err)
+static int dial_new(struct p2p_host *h, const struct wish *wish, struct dial **out, struct err *err)
 {
 	struct dial *d = talloc_zero(h, struct dial);
 

@@ -346,8 +346,7 @@ int host_dial_from_port(
 {
 	for (size_t i = 0; i < h->n_listeners; i++)
 		if (leads_to(&h->listeners[i], to))
-			return world_tcp_dial_from(
-			    h->world, &h->listeners[i].bound, to, out, err);
+			return world_tcp_dial_from(h->world, &h->listeners[i].bound, to, out, err);
 	return err_set(err, E_NOT_FOUND, "nothing listens that could dial there");
 }
 

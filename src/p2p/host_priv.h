@@ -151,7 +151,7 @@ struct p2p_host {
 	struct keep *keeps;
 	size_t n_keeps;
 	uint64_t next_keep;
-	struct waitq conns_changed; /* a connection opened or closed */
+	struct waitq conns_changed;              /* a connection opened or closed */
 	struct relay_service *relay_service;     /* NULL: does not relay */
 	struct relay_listening *relay_listening; /* NULL: listens through no relay */
 	struct autonat *autonat;
@@ -162,8 +162,8 @@ struct p2p_host {
 void host_emit(struct p2p_host *h, const struct p2p_event *e);
 /* [parks] Dials from a listener's port. E_NOT_FOUND when no listener fits, E_IN_USE when that port
  * has a connection there already; otherwise like world_tcp_dial. */
-int host_dial_from_port(struct p2p_host *h, const struct netaddr *to, struct stream **out,
-    struct err *err) WARN_UNUSED;
+int host_dial_from_port(
+    struct p2p_host *h, const struct netaddr *to, struct stream **out, struct err *err) WARN_UNUSED;
 void netaddr_to_multiaddr(const struct netaddr *a, struct multiaddr *out);
 /* Own addresses anew from the listeners and the interfaces. */
 void host_refresh_addrs(struct p2p_host *h);

@@ -1,5 +1,5 @@
-/* Can others dial this host, and if not, can a hole be made? AutoNAT: peers are asked to dial back, and do the same for others.
- * SPEC libp2p autonat v1. */
+/* Can others dial this host, and if not, can a hole be made? AutoNAT: peers are asked to dial back,
+ * and do the same for others. SPEC libp2p autonat v1. */
 #ifndef P2P_REACH_H
 #define P2P_REACH_H
 
@@ -16,15 +16,15 @@ struct p2p_autonat_options {
 	bool serve; /* dial back for others */
 	/* Dial-backs in a minute, for one peer and in total; 0: no limit. */
 	uint32_t per_peer, per_minute;
-	/* A question to one peer each; `refresh` once it is decided. One peer is asked no sooner than
-	 * a minute after its last answer. */
+	/* A question to one peer each; `refresh` once it is decided. One peer is asked no sooner
+	 * than a minute after its last answer. */
 	struct duration retry, refresh;
 };
 void p2p_autonat_options_default(struct p2p_autonat_options *opt);
 
 /* Starts it, once. `opt` NULL: the default. E_EXISTS, E_MEMORY, E_LIMIT. */
-int p2p_autonat_start(struct p2p_host *h, const struct p2p_autonat_options *opt,
-    struct err *err) WARN_UNUSED;
+int p2p_autonat_start(
+    struct p2p_host *h, const struct p2p_autonat_options *opt, struct err *err) WARN_UNUSED;
 
 struct p2p_reach_info {
 	enum p2p_reach reach;
@@ -38,8 +38,8 @@ void p2p_reachability(const struct p2p_host *h, struct p2p_reach_info *out);
 /* ---- DCUtR --------------------------------------------------------------------------------- */
 
 /* From now on relayed connections are followed by attempts at a direct one: both ends dial at the
- * same time, each from the port that it listens on, three times. Where one succeeds, new streams use
- * it, and the relayed connection ends when its last stream has. SPEC libp2p DCUtR. E_EXISTS,
+ * same time, each from the port that it listens on, three times. Where one succeeds, new streams
+ * use it, and the relayed connection ends when its last stream has. SPEC libp2p DCUtR. E_EXISTS,
  * E_MEMORY, E_LIMIT. */
 int p2p_dcutr_start(struct p2p_host *h, struct err *err) WARN_UNUSED;
 

@@ -34,8 +34,8 @@ void p2p_relay_limits_default(struct p2p_relay_limits *limits);
 
 /* Serves the hop protocol from now on. `limits` NULL: the default ones. E_EXISTS when it does
  * already, E_INVALID for limits outside their ranges, E_MEMORY. */
-int p2p_relay_serve(struct p2p_host *h, const struct p2p_relay_limits *limits,
-    struct err *err) WARN_UNUSED;
+int p2p_relay_serve(
+    struct p2p_host *h, const struct p2p_relay_limits *limits, struct err *err) WARN_UNUSED;
 
 struct p2p_relay_stats {
 	uint32_t reservations, circuits; /* now */
@@ -59,14 +59,13 @@ int p2p_relay_use(struct p2p_host *h, const struct multiaddr *addr, struct err *
 void p2p_relay_forget(struct p2p_host *h, const struct multiaddr *addr);
 /* At how many relays to hold reservations, 1 to 8; and whether connected peers that say (by
  * identify) that they relay become candidates, too. E_INVALID, E_MEMORY. */
-int p2p_relay_want(
-    struct p2p_host *h, unsigned relays, bool discover, struct err *err) WARN_UNUSED;
+int p2p_relay_want(struct p2p_host *h, unsigned relays, bool discover, struct err *err) WARN_UNUSED;
 
 struct p2p_relay_info {
 	struct peer_id relay;
 	struct multiaddr addr; /* as given, or as found */
 	bool reserved;
-	struct duration left;    /* of the reservation */
+	struct duration left;     /* of the reservation */
 	const char *last_failure; /* "" when the last attempt worked; valid until the fiber parks */
 };
 /* The candidates, at most `cap`; returns how many there are. */

@@ -122,8 +122,8 @@ static int send_status(struct stream *s, enum relay_status status, struct err *e
 	return rc;
 }
 
-static enum relay_status judge(const struct relay_listening *l, const struct relay_stop *m,
-    const struct p2p_stream_info *info)
+static enum relay_status judge(
+    const struct relay_listening *l, const struct relay_stop *m, const struct p2p_stream_info *info)
 {
 	const struct conn *c = conn_find(l->host, info->conn);
 

@@ -40,8 +40,8 @@ struct relay_listening {
 	struct waitq changed; /* candidates or wishes */
 };
 
-/* [parks] One request and its answer on a hop stream: 0 when it is STATUS OK; `answer` is then to be
- * freed and borrows from `in`. E_REFUSED, E_BUSY (the relay is full), E_PROTOCOL… */
+/* [parks] One request and its answer on a hop stream: 0 when it is STATUS OK; `answer` is then to
+ * be freed and borrows from `in`. E_REFUSED, E_BUSY (the relay is full), E_PROTOCOL… */
 int relay_ask(struct stream *s, const struct relay_hop *ask, struct buf *in,
     struct relay_hop *answer, struct err *err) WARN_UNUSED;
 

@@ -47,8 +47,7 @@ static bool in_range(uint32_t v, uint32_t max)
 	return v > 0 && v <= max;
 }
 
-int relay_core_new(
-    const struct p2p_relay_limits *limits, struct relay_core **out, struct err *err)
+int relay_core_new(const struct p2p_relay_limits *limits, struct relay_core **out, struct err *err)
 {
 	struct relay_core *r;
 
@@ -128,14 +127,15 @@ static uint32_t at_same_ip(const struct relay_core *r, const struct relay_client
 	return n;
 }
 
-enum relay_status relay_reserve(struct relay_core *r, const struct relay_client *c,
-    struct instant now, struct instant *until)
+enum relay_status relay_reserve(
+    struct relay_core *r, const struct relay_client *c, struct instant now, struct instant *until)
 {
 	struct reservation *v;
 
 	relay_expire(r, now);
 	v = find_reservation(r, &c->peer);
-	if (r->limits.reservations_per_ip > 0 && at_same_ip(r, c) >= r->limits.reservations_per_ip) {
+	if (r->limits.reservations_per_ip > 0 &&
+	    at_same_ip(r, c) >= r->limits.reservations_per_ip) {
 		r->refused++;
 		return RELAY_RESERVATION_REFUSED;
 	}
@@ -145,9 +145,8 @@ enum relay_status relay_reserve(struct relay_core *r, const struct relay_client 
 	}
 	if (!v)
 		v = &r->reservations[r->n_reservations++];
-	*v = (struct reservation){.peer = c->peer,
-	    .conn = c->conn,
-	    .until = instant_add(now, r->limits.reservation)};
+	*v = (struct reservation){
+	    .peer = c->peer, .conn = c->conn, .until = instant_add(now, r->limits.reservation)};
 	memcpy(v->ip, c->ip, sizeof v->ip);
 	*until = v->until;
 	return RELAY_OK;

@@ -1,5 +1,5 @@
-/* The book of a relay: who has a reservation, which circuits run, and what they may still use. Pure:
- * times are arguments, connections are numbers.
+/* The book of a relay: who has a reservation, which circuits run, and what they may still use.
+ * Pure: times are arguments, connections are numbers.
  *
  * Must stay true: a reservation belongs to one connection and ends with it; a circuit is counted
  * against both its peers until relay_circuit_end; nothing grows beyond struct p2p_relay_limits. */
@@ -25,11 +25,11 @@ struct relay_client {
 
 /* Makes or renews the client's reservation: RELAY_OK and *until, or RELAY_RESERVATION_REFUSED
  * (too many of one address), RELAY_RESOURCE_LIMIT. */
-enum relay_status relay_reserve(struct relay_core *r, const struct relay_client *c,
-    struct instant now, struct instant *until);
+enum relay_status relay_reserve(
+    struct relay_core *r, const struct relay_client *c, struct instant now, struct instant *until);
 
-/* Asks for a circuit: RELAY_OK with its number and the target's connection, or RELAY_NO_RESERVATION,
- * RELAY_RESOURCE_LIMIT, RELAY_PERMISSION_DENIED (to itself). */
+/* Asks for a circuit: RELAY_OK with its number and the target's connection, or
+ * RELAY_NO_RESERVATION, RELAY_RESOURCE_LIMIT, RELAY_PERMISSION_DENIED (to itself). */
 enum relay_status relay_connect(struct relay_core *r, const struct peer_id *source,
     const struct peer_id *target, struct instant now, uint64_t *circuit, p2p_conn_id *conn);
 

@@ -47,7 +47,8 @@ static bool is_limit(const struct relay_limit *l)
 
 /* ---- reservations -------------------------------------------------------------------------- */
 
-/* Where clients are to say that they can be found: our addresses, not those through other relays. */
+/* Where clients are to say that they can be found: our addresses, not those through other relays.
+ */
 static int put_addrs(const struct p2p_host *h, struct addr_list *out)
 {
 	int rc = 0;
@@ -65,8 +66,8 @@ static int grant(struct relay_service *r, struct stream *s, const struct peer_id
     struct instant until, struct err *err)
 {
 	struct p2p_host *h = r->host;
-	int64_t wall_s = (world_wall_ms(h->world) +
-			     duration_to_ms(instant_since(until, rt_now()))) / 1000;
+	int64_t wall_s =
+	    (world_wall_ms(h->world) + duration_to_ms(instant_since(until, rt_now()))) / 1000;
 	struct relay_voucher voucher = {
 	    .relay = h->identity.peer_id, .peer = *peer, .expire_s = (uint64_t)wall_s};
 	struct buf sealed = BUF_INIT(RELAY_VOUCHER_MAX);
@@ -101,8 +102,7 @@ static void client_ip(const struct conn *c, uint8_t out[16])
 		memcpy(out, at.ip, at.family == NET_IP4 ? 4 : 8);
 }
 
-static int reserve(
-    struct relay_service *r, struct stream *s, const struct conn *c, struct err *err)
+static int reserve(struct relay_service *r, struct stream *s, const struct conn *c, struct err *err)
 {
 	struct relay_client client = {.peer = c->peer->id, .conn = c->id};
 	struct instant until;
@@ -188,11 +188,10 @@ static void copy(
 	    rc == 0 ? "both sides are done" : err_text(&err));
 }
 
-static int send_stop(const struct relay_service *r, struct stream *s, const struct peer_id *source,
-    struct err *err)
+static int send_stop(
+    const struct relay_service *r, struct stream *s, const struct peer_id *source, struct err *err)
 {
-	struct relay_stop m = {
-	    .type = RELAY_STOP_CONNECT, .peer = *source, .limit = limit_of(r)};
+	struct relay_stop m = {.type = RELAY_STOP_CONNECT, .peer = *source, .limit = limit_of(r)};
 	struct buf out = BUF_INIT(RELAY_MESSAGE_MAX);
 
 	m.has_limit = is_limit(&m.limit);
@@ -250,8 +249,7 @@ static int knock(struct relay_service *r, p2p_conn_id conn, const struct peer_id
 static int carry(struct relay_service *r, uint64_t circuit, struct stream *s, struct stream *target,
     struct err *err)
 {
-	struct relay_hop m = {
-	    .type = RELAY_HOP_STATUS, .limit = limit_of(r), .status = RELAY_OK};
+	struct relay_hop m = {.type = RELAY_HOP_STATUS, .limit = limit_of(r), .status = RELAY_OK};
 	int rc;
 
 	m.has_limit = is_limit(&m.limit);
@@ -313,8 +311,8 @@ static int hear(const struct relay_service *r, struct stream *s, struct relay_ho
 	return rc;
 }
 
-static int answer(struct relay_service *r, struct stream *s, const struct p2p_stream_info *info,
-    struct err *err)
+static int answer(
+    struct relay_service *r, struct stream *s, const struct p2p_stream_info *info, struct err *err)
 {
 	const struct conn *c;
 	enum relay_status status = RELAY_NO_STATUS;

@@ -40,8 +40,7 @@ static void put_addr(struct candidate *c, const struct multiaddr *relay)
 	struct multiaddr a = *relay;
 
 	multiaddr_strip_peer(&a);
-	if (c->n_addrs == CANDIDATE_ADDRS_MAX ||
-	    multiaddr_append_peer(&a, &c->relay, NULL) != 0 ||
+	if (c->n_addrs == CANDIDATE_ADDRS_MAX || multiaddr_append_peer(&a, &c->relay, NULL) != 0 ||
 	    multiaddr_append(&a, MA_P2P_CIRCUIT, (struct bytes){0}, NULL) != 0)
 		return;
 	for (size_t i = 0; i < c->n_addrs; i++)
@@ -77,8 +76,8 @@ static int check_voucher(
 	if (sealed.n == 0)
 		return 0;
 	int rc = relay_voucher_open(sealed, &v, err);
-	if (rc == 0 && (!peer_id_equal(&v.relay, &c->relay) ||
-			   !peer_id_equal(&v.peer, &h->identity.peer_id)))
+	if (rc == 0 &&
+	    (!peer_id_equal(&v.relay, &c->relay) || !peer_id_equal(&v.peer, &h->identity.peer_id)))
 		rc = err_set(err, E_PROTOCOL, "a voucher for another reservation");
 	return rc;
 }
@@ -99,7 +98,9 @@ static int take_reservation(struct relay_listening *l, struct candidate *c, p2p_
 	take_addrs(c, at, &m->addrs);
 	if (c->n_addrs == 0)
 		return err_set(err, E_INVALID, "the relay has no address for others");
-	lasts_s = lasts_s < LASTS_MIN_S ? LASTS_MIN_S : lasts_s > LASTS_MAX_S ? LASTS_MAX_S : lasts_s;
+	lasts_s = lasts_s < LASTS_MIN_S   ? LASTS_MIN_S
+		  : lasts_s > LASTS_MAX_S ? LASTS_MAX_S
+					  : lasts_s;
 	c->until = instant_add(rt_now(), duration_s(lasts_s));
 	c->reserved = true;
 	c->failures = 0;

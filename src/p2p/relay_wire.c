@@ -62,8 +62,7 @@ static int decode_peer(struct bytes in, struct peer_id *out, struct err *err)
 	int rc;
 
 	while ((rc = pb_next(&c, &f, err)) > 0)
-		if (pb_is(&f, PEER_ID_FIELD, PB_BYTES) &&
-		    peer_id_from_bytes(f.data, out, err) != 0)
+		if (pb_is(&f, PEER_ID_FIELD, PB_BYTES) && peer_id_from_bytes(f.data, out, err) != 0)
 			return err_set(err, E_PROTOCOL, "a relay message with a bad peer id");
 	return rc;
 }

@@ -70,8 +70,8 @@ int relay_hop_decode(struct bytes in, struct relay_hop *out, struct err *err) WA
 void relay_hop_free(struct relay_hop *m);
 int relay_stop_decode(struct bytes in, struct relay_stop *out, struct err *err) WARN_UNUSED;
 
-/* Append; failure (a buffer limit) shows in `out`. Fields that are empty or absent are left out, the
- * type never is. */
+/* Append; failure (a buffer limit) shows in `out`. Fields that are empty or absent are left out,
+ * the type never is. */
 void relay_hop_encode(const struct relay_hop *m, struct buf *out);
 void relay_stop_encode(const struct relay_stop *m, struct buf *out);
 

@@ -251,8 +251,10 @@ static void test_messages(void **state)
 	OK(autonat_response_decode(buf_view(&b), &back, NULL));
 	buf_free(&b);
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-		assert_int_equal(
-		    autonat_dial_decode(bytes_of(bad[i], i == 1 ? 6 : i == 2 ? 4 : 2), &dial, NULL),
+		assert_int_equal(autonat_dial_decode(bytes_of(bad[i], i == 1   ? 6
+								      : i == 2 ? 4
+									       : 2),
+				     &dial, NULL),
 		    E_PROTOCOL);
 }
 

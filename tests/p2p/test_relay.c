@@ -709,8 +709,8 @@ static void story_bad_dcutr(struct net *n)
 	struct trio t;
 	static const uint8_t empty[] = {8, 100}, sync[] = {8, 172, 2}, odd[] = {8, 1};
 	/* CONNECT with 8.8.8.8:53 would be knocked at; 192.168.9.9 and loopback would not. */
-	static const uint8_t elsewhere[] = {8, 100, 18, 8, 4, 192, 168, 9, 9, 6, 0, 53, 18, 8, 4,
-	    127, 0, 0, 1, 6, 0, 53};
+	static const uint8_t elsewhere[] = {
+	    8, 100, 18, 8, 4, 192, 168, 9, 9, 6, 0, 53, 18, 8, 4, 127, 0, 0, 1, 6, 0, 53};
 	p2p_conn_id relayed;
 
 	trio_new(n, &t, NULL);

@@ -153,8 +153,7 @@ static enum relay_status connect(
 {
 	struct peer_id source = peer_no(from), target = peer_no(to);
 	p2p_conn_id conn = 0;
-	enum relay_status status =
-	    relay_connect(r, &source, &target, at_s(now_s), circuit, &conn);
+	enum relay_status status = relay_connect(r, &source, &target, at_s(now_s), circuit, &conn);
 
 	if (status == RELAY_OK)
 		assert_int_equal(conn, to);

@@ -375,8 +375,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_files, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_processes, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_names_and_chance, setup, teardown),
-	    cmocka_unit_test_setup_teardown(
-		test_dialling_from_the_listeners_port, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_dialling_from_the_listeners_port, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
