@@ -95,6 +95,8 @@ int peer_relay(
 		rc = serve_autonat(h, opt, err);
 	if (rc == 0)
 		rc = p2p_dcutr_start(h, err);
+	if (rc == 0 && opt->map_port)
+		rc = p2p_portmap_start(h, err);
 	for (size_t i = 0; rc == 0 && i < opt->n_relays; i++)
 		rc = p2p_relay_use(h, &opt->relays[i], err);
 	if (rc == 0 && opt->n_relays > 0)

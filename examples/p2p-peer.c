@@ -275,7 +275,7 @@ static int start(struct app *app, struct err *err)
 
 static const char usage[] =
     "usage: p2p-peer [--listen MULTIADDR]… [--identity FILE] [--mdns] [--log-level LEVEL]\n"
-    "                [--relay MULTIADDR]… [--relay-bytes N] [--no-address-limit]\n"
+    "                [--relay MULTIADDR]… [--relay-bytes N] [--no-address-limit] [--map-port]\n"
     "                [--dial MULTIADDR [--direct] [--protocol P [--bytes N] [--streams N] [--count "
     "N]]]\n"
     "\n"
@@ -288,6 +288,7 @@ static const char usage[] =
     "  --relay MULTIADDR   listen through this relay, too; may be repeated; prints the addresses\n"
     "                      gained by it\n"
     "  --relay-bytes N     what a circuit through this relay may carry in each direction\n"
+    "  --map-port          ask the router (NAT-PMP, UPnP) to forward the port\n"
     "  --no-address-limit  no limits per IP address or peer\n"
     "  --log-level LEVEL   trace, debug, info (default), warn or error; to standard error\n"
     "  --dial MULTIADDR    connect to a peer; without --protocol: stay connected\n"
@@ -314,6 +315,7 @@ enum {
 	OPT_RELAY_BYTES,
 	OPT_NO_ADDRESS_LIMIT,
 	OPT_DIRECT,
+	OPT_MAP_PORT,
 	OPT_HELP
 };
 
@@ -330,6 +332,7 @@ static const struct option options[] = {
     {"relay", required_argument, NULL, OPT_RELAY},
     {"relay-bytes", required_argument, NULL, OPT_RELAY_BYTES},
     {"no-address-limit", no_argument, NULL, OPT_NO_ADDRESS_LIMIT},
+    {"map-port", no_argument, NULL, OPT_MAP_PORT},
     {"direct", no_argument, NULL, OPT_DIRECT},
     {"help", no_argument, NULL, OPT_HELP},
     {0},
@@ -388,6 +391,9 @@ static int take_option(struct peer_options *opt, int which, const char *value, s
 		return parse_number(value, UINT64_MAX / 2, &opt->relay_bytes, err);
 	case OPT_NO_ADDRESS_LIMIT:
 		opt->no_address_limit = true;
+		return 0;
+	case OPT_MAP_PORT:
+		opt->map_port = true;
 		return 0;
 	case OPT_DIRECT:
 		opt->direct = true;

@@ -29,6 +29,7 @@ struct peer_options {
 	size_t n_relays;
 	uint64_t relay_bytes; /* of a circuit and direction; 0: the library's default */
 	bool no_address_limit;
+	bool map_port;
 	bool direct; /* streams wait for a connection that no relay carries */
 };
 

@@ -95,6 +95,7 @@ struct relay_service;
 struct relay_listening;
 struct autonat;
 struct dcutr;
+struct portmap;
 
 /* Addresses that are ours beside those of the listeners. */
 enum addr_source {
@@ -156,6 +157,7 @@ struct p2p_host {
 	struct relay_listening *relay_listening; /* NULL: listens through no relay */
 	struct autonat *autonat;
 	struct dcutr *dcutr;
+	struct portmap *portmap;
 };
 
 /* ---- host.c ---- */

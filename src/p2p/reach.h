@@ -50,4 +50,20 @@ struct p2p_dcutr_stats {
 };
 void p2p_dcutr_stats(const struct p2p_host *h, struct p2p_dcutr_stats *out);
 
+/* ---- the router ---------------------------------------------------------------------------- */
+
+/* Asks the router (NAT-PMP, then UPnP) to forward a port to the first IPv4 listener that is not on
+ * loopback, renews that, and takes it back when the host closes (which may take 5 s more). While it
+ * lasts the address outside is among the host's. E_EXISTS, E_NOT_FOUND without such a listener,
+ * E_MEMORY. */
+int p2p_portmap_start(struct p2p_host *h, struct err *err) WARN_UNUSED;
+
+struct p2p_portmap_info {
+	const char *method;       /* "NAT-PMP", "UPnP", or "" while nothing is mapped */
+	struct multiaddr addr;    /* outside; n 0 while nothing is mapped */
+	struct duration left;     /* of the lease */
+	const char *last_failure; /* "" when the last request worked; valid until the fiber parks */
+};
+void p2p_portmap(const struct p2p_host *h, struct p2p_portmap_info *out);
+
 #endif

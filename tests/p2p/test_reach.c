@@ -4,6 +4,7 @@
 #include "p2p/autonat_priv.h"
 #include "p2p/framed_priv.h"
 #include "p2p/host_priv.h"
+#include "p2p/portmap_priv.h"
 
 #include <stdio.h>
 
@@ -194,6 +195,109 @@ static void test_not_over_relays(void **state)
 	net_run(63, LATENCY, story_relayed);
 }
 
+/* ---- ports at the router ------------------------------------------------------------------- */
+
+/* A router that does as it is told; one per test program, as a worker knows its job alone. */
+static struct {
+	unsigned asked, removed;
+	bool absent, nested;
+} router;
+
+static void fake_router(void *arg)
+{
+	struct portmap_job *job = arg;
+
+	router.asked++;
+	router.removed += job->lease_s == 0;
+	if (router.absent) {
+		job->rc = E_NOT_FOUND;
+		(void)snprintf(job->why, sizeof job->why, "nobody home");
+		return;
+	}
+	assert_true(job->method == PORTMAP_NONE || job->method == PORTMAP_UPNP);
+	job->method = PORTMAP_UPNP;
+	memcpy(job->ip, router.nested ? "\x0a\x09\x08\x07" : "\x05\x05\x05\x05", 4);
+	if (job->outside == NET_PORT)
+		job->outside = 9999;
+	job->rc = 0;
+}
+
+static bool advertises(const struct node *n, const char *text)
+{
+	struct multiaddr own[16];
+	char one[MULTIADDR_TEXT_MAX];
+	size_t count = p2p_host_addrs(n->host, own, 16);
+
+	for (size_t i = 0; i < count && i < 16; i++) {
+		multiaddr_print(&own[i], one);
+		if (strcmp(one, text) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void story_router(struct net *n)
+{
+	struct node a;
+	struct p2p_portmap_info info;
+
+	memset(&router, 0, sizeof router);
+	node_new(n, "a", &a);
+	OK(portmap_start(a.host, fake_router, NULL));
+	assert_int_equal(portmap_start(a.host, fake_router, NULL), E_EXISTS);
+	eventually(2, advertises(&a, "/ip4/5.5.5.5/tcp/9999"));
+	p2p_portmap(a.host, &info);
+	assert_string_equal(info.method, "UPnP");
+	assert_in_range(duration_to_ms(info.left), 590000, 600000);
+	/* Renewed at half time; lost and found again. */
+	OK(fiber_sleep(duration_s(310)));
+	assert_int_equal(router.asked, 2);
+	router.absent = true;
+	OK(fiber_sleep(duration_s(300)));
+	assert_false(advertises(&a, "/ip4/5.5.5.5/tcp/9999"));
+	p2p_portmap(a.host, &info);
+	assert_string_equal(info.last_failure, "nobody home");
+	router.absent = false;
+	OK(fiber_sleep(duration_s(130)));
+	assert_true(advertises(&a, "/ip4/5.5.5.5/tcp/9999"));
+	assert_int_equal(router.removed, 0);
+	node_close(&a);
+	assert_int_equal(router.removed, 1);
+}
+
+static void test_a_port_at_the_router(void **state)
+{
+	net_run(64, LATENCY, story_router);
+}
+
+static void story_nested(struct net *n)
+{
+	struct node a, none;
+	struct p2p_options opt;
+	struct multiaddr listen;
+
+	memset(&router, 0, sizeof router);
+	router.nested = true;
+	node_new(n, "a", &a);
+	OK(portmap_start(a.host, fake_router, NULL));
+	OK(fiber_sleep(duration_s(5)));
+	assert_int_equal(router.asked, 1);
+	assert_false(advertises(&a, "/ip4/10.9.8.7/tcp/9999"));
+	assert_int_equal(net_logged(n, "behind another"), 1);
+	node_options(n, "none", &none, &opt, &listen);
+	opt.n_listen = 0;
+	node_start(&none, &opt);
+	assert_int_equal(portmap_start(none.host, fake_router, NULL), E_NOT_FOUND);
+	node_close(&none);
+	node_close(&a);
+	assert_int_equal(router.removed, 1);
+}
+
+static void test_a_router_behind_a_router(void **state)
+{
+	net_run(65, LATENCY, story_nested);
+}
+
 /* ---- pure parts ---------------------------------------------------------------------------- */
 
 static struct peer_id voter(uint8_t i)
@@ -267,6 +371,8 @@ int main(void)
 	    cmocka_unit_test(test_private),
 	    cmocka_unit_test(test_what_is_not_dialled),
 	    cmocka_unit_test(test_not_over_relays),
+	    cmocka_unit_test(test_a_port_at_the_router),
+	    cmocka_unit_test(test_a_router_behind_a_router),
 	};
 
 	if (crypto_init(NULL) != 0)
