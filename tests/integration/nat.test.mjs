@@ -2,6 +2,7 @@
 // of network namespaces where there is root.
 import './lib/polyfill.mjs'
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
@@ -9,12 +10,15 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { multiaddr } from '@multiformats/multiaddr'
 import { exchange, jsNode } from './lib/js-peer.mjs'
 import { Machine, missing, Network, removeNetworks, Router } from './lib/netns.mjs'
-import { BUILD, Child, endAll, run, until } from './lib/process.mjs'
+import { BUILD, Child, endAll, run, sleep, until } from './lib/process.mjs'
 
 const P2P_PEER = process.env.P2P_PEER ?? join(BUILD, 'examples', 'p2p-peer')
 const JS_PEER = fileURLToPath(new URL('./lib/js-nat-peer.mjs', import.meta.url))
 const ANY = '/ip4/0.0.0.0/tcp/4001'
 const skip = missing()
+
+const noRouter = () => ['/usr/sbin/miniupnpd', '/usr/bin/miniupnpd'].some(existsSync)
+    ? false : 'miniupnpd is not installed'
 
 after(() => {
     endAll()
@@ -98,7 +102,7 @@ async function twoHomes({ random = false, relayArgs = [] } = {}) {
     const middle = new Machine(`p${n}`)
     internet.plug(middle, '5.5.5.9/24', 'eth0')
     const relay = peer(middle, ['--listen', ANY, ...relayArgs])
-    return { internet, homes, middle, relay, relayAddress: await at(relay, '5.5.5.9') }
+    return { internet, homes, relay, relayAddress: await at(relay, '5.5.5.9') }
 }
 
 const CIRCUIT = /\/p2p-circuit\/p2p\//
@@ -160,6 +164,33 @@ test('DCUtR: theirs leads ours to a direct connection', { skip, timeout: 60_000 
         '--protocol', '/echo/1.0.0', '--bytes', '1000000']), { timeout: 50_000 })
     assert.equal(done.code, 0, done.stderr)
 })
+
+for (const [name, protocols] of [['NAT-PMP', { upnp: false }], ['UPnP', { natpmp: false }]]) {
+    test(`a port at the router, by ${name}`, { skip: skip || noRouter(), timeout: 60_000 }, async () => {
+        const n = name[0]
+        const internet = new Network(`i${n}`), lan = new Network(`l${n}`)
+        const router = new Router(`r${n}`), home = new Machine(`m${n}`), far = new Machine(`f${n}`)
+        internet.plug(router, '5.5.5.1/24', 'wan')
+        internet.plug(far, '5.5.5.8/24', 'eth0')
+        lan.plug(router, '192.168.1.1/24', 'lan')
+        lan.plug(home, '192.168.1.2/24', 'eth0')
+        home.route('192.168.1.1')
+        const daemon = new Child(...router.miniupnpd(protocols))
+        await sleep(500)
+        const ours = peer(home, ['--listen', ANY, '--map-port'])
+        const id = (await at(ours, '192.168.1.2')).split('/p2p/')[1]
+        await until('a port', () => new RegExp(`forwards /ip4/5.5.5.1/tcp/4001, by ${name}`)
+            .test(ours.stderr)).catch((error) => {
+            throw new Error(`${error.message}\n${ours.stderr}${daemon.stderr}${daemon.text()}`)
+        })
+        const done = await run(...far.command(P2P_PEER, ['--dial', `/ip4/5.5.5.1/tcp/4001/p2p/${id}`,
+            '--protocol', '/echo/1.0.0', '--bytes', '100000']))
+        assert.equal(done.code, 0, done.stderr)
+        assert.match(router.forwards(), /4001/)
+        await ours.stop()
+        assert.doesNotMatch(router.forwards(), /4001/, 'taken back')
+    })
+}
 
 test('AutoNAT: theirs believes ours', { skip, timeout: 60_000 }, async () => {
     const internet = new Network('iq')

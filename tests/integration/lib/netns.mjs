@@ -1,6 +1,10 @@
 // Networks made for a test: namespaces as machines, bridges as cables, nftables as NAT routers. Needs
 // root; `missing()` says what else keeps it from working. All of it is gone when the test file ends.
 import { execFileSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { temporaryFolder } from './process.mjs'
 
 const PREFIX = `og${process.pid % 100000}`
 const made = []
@@ -75,16 +79,60 @@ export class Router extends Machine {
         this.run('sysctl', '-qw', 'net.ipv4.ip_forward=1')
         const known = 'ct state established,related accept'
         this.run('nft', `
-            table ip nat {
+            table inet nat {
+                chain prerouting_miniupnpd {}
+                chain postrouting_miniupnpd {}
+                chain pre {
+                    type nat hook prerouting priority -100;
+                    jump prerouting_miniupnpd
+                }
                 chain post {
                     type nat hook postrouting priority 100;
+                    jump postrouting_miniupnpd
                     oifname wan masquerade${random ? ' fully-random' : ''}
                 }
             }
-            table ip filter {
-                chain in { type filter hook input priority 0; policy drop; ${known}; iifname != wan accept; }
-                chain through { type filter hook forward priority 0; policy drop; ${known}; iifname != wan accept; }
+            table inet filter {
+                chain miniupnpd {}
+                chain in {
+                    type filter hook input priority 0; policy drop;
+                    ${known}
+                    iifname != wan accept
+                }
+                chain through {
+                    type filter hook forward priority 0; policy drop;
+                    ${known}
+                    iifname != wan accept
+                    jump miniupnpd
+                }
             }`)
+    }
+
+    // The command line that serves port mappings, by NAT-PMP and UPnP or one of them.
+    miniupnpd({ natpmp = true, upnp = true }) {
+        const folder = temporaryFolder('router')
+        const yes = (on) => (on ? 'yes' : 'no')
+        writeFileSync(join(folder, 'conf'), `
+            ext_ifname=wan
+            listening_ip=lan
+            enable_natpmp=${yes(natpmp)}
+            enable_upnp=${yes(upnp)}
+            secure_mode=yes
+            uuid=${randomUUID()}
+            upnp_table_name=filter
+            upnp_nat_table_name=nat
+            upnp_forward_chain=miniupnpd
+            upnp_nat_chain=prerouting_miniupnpd
+            upnp_nat_postrouting_chain=postrouting_miniupnpd
+            allow 1024-65535 0.0.0.0/0 1024-65535
+            deny 0-65535 0.0.0.0/0 0-65535
+            `.replaceAll(/^ +/gm, ''))
+        return this.command('miniupnpd', ['-d', '-f', join(folder, 'conf'), '-P', join(folder, 'pid')])
+    }
+
+    // What miniupnpd has forwarded.
+    forwards() {
+        return this.run('nft', 'list', 'chain', 'inet', 'nat', 'prerouting_miniupnpd').toString()
     }
 }
 
