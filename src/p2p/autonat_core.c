@@ -120,6 +120,7 @@ int autonat_response_decode(struct bytes in, struct autonat_response *out, struc
 			 multiaddr_from_bytes(f.data, &out->addr, NULL) != 0)
 			out->addr.n = 0;
 	}
+	multiaddr_strip_peer(&out->addr);
 	return rc;
 }
 

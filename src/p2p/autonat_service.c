@@ -139,42 +139,14 @@ static void serve(void *arg, struct stream *s, const struct p2p_stream_info *inf
 
 /* ---- asking -------------------------------------------------------------------------------- */
 
-static int add_once(struct addr_list *l, const struct multiaddr *a)
-{
-	for (size_t i = 0; i < l->n; i++)
-		if (multiaddr_equal(&l->v[i], a))
-			return 0;
-	return addr_list_add(l, a, AUTONAT_ADDRS_MAX);
-}
-
-/* Our port at the address that a peer sees us come from: what a router may forward. */
-static int add_observed(const struct p2p_host *h, const struct peer *p, struct addr_list *l)
-{
-	struct multiaddr_tcp tcp;
-	struct netaddr seen;
-	int rc = 0;
-
-	if (multiaddr_tcp(&p->said.observed, &tcp, NULL) != 0 ||
-	    netaddr_parse_ip(tcp.host, &seen, NULL) != 0)
-		return 0;
-	for (size_t i = 0; rc == 0 && i < h->n_listeners; i++) {
-		struct multiaddr a;
-		if (h->listeners[i].bound.family != seen.family)
-			continue;
-		seen.port = h->listeners[i].bound.port;
-		netaddr_to_multiaddr(&seen, &a);
-		rc = add_once(l, &a);
-	}
-	return rc;
-}
-
+/* Ours, and our port where the server sees us. */
 static int own_addrs(const struct p2p_host *h, const struct peer *server, struct addr_list *l)
 {
-	int rc = add_observed(h, server, l);
+	int rc = host_add_observed(h, &server->said.observed, l, AUTONAT_ADDRS_MAX);
 
 	for (size_t i = 0; rc == 0 && i < h->n_addrs; i++)
 		if (!multiaddr_is_relayed(&h->addrs[i]))
-			rc = add_once(l, &h->addrs[i]);
+			rc = addr_list_add_once(l, &h->addrs[i], AUTONAT_ADDRS_MAX);
 	return rc;
 }
 
@@ -232,6 +204,8 @@ static int ask(struct autonat *a, const struct peer_id *server, p2p_conn_id conn
 		rc = talk(s, &m, out, err);
 		if (rc != 0)
 			stream_reset(s, rc);
+		else if (!addr_list_has(&m.addrs, &out->addr))
+			out->addr.n = 0; /* not for the server to make up */
 		stream_close(s);
 	}
 	scope_close(&sc);
@@ -257,10 +231,8 @@ static void take_answer(
 {
 	enum p2p_reach before = a->votes.reach;
 
-	if (m->status == AUTONAT_OK && m->addr.n > 0) {
+	if (m->status == AUTONAT_OK && m->addr.n > 0)
 		a->addr = m->addr;
-		multiaddr_strip_peer(&a->addr);
-	}
 	char id[PEER_ID_TEXT_MAX];
 	peer_id_print(server, id);
 	rt_log(LOG_DEBUG, "p2p", "autonat: %s answers %u", id, m->status);

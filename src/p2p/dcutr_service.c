@@ -25,49 +25,30 @@ struct dcutr {
 
 /* ---- messages ------------------------------------------------------------------------------ */
 
-static int add_once(struct addr_list *l, const struct multiaddr *a)
-{
-	for (size_t i = 0; i < l->n; i++)
-		if (multiaddr_equal(&l->v[i], a))
-			return 0;
-	return addr_list_add(l, a, OWN_MAX);
-}
-
 /* Where a peer sees us: as it is, which is right when the router keeps a port's mapping, and with
  * the listener's port, which is right when it keeps ports. */
-static int add_observed(const struct p2p_host *h, const struct peer *p, struct addr_list *l)
+static int add_observed(const struct p2p_host *h, const struct multiaddr *seen, struct addr_list *l)
 {
-	struct multiaddr seen = p->said.observed, ours = {0};
-	struct cursor c = cursor_of(multiaddr_bytes(&seen));
-	struct multiaddr_part ip;
 	struct multiaddr_tcp tcp;
-	int rc;
+	int rc = 0;
 
-	if (multiaddr_tcp(&seen, &tcp, NULL) != 0 || !multiaddr_next(&c, &ip) ||
-	    (ip.code != MA_IP4 && ip.code != MA_IP6))
-		return 0;
-	rc = add_once(l, &seen);
-	for (size_t i = 0; rc == 0 && i < h->n_listeners; i++) {
-		const struct netaddr *bound = &h->listeners[i].bound;
-		if ((bound->family == NET_IP4) != (ip.code == MA_IP4))
-			continue;
-		multiaddr_from_tcp(ip.value, bound->port, &ours);
-		rc = add_once(l, &ours);
-	}
-	return rc;
+	if (multiaddr_tcp(seen, &tcp, NULL) == 0)
+		rc = addr_list_add_once(l, seen, OWN_MAX);
+	return rc != 0 ? rc : host_add_observed(h, seen, l, OWN_MAX);
 }
 
+/* Those whom we dialled say where they see us; strangers could point at others. */
 static int own_addrs(const struct p2p_host *h, struct addr_list *l)
 {
 	int rc = 0;
 
 	for (const struct conn *c = h->conns; rc == 0 && c; c = c->next)
-		if (c->relay.n == 0 && c->identified)
-			rc = add_observed(h, c->peer, l);
+		if (c->relay.n == 0 && c->direction == P2P_OUTBOUND && c->identified)
+			rc = add_observed(h, &c->peer->said.observed, l);
 	for (size_t i = 0; rc == 0 && i < h->n_addrs; i++)
 		if (!multiaddr_is_relayed(&h->addrs[i]) &&
 		    multiaddr_reach(&h->addrs[i]) != MA_REACH_LOOPBACK)
-			rc = add_once(l, &h->addrs[i]);
+			rc = addr_list_add_once(l, &h->addrs[i], OWN_MAX);
 	return rc;
 }
 

@@ -144,6 +144,26 @@ out:
 	free(list);
 }
 
+int host_add_observed(
+    const struct p2p_host *h, const struct multiaddr *seen, struct addr_list *out, size_t max)
+{
+	struct multiaddr_tcp tcp;
+	struct netaddr at;
+	int rc = 0;
+
+	if (multiaddr_tcp(seen, &tcp, NULL) != 0 || netaddr_parse_ip(tcp.host, &at, NULL) != 0)
+		return 0;
+	for (size_t i = 0; rc == 0 && i < h->n_listeners; i++) {
+		struct multiaddr a;
+		if (h->listeners[i].bound.family != at.family)
+			continue;
+		at.port = h->listeners[i].bound.port;
+		netaddr_to_multiaddr(&at, &a);
+		rc = addr_list_add_once(out, &a, max);
+	}
+	return rc;
+}
+
 void host_set_addrs(
     struct p2p_host *h, enum addr_source source, const struct multiaddr *addrs, size_t n)
 {

@@ -167,6 +167,10 @@ void host_emit(struct p2p_host *h, const struct p2p_event *e);
 int host_dial_from_port(
     struct p2p_host *h, const struct netaddr *to, struct stream **out, struct err *err) WARN_UNUSED;
 void netaddr_to_multiaddr(const struct netaddr *a, struct multiaddr *out);
+/* Adds our listeners' ports at the IP address where a peer sees us (`seen`, from identify): what a
+ * router that keeps or forwards ports makes of us. 0 or E_MEMORY. */
+int host_add_observed(const struct p2p_host *h, const struct multiaddr *seen, struct addr_list *out,
+    size_t max) WARN_UNUSED;
 /* Own addresses anew from the listeners and the interfaces. */
 void host_refresh_addrs(struct p2p_host *h);
 /* Replaces what a source contributes to our addresses; more than SOURCE_ADDRS_MAX are ignored. */

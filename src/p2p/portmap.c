@@ -59,8 +59,8 @@ static void granted(struct portmap *m, const struct portmap_job *job)
 	multiaddr_print(&m->addr, text);
 	/* Another NAT above this one: the mapping leads nowhere from outside. */
 	if (news && multiaddr_reach(&m->addr) != MA_REACH_PUBLIC)
-		rt_log(LOG_INFO, "p2p", "the router is behind another: %s is no public address",
-		    text);
+		rt_log(
+		    LOG_INFO, "p2p", "the router is behind another: %s is no public address", text);
 	else if (news)
 		rt_log(LOG_INFO, "p2p", "the router forwards %s, by %s", text,
 		    method_name(job->method));

@@ -221,6 +221,8 @@ int protocols_open(struct conn *c, const char *const *protocols, size_t n, struc
 {
 	const char *allowed[MSS_PROPOSALS_MAX];
 	const char *first = protocols[0];
+	struct p2p_host *h = c->host;
+	p2p_conn_id id = c->id;
 	struct stream *s;
 	int rc;
 
@@ -233,7 +235,10 @@ int protocols_open(struct conn *c, const char *const *protocols, size_t n, struc
 	rc = session_open(c->session, &s, err);
 	if (rc != 0)
 		return rc;
-	if (n == 1 && c->identified && peer_speaks(c->peer, first))
+	c = conn_find(h, id); /* it may have ended while we waited */
+	if (!c)
+		rc = err_set(err, E_CLOSED, "the connection has ended");
+	else if (n == 1 && c->identified && peer_speaks(c->peer, first))
 		rc = presume(s, first, err);
 	else
 		rc = propose(c, s, protocols, n, &first, err);

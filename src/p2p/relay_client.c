@@ -37,11 +37,6 @@ int relay_ask(struct stream *s, const struct relay_hop *ask, struct buf *in,
 	return rc;
 }
 
-static bool is_limit(const struct relay_limit *l)
-{
-	return l->duration_s > 0 || l->bytes > 0;
-}
-
 /* The stream carries the circuit from here on: not a byte behind the status was read. */
 static int ask_for_circuit(
     struct stream *s, const struct peer_id *target, bool *limited, struct err *err)
@@ -51,7 +46,7 @@ static int ask_for_circuit(
 	int rc = relay_ask(s, &ask, &in, &answer, err);
 
 	if (rc == 0) {
-		*limited = answer.has_limit && is_limit(&answer.limit);
+		*limited = answer.has_limit && relay_limits(&answer.limit);
 		relay_hop_free(&answer);
 	}
 	buf_free(&in);
@@ -196,7 +191,7 @@ static int receive(struct relay_listening *l, struct stream *s, const struct p2p
 		relay.n = 0;
 	circuit_addr(&relay, &remote);
 	up.relay = info->peer;
-	up.limited = m.has_limit && is_limit(&m.limit);
+	up.limited = m.has_limit && relay_limits(&m.limit);
 	if (conn_start(l->host, &up, P2P_INBOUND, &remote, &conn, err) != 0)
 		rt_log(LOG_INFO, "p2p", "a relayed connection is refused: %s", err_text(err));
 	return 0;

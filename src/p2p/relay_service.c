@@ -40,11 +40,6 @@ static struct relay_limit limit_of(const struct relay_service *r)
 	    .duration_s = (uint32_t)(l->circuit.ns / duration_s(1).ns), .bytes = l->circuit_bytes};
 }
 
-static bool is_limit(const struct relay_limit *l)
-{
-	return l->duration_s > 0 || l->bytes > 0;
-}
-
 /* ---- reservations -------------------------------------------------------------------------- */
 
 /* Where clients are to say that they can be found: our addresses, not those through other relays.
@@ -78,7 +73,7 @@ static int grant(struct relay_service *r, struct stream *s, const struct peer_id
 	    .status = RELAY_OK};
 	int rc = put_addrs(h, &m.addrs);
 
-	m.has_limit = is_limit(&m.limit);
+	m.has_limit = relay_limits(&m.limit);
 	relay_voucher_seal(&h->identity, &voucher, &sealed);
 	m.voucher = buf_view(&sealed);
 	if (rc != 0)
@@ -194,7 +189,7 @@ static int send_stop(
 	struct relay_stop m = {.type = RELAY_STOP_CONNECT, .peer = *source, .limit = limit_of(r)};
 	struct buf out = BUF_INIT(RELAY_MESSAGE_MAX);
 
-	m.has_limit = is_limit(&m.limit);
+	m.has_limit = relay_limits(&m.limit);
 	relay_stop_encode(&m, &out);
 	int rc = buf_ok(&out, err);
 	if (rc == 0)
@@ -252,7 +247,7 @@ static int carry(struct relay_service *r, uint64_t circuit, struct stream *s, st
 	struct relay_hop m = {.type = RELAY_HOP_STATUS, .limit = limit_of(r), .status = RELAY_OK};
 	int rc;
 
-	m.has_limit = is_limit(&m.limit);
+	m.has_limit = relay_limits(&m.limit);
 	rc = send_hop(s, &m, err);
 	if (rc == 0)
 		copy(r, circuit, s, target);

@@ -44,6 +44,12 @@ struct relay_limit {
 	uint64_t bytes;      /* in each direction */
 };
 
+/* Whether it limits anything. */
+static inline bool relay_limits(const struct relay_limit *l)
+{
+	return l->duration_s > 0 || l->bytes > 0;
+}
+
 struct relay_hop {
 	enum relay_hop_type type;
 	struct peer_id peer; /* CONNECT: the target; empty when absent or without an id */
