@@ -349,6 +349,8 @@ int peer_dial(struct p2p_host *h, const struct peer_options *opt, struct err *er
 	if (!p2p_conn_info(h, conn, &info))
 		return err_set(err, E_CLOSED, "the connection ended at once");
 	c.peer = info.peer;
+	if (opt->direct && (rc = peer_wait_direct(h, &c.peer, err)) != 0)
+		return rc;
 	if (!opt->protocol)
 		rc = p2p_keep(h, &opt->dial, err);
 	else if (strcmp(opt->protocol, "/ipfs/ping/1.0.0") == 0)

@@ -222,20 +222,25 @@ static int run(struct app *app, struct err *err)
 	struct p2p_kad *kad = NULL;
 	struct p2p_host *h;
 	bool stay = true;
+	struct scope sc;
 	int rc = host_start(app, &h, err);
 
 	if (rc != 0)
 		return rc;
+	scope_open(&sc, DURATION_FOREVER);
 	p2p_on_event(h, on_event, app);
 	rc = serve_all(h, err);
 	if (rc == 0)
 		print_addrs(h);
+	if (rc == 0)
+		rc = peer_relay(h, &app->opt, &sc, err);
 	if (rc == 0)
 		rc = peer_kad_run(h, &app->opt.kad, &kad, &stay, err);
 	if (rc == 0 && app->opt.has_dial)
 		rc = peer_dial(h, &app->opt, err);
 	while (rc == 0 && !app->stop && !app->opt.protocol && stay)
 		rc = waitq_wait(&app->stopped, err);
+	scope_close(&sc);
 	p2p_kad_close(kad);
 	p2p_host_close(h);
 	return app->stop ? 0 : rc;
@@ -298,21 +303,28 @@ static int start(struct app *app, struct err *err)
 static const char usage[] =
     "usage: p2p-peer [--listen MULTIADDR]… [--identity FILE] [--mdns] [--swarm-key FILE]\n"
     "                [--log-level LEVEL]\n"
-    "                [--dial MULTIADDR [--protocol P [--bytes N] [--streams N] [--count N]]]\n"
+    "                [--relay MULTIADDR]… [--relay-bytes N] [--no-address-limit] [--map-port]\n"
+    "                [--dial MULTIADDR [--direct] [--protocol P [--bytes N] [--streams N] [--count "
+    "N]]]\n"
     "\n"
-    "Serves /echo/1.0.0, /sink/1.0.0, /perf/1.0.0, ping and identify until SIGTERM. The first "
-    "line\n"
-    "printed is the full multiaddr to dial.\n"
+    "Serves /echo/1.0.0, /sink/1.0.0, /perf/1.0.0, ping, identify, relay v2, AutoNAT and DCUtR\n"
+    "until SIGTERM. The first line printed is the full multiaddr to dial.\n"
     "\n"
     "  --listen MULTIADDR  where to listen; may be repeated (default /ip4/127.0.0.1/tcp/0)\n"
     "  --identity FILE     Ed25519 key as PKCS#8 PEM, made when missing; else a fresh key\n"
     "  --mdns              announce on and learn from the local network\n"
     "  --swarm-key FILE    a private network's key: only peers with the same one can connect\n"
+    "  --relay MULTIADDR   listen through this relay, too; may be repeated; prints the addresses\n"
+    "                      gained by it\n"
+    "  --relay-bytes N     what a circuit through this relay may carry in each direction\n"
+    "  --map-port          ask the router (NAT-PMP, UPnP) to forward the port\n"
+    "  --no-address-limit  no limits per IP address or peer\n"
     "  --log-level LEVEL   trace, debug, info (default), warn or error; to standard error\n"
     "  --dial MULTIADDR    connect to a peer; without --protocol: stay connected\n"
     "  --protocol P        open a stream to it, copy standard input there and what comes back to\n"
     "                      standard output, then end; /ipfs/ping/1.0.0: round trips;\n"
     "                      /ipfs/id/1.0.0: print what the peer says about itself\n"
+    "  --direct            wait until the connection is direct, where it began by relay\n"
     "  --bytes N           instead of standard input N bytes of a pattern; an echo is checked\n"
     "  --streams N         so many streams open at once, each with all of the input (default 1)\n"
     "  --count N           pings (default 5)\n"
@@ -329,6 +341,11 @@ enum {
 	OPT_MDNS,
 	OPT_SWARM_KEY,
 	OPT_LOG_LEVEL,
+	OPT_RELAY,
+	OPT_RELAY_BYTES,
+	OPT_NO_ADDRESS_LIMIT,
+	OPT_DIRECT,
+	OPT_MAP_PORT,
 	OPT_HELP
 };
 
@@ -343,6 +360,11 @@ static const struct option options[] = {
     {"mdns", no_argument, NULL, OPT_MDNS},
     {"swarm-key", required_argument, NULL, OPT_SWARM_KEY},
     {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
+    {"relay", required_argument, NULL, OPT_RELAY},
+    {"relay-bytes", required_argument, NULL, OPT_RELAY_BYTES},
+    {"no-address-limit", no_argument, NULL, OPT_NO_ADDRESS_LIMIT},
+    {"map-port", no_argument, NULL, OPT_MAP_PORT},
+    {"direct", no_argument, NULL, OPT_DIRECT},
     {"help", no_argument, NULL, OPT_HELP},
     PEER_KAD_OPTIONS,
     {0},
@@ -395,6 +417,21 @@ static int take_option(struct peer_options *opt, int which, const char *value, s
 		return 0;
 	case OPT_SWARM_KEY:
 		opt->swarm_key = value;
+		return 0;
+	case OPT_RELAY:
+		if (opt->n_relays == sizeof opt->relays / sizeof opt->relays[0])
+			return err_set(err, E_INVALID, "too many --relay");
+		return multiaddr_parse(bytes_str(value), &opt->relays[opt->n_relays++], err);
+	case OPT_RELAY_BYTES:
+		return parse_number(value, UINT64_MAX / 2, &opt->relay_bytes, err);
+	case OPT_NO_ADDRESS_LIMIT:
+		opt->no_address_limit = true;
+		return 0;
+	case OPT_MAP_PORT:
+		opt->map_port = true;
+		return 0;
+	case OPT_DIRECT:
+		opt->direct = true;
 		return 0;
 	case OPT_LOG_LEVEL:
 		return log_level_parse(value, &opt->log_level, err);

@@ -1,4 +1,5 @@
-/* What the two halves of the example share: p2p-peer.c serves, p2p-peer-client.c dials. */
+/* What the parts of the example share: p2p-peer.c serves, p2p-peer-client.c dials,
+ * p2p-peer-relay.c relays and is relayed to. */
 #ifndef EXAMPLES_P2P_PEER_H
 #define EXAMPLES_P2P_PEER_H
 
@@ -27,9 +28,23 @@ struct peer_options {
 	bool mdns;
 	const char *swarm_key; /* a key file, or NULL */
 	struct peer_kad_options kad;
+	struct multiaddr relays[8]; /* to listen through */
+	size_t n_relays;
+	uint64_t relay_bytes; /* of a circuit and direction; 0: the library's default */
+	bool no_address_limit;
+	bool map_port;
+	bool direct; /* streams wait for a connection that no relay carries */
 };
 
 /* [parks] Does what --dial and --protocol ask for and reports on standard output. */
 int peer_dial(struct p2p_host *h, const struct peer_options *opt, struct err *err) WARN_UNUSED;
+
+/* [parks] Until a connection to the peer is direct; E_TIMEOUT. */
+int peer_wait_direct(struct p2p_host *h, const struct peer_id *peer, struct err *err) WARN_UNUSED;
+
+/* Relays for others and listens through opt->relays. A fiber in `scope`, which ends before the
+ * host, prints the addresses that come by it. */
+int peer_relay(struct p2p_host *h, const struct peer_options *opt, struct scope *scope,
+    struct err *err) WARN_UNUSED;
 
 #endif

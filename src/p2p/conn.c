@@ -1,9 +1,9 @@
 /* Connections: one fiber each, which runs the session and cleans up after it.
  *
  * Of several connections to a peer one is preferred for new streams, by a rule that both ends
- * compute alike: the one dialled by the peer with the smaller id; among those of one dialler the
- * newest, because it dialled again only if it had lost the others. The rest close once they have
- * carried no stream for a grace time. */
+ * compute alike: a direct one before a relayed one; the one dialled by the peer with the smaller
+ * id; among those of one dialler the newest, because it dialled again only if it had lost the
+ * others. The rest close once they have carried no stream for a grace time. */
 #include "p2p/host_priv.h"
 
 #include <stdio.h>
@@ -73,6 +73,8 @@ static bool better(const struct p2p_host *h, const struct conn *a, const struct 
 {
 	if (usable(a) != usable(b))
 		return usable(a);
+	if ((a->relay.n > 0) != (b->relay.n > 0))
+		return b->relay.n > 0;
 	if (a->direction != b->direction) {
 		bool we_are_smaller = peer_id_compare(&h->identity.peer_id, &a->peer->id) < 0;
 		return (a->direction == P2P_OUTBOUND) == we_are_smaller;
@@ -90,6 +92,13 @@ struct conn *conn_preferred(const struct p2p_host *h, const struct peer *p)
 	return best && usable(best) ? best : NULL;
 }
 
+struct conn *conn_direct(const struct p2p_host *h, const struct peer *p)
+{
+	struct conn *best = conn_preferred(h, p);
+
+	return best && best->relay.n == 0 ? best : NULL;
+}
+
 static bool has_streams(const struct conn *c)
 {
 	struct session_stats st;
@@ -98,13 +107,30 @@ static bool has_streams(const struct conn *c)
 	return st.streams_in + st.streams_out > 0;
 }
 
+bool conn_netaddr(const struct conn *c, struct netaddr *out)
+{
+	struct multiaddr_tcp tcp;
+
+	if (c->relay.n > 0 || multiaddr_tcp(&c->remote, &tcp, NULL) != 0 ||
+	    (tcp.kind != MA_HOST_IP4 && tcp.kind != MA_HOST_IP6) ||
+	    netaddr_parse_ip(tcp.host, out, NULL) != 0)
+		return false;
+	out->port = tcp.port;
+	return true;
+}
+
 /* ---- limits -------------------------------------------------------------------------------- */
+
+static bool is_protected(const struct conn *c)
+{
+	return peer_protected(c->peer) || relay_holds(c->host, &c->peer->id);
+}
 
 /* The inbound connection that is missed least: unprotected, without streams, the oldest. */
 static struct conn *victim(const struct p2p_host *h)
 {
 	for (struct conn *c = h->conns; c; c = c->next)
-		if (c->direction == P2P_INBOUND && !c->closing && !peer_protected(c->peer) &&
+		if (c->direction == P2P_INBOUND && !c->closing && !is_protected(c) &&
 		    !has_streams(c))
 			return c;
 	return NULL;
@@ -248,6 +274,9 @@ static int conn_new(struct p2p_host *h, struct upgraded *up, enum p2p_direction 
 	c->direction = direction;
 	c->remote = *remote;
 	c->opened = rt_now();
+	c->relay = up->relay;
+	c->limited = up->limited;
+	c->punched = up->punched;
 	memcpy(c->binding, up->binding, sizeof c->binding);
 	if ((rc = make_session(c, up, err)) != 0) {
 		talloc_free(c);
@@ -355,7 +384,7 @@ static bool idle_over(const struct conn *c, struct instant now)
 	struct session_stats st;
 
 	session_stats(c->session, &st);
-	return st.streams_in + st.streams_out == 0 && !peer_protected(c->peer) &&
+	return st.streams_in + st.streams_out == 0 && !is_protected(c) &&
 	       instant_since(now, st.last_stream).ns >= c->host->timeouts.idle.ns;
 }
 
@@ -394,6 +423,9 @@ static void describe(const struct p2p_host *h, const struct conn *c, struct p2p_
 	    .bytes_out = st.bytes_out,
 	    .preferred = conn_preferred(h, c->peer) == c,
 	    .protected = peer_protected(c->peer),
+	    .limited = c->limited,
+	    .punched = c->punched,
+	    .relay = c->relay,
 	};
 }
 

@@ -14,10 +14,12 @@
 #define BACKOFF_FIRST_MS  500
 #define BACKOFF_DOUBLINGS 6 /* at most 32 s */
 
-/* One socket address of a dial. */
+/* One socket address of a dial, or one circuit. */
 struct target {
 	struct dial *dial;
 	struct netaddr to;
+	bool circuit; /* through `relay` instead of to `to` */
+	struct multiaddr relay;
 	struct multiaddr remote; /* what it is called */
 	bool begun, ended;
 	int code; /* once ended: 0 for the winner */
@@ -28,6 +30,7 @@ struct dial {
 	struct dial *next;
 	struct p2p_host *host;
 	struct peer_id peer; /* empty: whoever answers */
+	bool direct;         /* not through relays */
 	struct multiaddr *addrs;
 	size_t n_addrs;
 	struct target targets[TARGETS_MAX];
@@ -74,6 +77,34 @@ static void add_target(struct dial *d, const struct netaddr *to)
 	d->n_targets++;
 }
 
+static int add_circuit(struct dial *d, const struct multiaddr *a, const struct multiaddr *relay,
+    const struct peer_id *named, struct err *err)
+{
+	struct target *t = &d->targets[d->n_targets];
+	struct peer_id relay_id;
+
+	if (d->direct)
+		return err_set(err, E_INVALID, "a circuit where a direct address is needed");
+	if (d->peer.n == 0)
+		return err_set(err, E_INVALID, "a circuit to nobody: no /p2p behind it");
+	if (named->n > 0 && !peer_id_equal(named, &d->peer))
+		return err_set(err, E_INVALID, "a circuit to another peer");
+	if (!multiaddr_peer(relay, &relay_id))
+		return err_set(err, E_INVALID, "a circuit without the relay's /p2p");
+	if (peer_id_equal(&relay_id, &d->peer) ||
+	    peer_id_equal(&relay_id, &d->host->identity.peer_id))
+		return err_set(err, E_INVALID, "one of its ends is the relay itself");
+	if (d->n_targets == TARGETS_MAX)
+		return 0;
+	*t = (struct target){.dial = d, .circuit = true, .relay = *relay, .remote = *a};
+	multiaddr_strip_peer(&t->remote);
+	for (size_t i = 0; i < d->n_targets; i++)
+		if (multiaddr_equal(&d->targets[i].remote, &t->remote))
+			return 0;
+	d->n_targets++;
+	return 0;
+}
+
 static int resolve(struct dial *d, const struct multiaddr_tcp *tcp, struct err *err)
 {
 	struct netaddr found[RESOLVE_MAX];
@@ -95,10 +126,14 @@ static int resolve(struct dial *d, const struct multiaddr_tcp *tcp, struct err *
 static int add_addr(struct dial *d, const struct multiaddr *a, struct err *err)
 {
 	struct multiaddr_tcp tcp;
+	struct multiaddr relay;
+	struct peer_id named;
 	struct netaddr to;
-	int rc = multiaddr_tcp(a, &tcp, err);
+	int rc;
 
-	if (rc != 0)
+	if (multiaddr_circuit(a, &relay, &named))
+		return add_circuit(d, a, &relay, &named, err);
+	if ((rc = multiaddr_tcp(a, &tcp, err)) != 0)
 		return rc;
 	if (tcp.port == 0)
 		return err_set(err, E_INVALID, "port 0 cannot be dialled");
@@ -121,8 +156,13 @@ static int reach(struct target *t, p2p_conn_id *conn, struct err *err)
 	const struct peer_id *expect = d->peer.n > 0 ? &d->peer : NULL;
 	struct upgraded up;
 	struct stream *raw;
-	int rc = world_tcp_dial(h->world, &t->to, &raw, err);
+	int rc = E_NOT_FOUND;
 
+	/* Who is to tell us where it sees us (a relay) should see the listener's port. */
+	if (d->direct)
+		rc = host_dial_from_port(h, &t->to, &raw, err);
+	if (rc == E_NOT_FOUND || rc == E_IN_USE)
+		rc = world_tcp_dial(h->world, &t->to, &raw, err);
 	if (rc != 0)
 		return rc;
 	rc = upgrade_outbound(h, raw, expect, &up, err);
@@ -152,10 +192,11 @@ static void target_fiber(void *arg)
 	p2p_conn_id conn = 0;
 
 	scope_open(&sc, d->host->timeouts.dial_address);
-	t->code = reach(t, &conn, &err);
+	t->code = t->circuit ? relay_reach(d->host, &t->relay, &d->peer, &conn, &err)
+			     : reach(t, &conn, &err);
 	scope_close(&sc);
 	(void)snprintf(t->why, sizeof t->why, "%s", err_text(&err));
-	if (t->code == 0)
+	if (t->code == 0 && d->conn == 0)
 		d->conn = conn;
 	t->ended = true;
 	waitq_wake_all(&d->step);
@@ -232,12 +273,27 @@ static int all_failed(const struct dial *d, struct buf *text, int code, struct e
 	return err_set(err, code, "%s", buf_cstr(text));
 }
 
+/* Those through relays, or the others. What cannot be dialled stands in the text. */
+static void add_addrs(struct dial *d, bool relayed, struct buf *text, int *failed)
+{
+	for (size_t i = 0; i < d->n_addrs; i++) {
+		struct err why = {0};
+		if (multiaddr_is_relayed(&d->addrs[i]) != relayed)
+			continue;
+		int rc = add_addr(d, &d->addrs[i], &why);
+		if (rc != 0) {
+			note(text, &d->addrs[i], err_text(&why));
+			*failed = rc;
+		}
+	}
+}
+
 static int run(struct dial *d, struct err *err)
 {
 	struct p2p_host *h = d->host;
 	struct buf text = BUF_INIT(4096);
 	struct scope sc;
-	int rc = 0, failed = 0;
+	int rc, failed = 0;
 
 	if (h->n_out + h->n_dialling > h->limits.conns_out)
 		return err_set(err, E_LIMIT, "%u outbound connections are open or under way",
@@ -246,13 +302,8 @@ static int run(struct dial *d, struct err *err)
 	d->scope = &sc;
 	if (d->callers == 0)
 		scope_cancel(&sc);
-	for (size_t i = 0; i < d->n_addrs; i++) {
-		struct err why = {0};
-		if ((rc = add_addr(d, &d->addrs[i], &why)) != 0) {
-			note(&text, &d->addrs[i], err_text(&why));
-			failed = rc;
-		}
-	}
+	add_addrs(d, false, &text, &failed);
+	add_addrs(d, true, &text, &failed);
 	rc = race(d, &sc, err);
 	d->scope = NULL;
 	scope_close(&sc);
@@ -329,16 +380,24 @@ static bool gather(struct dial *d, const struct multiaddr *addrs, size_t n)
 	return true;
 }
 
-static int dial_new(struct p2p_host *h, const struct peer_id *peer, const struct multiaddr *addrs,
-    size_t n, struct dial **out, struct err *err)
+/* What is to be dialled. */
+struct wish {
+	const struct peer_id *peer;
+	const struct multiaddr *addrs;
+	size_t n;
+	bool direct;
+};
+
+static int dial_new(struct p2p_host *h, const struct wish *wish, struct dial **out, struct err *err)
 {
 	struct dial *d = talloc_zero(h, struct dial);
 
 	if (!d)
 		return err_set(err, E_MEMORY, "no memory to dial");
 	d->host = h;
-	d->peer = *peer;
-	if (!gather(d, addrs, n)) {
+	d->peer = *wish->peer;
+	d->direct = wish->direct;
+	if (!gather(d, wish->addrs, wish->n)) {
 		talloc_free(d);
 		return err_set(err, E_MEMORY, "no memory to dial");
 	}
@@ -369,18 +428,17 @@ static int wait_for(struct dial *d, p2p_conn_id *out, struct err *err)
 }
 
 /* A dial under way to the same peer, or, while the peer is unknown, to the same address. */
-static struct dial *find_dial(
-    const struct p2p_host *h, const struct peer_id *peer, const struct multiaddr *addrs, size_t n)
+static struct dial *find_dial(const struct p2p_host *h, const struct wish *wish)
 {
 	struct dial *d = h->dials;
 
 	for (; d; d = d->next) {
 		if (d->scope && scope_cancelled(d->scope))
 			continue;
-		if (!peer_id_equal(&d->peer, peer))
+		if (d->direct != wish->direct || !peer_id_equal(&d->peer, wish->peer))
 			continue;
-		if (peer->n > 0 ||
-		    (n == 1 && d->n_addrs == 1 && multiaddr_equal(&d->addrs[0], &addrs[0])))
+		if (wish->peer->n > 0 || (wish->n == 1 && d->n_addrs == 1 &&
+					     multiaddr_equal(&d->addrs[0], &wish->addrs[0])))
 			break;
 	}
 	return d;
@@ -407,44 +465,57 @@ static int target_peer(const struct p2p_host *h, const struct peer_id *peer,
 	return 0;
 }
 
-static int dial_or_join(struct p2p_host *h, const struct peer_id *peer,
-    const struct multiaddr *addrs, size_t n, p2p_conn_id *out, struct err *err)
+static int dial_or_join(
+    struct p2p_host *h, const struct wish *wish, p2p_conn_id *out, struct err *err)
 {
-	struct dial *d = find_dial(h, peer, addrs, n);
+	struct dial *d = find_dial(h, wish);
 	bool joined = d != NULL;
 	int rc = 0;
 
 	if (!d)
-		rc = dial_new(h, peer, addrs, n, &d, err);
+		rc = dial_new(h, wish, &d, err);
 	if (rc == 0)
 		rc = wait_for(d, out, err);
 	/* The dial that we joined did not know our addresses. */
-	if (rc != 0 && joined && n > 0 && scope_check(NULL) == 0) {
-		rc = dial_new(h, peer, addrs, n, &d, err);
+	if (rc != 0 && joined && wish->n > 0 && scope_check(NULL) == 0) {
+		rc = dial_new(h, wish, &d, err);
 		if (rc == 0)
 			rc = wait_for(d, out, err);
 	}
 	return rc;
 }
 
-int p2p_dial(struct p2p_host *h, const struct peer_id *peer, const struct multiaddr *addrs,
-    size_t n_addrs, p2p_conn_id *out, struct err *err)
+static int dial(struct p2p_host *h, const struct peer_id *peer, const struct multiaddr *addrs,
+    size_t n_addrs, bool direct, p2p_conn_id *out, struct err *err)
 {
 	struct peer_id who;
+	struct wish wish = {.peer = &who, .addrs = addrs, .n = n_addrs, .direct = direct};
 	p2p_conn_id conn = 0;
 	int rc = target_peer(h, peer, addrs, n_addrs, &who, err);
 
 	if (rc != 0)
 		return rc;
 	const struct peer *p = who.n > 0 ? peer_find(h, &who) : NULL;
-	const struct conn *c = p ? conn_preferred(h, p) : NULL;
+	const struct conn *c = !p ? NULL : direct ? conn_direct(h, p) : conn_preferred(h, p);
 	if (c)
 		conn = c->id;
 	else if (who.n > 0 && (rc = conn_check_ban(h, &who, err)) != 0)
 		return rc;
 	else
-		rc = dial_or_join(h, &who, addrs, n_addrs, &conn, err);
+		rc = dial_or_join(h, &wish, &conn, err);
 	if (rc == 0 && out)
 		*out = conn;
 	return rc;
+}
+
+int p2p_dial(struct p2p_host *h, const struct peer_id *peer, const struct multiaddr *addrs,
+    size_t n_addrs, p2p_conn_id *out, struct err *err)
+{
+	return dial(h, peer, addrs, n_addrs, false, out, err);
+}
+
+int dial_direct(struct p2p_host *h, const struct peer_id *peer, const struct multiaddr *addrs,
+    size_t n, p2p_conn_id *out, struct err *err)
+{
+	return dial(h, peer, addrs, n, true, out, err);
 }

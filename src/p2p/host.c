@@ -71,19 +71,23 @@ void netaddr_to_multiaddr(const struct netaddr *a, struct multiaddr *out)
 	multiaddr_from_tcp(bytes_of(a->ip, a->family == NET_IP4 ? 4 : 16), a->port, out);
 }
 
+static void put_unique(struct multiaddr *list, size_t *n, const struct multiaddr *m)
+{
+	for (size_t i = 0; i < *n; i++)
+		if (multiaddr_equal(&list[i], m))
+			return;
+	if (*n < HOST_ADDRS_MAX)
+		list[(*n)++] = *m;
+}
+
 static void put_addr(struct multiaddr *list, size_t *n, const struct netaddr *a)
 {
 	struct multiaddr m;
 
 	netaddr_to_multiaddr(a, &m);
 	/* Without its zone a link-local address leads nowhere. */
-	if (*n == HOST_ADDRS_MAX ||
-	    (a->family == NET_IP6 && multiaddr_reach(&m) == MA_REACH_LINK_LOCAL))
-		return;
-	for (size_t i = 0; i < *n; i++)
-		if (multiaddr_equal(&list[i], &m))
-			return;
-	list[(*n)++] = m;
+	if (a->family == NET_IP4 || multiaddr_reach(&m) != MA_REACH_LINK_LOCAL)
+		put_unique(list, n, &m);
 }
 
 /* The machine's addresses of the listener's family: those that others can reach first. */
@@ -127,6 +131,9 @@ void host_refresh_addrs(struct p2p_host *h)
 		else
 			put_addr(list, &n, &h->listeners[i].bound);
 	}
+	for (size_t i = 0; i < ADDR_SOURCES; i++)
+		for (size_t k = 0; k < h->more_addrs[i].n; k++)
+			put_unique(list, &n, &h->more_addrs[i].v[k]);
 	if (!same_addrs(list, n, h->addrs, h->n_addrs)) {
 		memcpy(h->addrs, list, n * sizeof *list);
 		h->n_addrs = n;
@@ -136,6 +143,36 @@ void host_refresh_addrs(struct p2p_host *h)
 out:
 	free(ifs);
 	free(list);
+}
+
+int host_add_observed(
+    const struct p2p_host *h, const struct multiaddr *seen, struct addr_list *out, size_t max)
+{
+	struct multiaddr_tcp tcp;
+	struct netaddr at;
+	int rc = 0;
+
+	if (multiaddr_tcp(seen, &tcp, NULL) != 0 || netaddr_parse_ip(tcp.host, &at, NULL) != 0)
+		return 0;
+	for (size_t i = 0; rc == 0 && i < h->n_listeners; i++) {
+		struct multiaddr a;
+		if (h->listeners[i].bound.family != at.family)
+			continue;
+		at.port = h->listeners[i].bound.port;
+		netaddr_to_multiaddr(&at, &a);
+		rc = addr_list_add_once(out, &a, max);
+	}
+	return rc;
+}
+
+void host_set_addrs(
+    struct p2p_host *h, enum addr_source source, const struct multiaddr *addrs, size_t n)
+{
+	n = n < SOURCE_ADDRS_MAX ? n : SOURCE_ADDRS_MAX;
+	if (n > 0)
+		memcpy(h->more_addrs[source].v, addrs, n * sizeof *addrs);
+	h->more_addrs[source].n = n;
+	host_refresh_addrs(h);
 }
 
 size_t p2p_host_addrs(const struct p2p_host *h, struct multiaddr *out, size_t cap)
@@ -318,6 +355,23 @@ static int listen_on(struct p2p_host *h, const struct multiaddr *a, struct err *
 	return err_wrap(err, rc, "cannot listen on %s", text);
 }
 
+/* Whether a dial to `to` may leave from where `l` listens: loopback does not lead outside. */
+static bool leads_to(const struct p2p_listener *l, const struct netaddr *to)
+{
+	return l->bound.family == to->family &&
+	       (netaddr_is_unspecified(&l->bound) ||
+		   netaddr_is_loopback(&l->bound) == netaddr_is_loopback(to));
+}
+
+int host_dial_from_port(
+    struct p2p_host *h, const struct netaddr *to, struct stream **out, struct err *err)
+{
+	for (size_t i = 0; i < h->n_listeners; i++)
+		if (leads_to(&h->listeners[i], to))
+			return world_tcp_dial_from(h->world, &h->listeners[i].bound, to, out, err);
+	return err_set(err, E_NOT_FOUND, "nothing listens that could dial there");
+}
+
 /* ---- life ---------------------------------------------------------------------------------- */
 
 static void tick_fiber(void *arg)
@@ -347,6 +401,7 @@ static int start(struct p2p_host *h, const struct p2p_options *opt, struct err *
 {
 	int rc = 0;
 
+	protocols_allow_builtin(h);
 	serve_builtin(h, IDENTIFY_PROTOCOL, identify_serve);
 	serve_builtin(h, IDENTIFY_PUSH_PROTOCOL, identify_push_serve);
 	serve_builtin(h, PROTOCOL_PING, ping_serve);

@@ -14,9 +14,11 @@
 #include "p2p/identify_priv.h"
 #include "p2p/p2p.h"
 #include "p2p/pnet.h"
+#include "p2p/relay.h"
 #include "p2p/session_priv.h"
 
 #define PROTOCOL_PING    "/ipfs/ping/1.0.0"
+#define PROTOCOL_DCUTR   "/libp2p/dcutr"
 #define PROTOCOL_VERSION "ipfs/0.1.0" /* identify's protocolVersion, shared by all deployments */
 
 #define HANDLERS_MAX   64
@@ -59,6 +61,9 @@ struct conn {
 	enum p2p_direction direction;
 	struct multiaddr remote;
 	uint8_t binding[P2P_BINDING_SIZE];
+	struct peer_id relay; /* empty: a direct connection */
+	bool limited, punched;
+	bool led; /* DCUtR was tried on it */
 	struct session *session;
 	struct scope *scope; /* on its fiber's stack, while that runs */
 	struct instant opened;
@@ -89,6 +94,20 @@ struct half_open {
 struct dial;
 struct keep;
 struct mdns;
+struct relay_service;
+struct relay_listening;
+struct autonat;
+struct dcutr;
+struct portmap;
+
+/* Addresses that are ours beside those of the listeners. */
+enum addr_source {
+	ADDRS_RELAYED,
+	ADDRS_MAPPED,
+	ADDRS_CONFIRMED,
+	ADDR_SOURCES
+};
+#define SOURCE_ADDRS_MAX 8
 
 struct p2p_host {
 	struct world *world;
@@ -103,6 +122,10 @@ struct p2p_host {
 	size_t n_listeners;
 	struct multiaddr addrs[HOST_ADDRS_MAX]; /* p2p_host_addrs, refreshed now and then */
 	size_t n_addrs;
+	struct {
+		struct multiaddr v[SOURCE_ADDRS_MAX];
+		size_t n;
+	} more_addrs[ADDR_SOURCES];
 	struct half_open *half_first, *half_last;
 	size_t n_half_open;
 
@@ -110,6 +133,8 @@ struct p2p_host {
 	size_t n_handlers;
 	p2p_gate_fn gate;
 	void *gate_arg;
+	char limited_ok[P2P_LIMITED_PROTOCOLS_MAX][P2P_PROTOCOL_MAX + 1];
+	size_t n_limited_ok;
 	struct buf record;   /* our signed peer record; empty when the addresses have changed */
 	uint64_t record_seq; /* its number */
 	bool push_due;       /* protocols or addresses changed since identify last told */
@@ -133,14 +158,30 @@ struct p2p_host {
 	struct bans *bans;
 	size_t n_keeps;
 	uint64_t next_keep;
-	struct waitq conns_changed; /* a connection opened or closed */
+	struct waitq conns_changed;              /* a connection opened or closed */
+	struct relay_service *relay_service;     /* NULL: does not relay */
+	struct relay_listening *relay_listening; /* NULL: listens through no relay */
+	struct autonat *autonat;
+	struct dcutr *dcutr;
+	struct portmap *portmap;
 };
 
 /* ---- host.c ---- */
 void host_emit(struct p2p_host *h, const struct p2p_event *e);
+/* [parks] Dials from a listener's port. E_NOT_FOUND when no listener fits, E_IN_USE when that port
+ * has a connection there already; otherwise like world_tcp_dial. */
+int host_dial_from_port(
+    struct p2p_host *h, const struct netaddr *to, struct stream **out, struct err *err) WARN_UNUSED;
 void netaddr_to_multiaddr(const struct netaddr *a, struct multiaddr *out);
+/* Adds our listeners' ports at the IP address where a peer sees us (`seen`, from identify): what a
+ * router that keeps or forwards ports makes of us. 0 or E_MEMORY. */
+int host_add_observed(const struct p2p_host *h, const struct multiaddr *seen, struct addr_list *out,
+    size_t max) WARN_UNUSED;
 /* Own addresses anew from the listeners and the interfaces. */
 void host_refresh_addrs(struct p2p_host *h);
+/* Replaces what a source contributes to our addresses; more than SOURCE_ADDRS_MAX are ignored. */
+void host_set_addrs(
+    struct p2p_host *h, enum addr_source source, const struct multiaddr *addrs, size_t n);
 
 /* ---- peers.c ---- */
 struct peer *peer_find(const struct p2p_host *h, const struct peer_id *id);
@@ -155,11 +196,14 @@ bool peer_speaks(const struct peer *p, const char *protocol);
 bool peer_protected(const struct peer *p);
 
 /* ---- conn.c ---- */
-/* What upgrade.c makes of a raw stream. */
+/* What upgrade.c makes of a raw stream, and, where it is a circuit, whose. */
 struct upgraded {
 	struct secure *secure;
 	struct peer_id peer;
 	uint8_t binding[P2P_BINDING_SIZE];
+	struct peer_id relay; /* empty: none */
+	bool limited;
+	bool punched; /* a direct connection made by DCUtR */
 };
 /* Starts a connection: its fiber, its place in the tables, its events. Takes up->secure over also
  * on failure. E_LIMIT, E_MEMORY. */
@@ -168,7 +212,11 @@ int conn_start(struct p2p_host *h, struct upgraded *up, enum p2p_direction direc
 struct conn *conn_find(const struct p2p_host *h, p2p_conn_id id);
 /* The connection for new streams to a peer, or NULL. */
 struct conn *conn_preferred(const struct p2p_host *h, const struct peer *p);
+/* The same among those that no relay carries. */
+struct conn *conn_direct(const struct p2p_host *h, const struct peer *p);
 void conn_close(struct conn *c, const char *why);
+/* The socket address at its other end; false where a relay or a name stands there. */
+bool conn_netaddr(const struct conn *c, struct netaddr *out);
 /* Whether one more inbound connection fits, perhaps in the place of an idle one. */
 bool conn_room_in(const struct p2p_host *h);
 /* Once a second: keepalives, idle and surplus connections. */
@@ -178,16 +226,37 @@ void conns_tick(struct p2p_host *h);
 int conn_check_ban(
     const struct p2p_host *h, const struct peer_id *peer, struct err *err) WARN_UNUSED;
 
+/* ---- dial.c ---- */
+/* [parks] p2p_dial without relays: neither a relayed connection nor a circuit address will do. */
+int dial_direct(struct p2p_host *h, const struct peer_id *peer, const struct multiaddr *addrs,
+    size_t n, p2p_conn_id *out, struct err *err) WARN_UNUSED;
+
+/* ---- relay_service.c ---- */
+/* Whether the peer has a reservation with us: its connection then stays. */
+bool relay_holds(const struct p2p_host *h, const struct peer_id *peer);
+
+/* ---- relay_client.c ---- */
+/* [parks] From a circuit address to a started connection with `target`, within the scope's
+ * deadline. */
+int relay_reach(struct p2p_host *h, const struct multiaddr *relay, const struct peer_id *target,
+    p2p_conn_id *out, struct err *err) WARN_UNUSED;
+
 /* ---- upgrade.c ---- */
 /* [parks] Secures `raw`, which is taken over on success. `expect` is the peer to be met, or NULL.
  */
 int upgrade_outbound(struct p2p_host *h, struct stream *raw, const struct peer_id *expect,
     struct upgraded *out, struct err *err) WARN_UNUSED;
+/* [parks] Whether `expect` is at the other end of `raw`, found out under an identity that is made
+ * for this. The caller closes `raw`. */
+int upgrade_probe(struct p2p_host *h, struct stream *raw, const struct peer_id *expect,
+    struct err *err) WARN_UNUSED;
 int upgrade_inbound(
     struct p2p_host *h, struct stream *raw, struct upgraded *out, struct err *err) WARN_UNUSED;
 
 /* ---- protocols.c ---- */
 int protocols_inbound(void *conn, struct stream *s); /* session_options.on_stream */
+/* What runs on limited connections from the start. */
+void protocols_allow_builtin(struct p2p_host *h);
 int protocols_open(struct conn *c, const char *const *protocols, size_t n, struct stream **out,
     const char **chosen, struct err *err) WARN_UNUSED;
 

@@ -1,7 +1,6 @@
 /* Identify and identify/push over streams. SPEC libp2p identify.
  * What a peer says counts only when its key hashes to the peer that the handshake authenticated. */
-#include "base/encode.h"
-#include "p2p/frame_priv.h"
+#include "p2p/framed_priv.h"
 #include "p2p/host_priv.h"
 
 #include <stdio.h>
@@ -34,11 +33,10 @@ static struct bytes signed_record(struct p2p_host *h)
 	return buf_view(&h->record);
 }
 
-/* Length and message. The signed record is left out when all together is too long for one message,
+/* The signed record is left out when all together is too long for one message,
  * which is as much as many implementations read. */
 static int compose(struct p2p_host *h, const struct conn *c, struct buf *out, struct err *err)
 {
-	struct buf body = BUF_INIT(IDENTIFY_MESSAGE_MAX);
 	struct identify *id = calloc(1, sizeof *id);
 	int rc = id ? describe_host(h, id) : E_MEMORY;
 
@@ -47,33 +45,29 @@ static int compose(struct p2p_host *h, const struct conn *c, struct buf *out, st
 		multiaddr_strip_peer(&id->observed);
 		id->record = BUF_INIT(IDENTIFY_MESSAGE_MAX);
 		buf_bytes(&id->record, signed_record(h));
-		identify_encode(id, &body);
-		if (body.failed) {
-			buf_free(&body);
+		identify_encode(id, out);
+		if (out->failed) {
+			buf_free(out);
 			buf_free(&id->record);
-			body.failed = false;
-			identify_encode(id, &body);
+			out->failed = false;
+			identify_encode(id, out);
 		}
-		rc = buf_ok(&body, err);
 	}
 	if (id)
 		identify_free(id);
 	free(id);
-	buf_varint(out, body.n);
-	buf_bytes(out, buf_view(&body));
-	buf_free(&body);
 	return rc != 0 ? err_set(err, rc, "cannot describe this host") : buf_ok(out, err);
 }
 
 static int say(struct p2p_host *h, const struct conn *c, struct stream *s, struct err *err)
 {
-	struct buf out = BUF_INIT(IDENTIFY_MESSAGE_MAX + VARINT_MAX);
+	struct buf out = BUF_INIT(IDENTIFY_MESSAGE_MAX);
 	struct scope sc;
 	int rc = compose(h, c, &out, err);
 
 	scope_open(&sc, h->timeouts.negotiate);
 	if (rc == 0)
-		rc = stream_write(s, out.p, out.n, err);
+		rc = framed_write(s, buf_view(&out), err);
 	if (rc == 0)
 		rc = stream_close_write(s, err);
 	scope_close(&sc);
@@ -100,14 +94,15 @@ static int hear(struct p2p_host *h, struct stream *s, const struct peer_id *peer
 {
 	struct buf in = BUF_INIT(IDENTIFY_MESSAGE_MAX);
 	struct scope sc;
-	int rc = 0, got = 1;
+	int rc = 0;
 
 	scope_open(&sc, h->timeouts.negotiate);
-	for (int i = 0; rc == 0 && got > 0 && i < IDENTIFY_MESSAGES_MAX; i++) {
-		if ((got = frame_read(s, IDENTIFY_MESSAGE_MAX, &in, err)) > 0)
-			rc = identify_add_message(id, buf_view(&in), err);
+	for (int i = 0; rc == 0 && i < IDENTIFY_MESSAGES_MAX; i++) {
+		int got = framed_read(s, &in, err);
+		if (got == 0)
+			break;
+		rc = got < 0 ? got : identify_add_message(id, buf_view(&in), err);
 	}
-	rc = got < 0 ? got : rc;
 	scope_close(&sc);
 	buf_free(&in);
 	return rc != 0 ? rc : identify_check(id, peer, err);

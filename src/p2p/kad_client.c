@@ -1,6 +1,6 @@
 /* The DHT's questions: one request, a lookup by some fibers at once, and what is made of them.
  * SPEC libp2p kad-dht, "DHT operations". */
-#include "p2p/frame_priv.h"
+#include "p2p/framed_priv.h"
 #include "p2p/kad_priv.h"
 
 #include <stdlib.h>
@@ -31,7 +31,7 @@ static int send_probe(const struct p2p_kad *k, struct stream *s, struct err *err
 	int rc = encode_probe(k, &probe, err);
 
 	if (rc == 0)
-		rc = frame_write(s, buf_view(&probe), err);
+		rc = framed_write(s, buf_view(&probe), err);
 	buf_free(&probe);
 	return rc;
 }
@@ -40,7 +40,7 @@ static int send_probe(const struct p2p_kad *k, struct stream *s, struct err *err
 static int exchange(const struct p2p_kad *k, struct stream *s, struct bytes request,
     enum kad_type type, struct buf *in, struct kad_message *answer, struct err *err)
 {
-	int rc = frame_write(s, request, err);
+	int rc = framed_write(s, request, err);
 
 	if (rc == 0 && type == KAD_ADD_PROVIDER) {
 		type = KAD_FIND_NODE;
@@ -48,7 +48,7 @@ static int exchange(const struct p2p_kad *k, struct stream *s, struct bytes requ
 	}
 	if (rc != 0)
 		return rc;
-	rc = frame_read(s, KAD_ANSWER_MAX, in, err);
+	rc = framed_read(s, in, err);
 	if (rc <= 0)
 		return rc < 0 ? rc : err_set(err, E_CLOSED, "no answer");
 	if ((rc = kad_message_decode(buf_view(in), answer, err)) != 0)

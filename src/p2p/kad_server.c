@@ -1,6 +1,6 @@
 /* The DHT's answers: several requests a stream, one after the other; an error resets it.
  * SPEC libp2p kad-dht, "RPC messages". */
-#include "p2p/frame_priv.h"
+#include "p2p/framed_priv.h"
 #include "p2p/kad_priv.h"
 
 #include <stdio.h>
@@ -236,13 +236,13 @@ static int serve_one(struct p2p_kad *k, const struct kad_serving *s, struct buf 
 	int rc;
 
 	scope_open(&sc, duration_s(IDLE_S));
-	rc = frame_read(s->stream, KAD_REQUEST_MAX, in, err);
+	rc = framed_read(s->stream, in, err);
 	if (rc > 0) {
 		k->requests_in++;
 		buf_reset(out);
 		int failed = respond(k, &s->peer, buf_view(in), out, err);
 		if (failed == 0 && out->n > 0)
-			failed = frame_write(s->stream, buf_view(out), err);
+			failed = framed_write(s->stream, buf_view(out), err);
 		rc = failed != 0 ? failed : rc;
 	}
 	scope_close(&sc);

@@ -147,16 +147,30 @@ static struct keep *find_keep(const struct p2p_host *h, const struct multiaddr *
 	return k;
 }
 
+/* A circuit names its target; a TCP address may. */
+static int who_is_kept(const struct multiaddr *addr, struct peer_id *out, struct err *err)
+{
+	struct multiaddr relay;
+	struct multiaddr_tcp tcp;
+	struct err why = {0};
+
+	if (multiaddr_circuit(addr, &relay, out))
+		return out->n > 0 ? 0 : err_set(err, E_INVALID, "a circuit to nobody");
+	if (multiaddr_tcp(addr, &tcp, &why) != 0)
+		return err_set(err, E_INVALID, "not an address to dial: %s", err_text(&why));
+	*out = tcp.peer;
+	return 0;
+}
+
 int p2p_keep(struct p2p_host *h, const struct multiaddr *addr, struct err *err)
 {
-	struct multiaddr_tcp tcp;
+	struct peer_id peer = {0};
 	struct keep *k;
-	struct err why = {0};
-	int rc = multiaddr_tcp(addr, &tcp, &why);
+	int rc = who_is_kept(addr, &peer, err);
 
 	if (rc != 0)
-		return err_set(err, E_INVALID, "not an address to dial: %s", err_text(&why));
-	if (tcp.has_peer && peer_id_equal(&tcp.peer, &h->identity.peer_id))
+		return rc;
+	if (peer_id_equal(&peer, &h->identity.peer_id))
 		return err_set(err, E_INVALID, "a host does not dial itself");
 	if (find_keep(h, addr))
 		return err_set(err, E_EXISTS, "this address is kept already");
@@ -164,9 +178,7 @@ int p2p_keep(struct p2p_host *h, const struct multiaddr *addr, struct err *err)
 		return err_set(err, E_LIMIT, "at most %d addresses are kept", KEEPS_MAX);
 	if (!(k = talloc_zero(h, struct keep)))
 		return err_set(err, E_MEMORY, "no memory to keep a connection");
-	*k = (struct keep){.host = h, .addr = *addr, .lazy_ms = EAGER_MS};
-	if (tcp.has_peer)
-		k->peer = tcp.peer;
+	*k = (struct keep){.host = h, .addr = *addr, .peer = peer, .lazy_ms = EAGER_MS};
 	/* A tag of its own: two addresses may turn out to be one peer's. */
 	(void)snprintf(k->tag, sizeof k->tag, "keep-%llu", (unsigned long long)++h->next_keep);
 	if ((rc = fiber_spawn(&h->scope, "p2p keep", keep_fiber, k, err)) != 0) {

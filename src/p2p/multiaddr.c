@@ -560,6 +560,41 @@ void multiaddr_strip_peer(struct multiaddr *a)
 		a->n = (uint16_t)at;
 }
 
+bool multiaddr_is_relayed(const struct multiaddr *a)
+{
+	struct cursor c = cursor_of(multiaddr_bytes(a));
+	struct multiaddr_part part;
+
+	while (multiaddr_next(&c, &part))
+		if (part.code == MA_P2P_CIRCUIT)
+			return true;
+	return false;
+}
+
+bool multiaddr_circuit(const struct multiaddr *a, struct multiaddr *relay, struct peer_id *target)
+{
+	struct cursor c = cursor_of(multiaddr_bytes(a));
+	struct multiaddr_part part = {0};
+	struct peer_id named = {0};
+	size_t at = 0;
+
+	while (multiaddr_next(&c, &part) && part.code != MA_P2P_CIRCUIT)
+		at = a->n - c.left;
+	if (at == 0 || part.code != MA_P2P_CIRCUIT)
+		return false;
+	if (c.left > 0) {
+		(void)multiaddr_next(&c, &part);
+		if (c.left > 0 || part.code != MA_P2P ||
+		    peer_id_from_bytes(part.value, &named, NULL) != 0)
+			return false;
+	}
+	memset(relay, 0, sizeof *relay);
+	memcpy(relay->bytes, a->bytes, at);
+	relay->n = (uint16_t)at;
+	*target = named;
+	return true;
+}
+
 static bool host_kind(enum multiaddr_code code, enum multiaddr_host *out)
 {
 	static const struct {

@@ -94,6 +94,15 @@ bool multiaddr_peer(const struct multiaddr *a, struct peer_id *out);
 /* Removes a /p2p part at the end, if there is one. */
 void multiaddr_strip_peer(struct multiaddr *a);
 
+/* Takes a circuit address, <relay>/p2p-circuit[/p2p/<target>], apart: `relay` is what stands before
+ * the circuit, its /p2p part included, `target` is empty (n 0) where none is named. False, and
+ * nothing written, for every other shape, a circuit within a circuit included.
+ * SPEC circuit-v2, "Relay addresses". */
+bool multiaddr_circuit(
+    const struct multiaddr *a, struct multiaddr *relay, struct peer_id *target) WARN_UNUSED;
+/* Whether any part is a /p2p-circuit. */
+bool multiaddr_is_relayed(const struct multiaddr *a);
+
 /* What TCP needs to know: a name to resolve or a literal address, and a port. */
 enum multiaddr_host {
 	MA_HOST_IP4,

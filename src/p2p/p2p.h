@@ -124,7 +124,8 @@ void p2p_set_gate(struct p2p_host *h, p2p_gate_fn fn, void *arg);
 /* [parks] Connects to `peer` (NULL: whoever the addresses' /p2p part names, or, without one,
  * whoever answers) at `addrs` and at what else is known of it. A connection that exists is used.
  * Addresses are tried at a stagger of 250 ms, the first to become ready wins; dials to one peer
- * under way are shared. *out (may be NULL) is the connection.
+ * under way are shared. *out (may be NULL) is the connection. Circuit addresses (p2p/relay.h) come
+ * after the direct ones.
  * E_INVALID: dialling ourselves, no usable address, or /p2p parts that differ. E_WRONG_PEER:
  * another peer answered. E_LIMIT: too many connections. Otherwise the code of the most telling
  * failure; the text lists each address with its reason. */
@@ -135,7 +136,8 @@ int p2p_dial(struct p2p_host *h, const struct peer_id *peer, const struct multia
  * connection, dialling when there is none (after failures no sooner than a growing pause; E_BUSY
  * says so). The caller owns *out. *chosen (may be NULL) points into `protocols`.
  * With a single protocol that the peer is known to serve, no round trip is waited for: a refusal
- * then shows as E_UNSUPPORTED on the first read. E_UNSUPPORTED: it speaks none of them. */
+ * then shows as E_UNSUPPORTED on the first read. E_UNSUPPORTED: it speaks none of them.
+ * E_FORBIDDEN: the connection is limited and none of them may run on such (p2p/relay.h). */
 int p2p_open_stream(struct p2p_host *h, const struct peer_id *peer, const char *const *protocols,
     size_t n, struct stream **out, const char **chosen, struct err *err) WARN_UNUSED;
 
@@ -170,7 +172,7 @@ void p2p_add_addrs(
 /* Keeps a connection to the peer at `addr` (a /p2p part is optional), from now on and again after
  * each loss: attempts come at most 2 s apart in the first minute, then back off to 60 s, with
  * jitter. Failures are told as P2P_KEEP_FAILED. The connection is protected. E_EXISTS, E_LIMIT,
- * E_INVALID (ourselves, or no TCP address). */
+ * E_INVALID (ourselves, or neither a TCP nor a circuit address). */
 int p2p_keep(struct p2p_host *h, const struct multiaddr *addr, struct err *err) WARN_UNUSED;
 void p2p_unkeep(struct p2p_host *h, const struct multiaddr *addr);
 /* Whether `peer` is the one at a kept address: named by it, or met there. */
@@ -220,6 +222,9 @@ struct p2p_conn_info {
 	uint64_t bytes_in, bytes_out; /* plaintext, frames included */
 	bool preferred;               /* new streams to the peer go here */
 	bool protected;
+	bool punched;         /* through a hole that DCUtR made */
+	bool limited;         /* only some protocols run on it, see p2p/relay.h */
+	struct peer_id relay; /* that carries it; empty: a direct connection */
 };
 /* At most `cap`, oldest first; returns how many there are. */
 size_t p2p_conns(const struct p2p_host *h, struct p2p_conn_info *out, size_t cap);
@@ -288,7 +293,7 @@ struct p2p_event {
 
 /* Called on the loop thread, in order; must not park (send to a channel or spawn a fiber). At most
  * P2P_LISTENERS_MAX: one more is a bug. */
-#define P2P_LISTENERS_MAX 8
+#define P2P_LISTENERS_MAX 16
 typedef void (*p2p_event_fn)(void *arg, const struct p2p_event *e);
 void p2p_on_event(struct p2p_host *h, p2p_event_fn fn, void *arg);
 void p2p_off_event(struct p2p_host *h, p2p_event_fn fn, void *arg);

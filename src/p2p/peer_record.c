@@ -29,6 +29,19 @@ int addr_list_add(struct addr_list *l, const struct multiaddr *a, size_t max)
 	return 0;
 }
 
+bool addr_list_has(const struct addr_list *l, const struct multiaddr *a)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (multiaddr_equal(&l->v[i], a))
+			return true;
+	return false;
+}
+
+int addr_list_add_once(struct addr_list *l, const struct multiaddr *a, size_t max)
+{
+	return addr_list_has(l, a) ? 0 : addr_list_add(l, a, max);
+}
+
 void addr_list_free(struct addr_list *l)
 {
 	free(l->v);

@@ -15,6 +15,9 @@ struct addr_list {
 
 /* Appends a copy unless the list holds `max` already. 0 or E_MEMORY. */
 int addr_list_add(struct addr_list *l, const struct multiaddr *a, size_t max) WARN_UNUSED;
+/* The same, unless the address is in it. */
+int addr_list_add_once(struct addr_list *l, const struct multiaddr *a, size_t max) WARN_UNUSED;
+bool addr_list_has(const struct addr_list *l, const struct multiaddr *a);
 void addr_list_free(struct addr_list *l);
 
 struct peer_record {

@@ -145,6 +145,8 @@ static bool is_near(const struct peer *p)
 	struct multiaddr_tcp theirs, ours;
 
 	for (const struct conn *c = p->conns; c; c = c->peer_next) {
+		if (c->relay.n > 0)
+			continue; /* where the relay is says nothing of the peer */
 		if (multiaddr_reach(&c->remote) == MA_REACH_LOOPBACK)
 			return true;
 		if (multiaddr_tcp(&c->remote, &theirs, NULL) != 0)

@@ -51,6 +51,52 @@ bool p2p_stream_info(const struct stream *s, struct p2p_stream_info *out)
 	return ystream_info(s, out);
 }
 
+/* ---- limited connections ------------------------------------------------------------------- */
+
+static bool may_run_limited(const struct p2p_host *h, const char *protocol)
+{
+	for (size_t i = 0; i < h->n_limited_ok; i++)
+		if (strcmp(h->limited_ok[i], protocol) == 0)
+			return true;
+	return false;
+}
+
+int p2p_allow_limited(struct p2p_host *h, const char *protocol, struct err *err)
+{
+	size_t n = strlen(protocol);
+
+	if (n == 0 || n > P2P_PROTOCOL_MAX || strchr(protocol, '\n'))
+		return err_set(err, E_INVALID, "not a protocol name: \"%s\"", protocol);
+	if (may_run_limited(h, protocol))
+		return 0;
+	if (h->n_limited_ok == P2P_LIMITED_PROTOCOLS_MAX)
+		return err_set(err, E_LIMIT, "at most %d protocols run on limited connections",
+		    P2P_LIMITED_PROTOCOLS_MAX);
+	memcpy(h->limited_ok[h->n_limited_ok++], protocol, n + 1);
+	return 0;
+}
+
+void protocols_allow_builtin(struct p2p_host *h)
+{
+	static const char *const builtin[] = {
+	    IDENTIFY_PROTOCOL, IDENTIFY_PUSH_PROTOCOL, PROTOCOL_PING, PROTOCOL_DCUTR};
+
+	for (size_t i = 0; i < sizeof builtin / sizeof builtin[0]; i++)
+		INVARIANT(p2p_allow_limited(h, builtin[i], NULL) == 0);
+}
+
+/* Those of `protocols` that may run on `c`: how many, in `out`. */
+static size_t allowed_on(
+    const struct conn *c, const char *const *protocols, size_t n, const char **out)
+{
+	size_t allowed = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (!c->limited || may_run_limited(c->host, protocols[i]))
+			out[allowed++] = protocols[i];
+	return allowed;
+}
+
 /* ---- inbound ------------------------------------------------------------------------------- */
 
 struct inbound {
@@ -65,7 +111,7 @@ static bool admit(void *arg, struct bytes name)
 	const struct p2p_host *h = in->conn->host;
 	const struct handler *found = find_handler(h, name);
 
-	if (!found)
+	if (!found || (in->conn->limited && !may_run_limited(h, found->protocol)))
 		return false;
 	if (!found->builtin && h->gate) {
 		struct p2p_stream_info info;
@@ -173,13 +219,26 @@ static int presume(struct stream *s, const char *protocol, struct err *err)
 int protocols_open(struct conn *c, const char *const *protocols, size_t n, struct stream **out,
     const char **chosen, struct err *err)
 {
+	const char *allowed[MSS_PROPOSALS_MAX];
 	const char *first = protocols[0];
+	struct p2p_host *h = c->host;
+	p2p_conn_id id = c->id;
 	struct stream *s;
-	int rc = session_open(c->session, &s, err);
+	int rc;
 
+	INVARIANT(n <= MSS_PROPOSALS_MAX);
+	n = allowed_on(c, protocols, n, allowed);
+	if (n == 0)
+		return err_set(err, E_FORBIDDEN, "%s does not run on a limited connection", first);
+	protocols = allowed;
+	first = allowed[0];
+	rc = session_open(c->session, &s, err);
 	if (rc != 0)
 		return rc;
-	if (n == 1 && c->identified && peer_speaks(c->peer, first))
+	c = conn_find(h, id); /* it may have ended while we waited */
+	if (!c)
+		rc = err_set(err, E_CLOSED, "the connection has ended");
+	else if (n == 1 && c->identified && peer_speaks(c->peer, first))
 		rc = presume(s, first, err);
 	else
 		rc = propose(c, s, protocols, n, &first, err);

@@ -329,17 +329,25 @@ bool session_usable(const struct session *s)
 	return !s->over && !s->core.goaway_received && !s->core.goaway_sent;
 }
 
-int session_open(struct session *s, struct stream **out, struct err *err)
+/* Until one more stream may be opened, or none ever. */
+static int wait_openable(struct session *s, struct err *err)
+{
+	int rc = 0;
+
+	while (rc == 0 && session_usable(s) &&
+	       (s->core.unacked >= s->core.config.max_unacked ||
+		   (!s->peer_serves && s->n_out >= s->opt.max_early)))
+		rc = waitq_wait(&s->openable, err);
+	return rc == 0 ? 0 : err_wrap(err, rc, "waiting to open a stream");
+}
+
+static int open_now(struct session *s, struct stream **out, struct err *err)
 {
 	uint8_t header[YAMUX_HEADER];
 	struct yamux_stream *core;
 	struct ystream *ys;
 	int rc;
 
-	while (session_usable(s) && (s->core.unacked >= s->core.config.max_unacked ||
-					(!s->peer_serves && s->n_out >= s->opt.max_early)))
-		if ((rc = waitq_wait(&s->openable, err)) != 0)
-			return err_wrap(err, rc, "waiting to open a stream");
 	if (s->n_out >= s->opt.max_out)
 		return err_set(err, E_LIMIT, "%u streams are open already", s->n_out);
 	if ((rc = yamux_open(&s->core, &core, err)) != 0)
@@ -350,6 +358,16 @@ int session_open(struct session *s, struct stream **out, struct err *err)
 	}
 	*out = &ys->stream;
 	return 0;
+}
+
+int session_open(struct session *s, struct stream **out, struct err *err)
+{
+	s->refs++; /* its owner may let go while we wait */
+	int rc = wait_openable(s, err);
+	if (rc == 0)
+		rc = open_now(s, out, err);
+	session_unref(s);
+	return rc;
 }
 
 const char *session_remote(const struct session *s)

@@ -84,12 +84,12 @@ static int receive_message(struct noise_handshake *hs, struct stream *s, struct 
 	return rc;
 }
 
-static int shake_hands(struct p2p_host *h, struct stream *s, enum noise_role role,
-    const struct peer_id *expect, struct noise_result *out, struct err *err)
+static int shake_hands(struct p2p_host *h, struct stream *s, const struct identity *as,
+    enum noise_role role, const struct peer_id *expect, struct noise_result *out, struct err *err)
 {
 	struct noise_config config = {
 	    .role = role,
-	    .identity = &h->identity,
+	    .identity = as,
 	    .muxers = muxers,
 	    .muxers_n = 1,
 	    .expected = expect,
@@ -138,6 +138,8 @@ static int finish(struct ahead *a, enum noise_role role, struct noise_result *ke
 	noise_cipher_close(&keys->rx);
 	if (rc != 0)
 		return rc;
+	out->relay = (struct peer_id){0};
+	out->limited = out->punched = false;
 	out->peer = keys->remote;
 	memcpy(out->binding, keys->handshake_hash, sizeof out->binding);
 	if (!keys->muxer && (rc = agree(secure_stream(out->secure), role, muxers, err)) != 0)
@@ -156,7 +158,7 @@ static int secure_raw(struct p2p_host *h, struct stream *raw, enum noise_role ro
 	if (rc != 0 && rc != E_CANCELLED && h->swarm_key)
 		rc = err_wrap(err, rc, "in the private network" PNET_HINT);
 	if (rc == 0)
-		rc = shake_hands(h, &a.stream, role, expect, &keys, err);
+		rc = shake_hands(h, &a.stream, &h->identity, role, expect, &keys, err);
 	if (rc == 0)
 		rc = finish(&a, role, &keys, out, err);
 	return rc;
@@ -185,6 +187,29 @@ int upgrade_outbound(struct p2p_host *h, struct stream *raw, const struct peer_i
     struct upgraded *out, struct err *err)
 {
 	return upgrade(h, raw, NOISE_INITIATOR, expect, out, err);
+}
+
+int upgrade_probe(
+    struct p2p_host *h, struct stream *raw, const struct peer_id *expect, struct err *err)
+{
+	struct ahead a = {.stream = {&ahead_ops, raw->remote}, .raw = raw};
+	uint8_t seed[ED25519_SEED_SIZE];
+	struct noise_result keys;
+	struct identity passing;
+	int rc = agree(&a.stream, NOISE_INITIATOR, secure_protocols, err);
+
+	if (rc != 0)
+		return rc;
+	world_random(h->world, seed, sizeof seed);
+	identity_from_seed(seed, &passing);
+	secret_wipe(seed, sizeof seed);
+	rc = shake_hands(h, &a.stream, &passing, NOISE_INITIATOR, expect, &keys, err);
+	identity_wipe(&passing);
+	if (rc != 0)
+		return rc;
+	noise_cipher_close(&keys.tx);
+	noise_cipher_close(&keys.rx);
+	return 0;
 }
 
 int upgrade_inbound(struct p2p_host *h, struct stream *raw, struct upgraded *out, struct err *err)

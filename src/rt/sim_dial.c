@@ -214,7 +214,8 @@ static int dial(struct sim_conn *c, struct stream **out, struct err *err)
 	return 0;
 }
 
-int sim_tcp_dial(struct world *w, const struct netaddr *to, struct stream **out, struct err *err)
+int sim_tcp_dial(struct world *w, const struct netaddr *from, const struct netaddr *to,
+    struct stream **out, struct err *err)
 {
 	struct host *h = host_of(w), *target = host_by_addr(h, to);
 	struct netaddr local, remote = *to;
@@ -236,7 +237,7 @@ int sim_tcp_dial(struct world *w, const struct netaddr *to, struct stream **out,
 	local = remote;
 	if (target != h)
 		host_addr(h, &local);
-	local.port = host_free_port(h, port_free_always, &local);
+	local.port = from && from->port ? from->port : host_free_port(h, port_free_always, &local);
 	c = conn_new(h, target, NULL);
 	conn_addrs(c, &local, &remote);
 	return dial(c, out, err);

@@ -250,7 +250,8 @@ void listeners_crash(struct host *h);
 
 int sim_tcp_listen(
     struct world *w, const struct netaddr *at, struct listener **out, struct err *err);
-int sim_tcp_dial(struct world *w, const struct netaddr *to, struct stream **out, struct err *err);
+int sim_tcp_dial(struct world *w, const struct netaddr *from, const struct netaddr *to,
+    struct stream **out, struct err *err);
 int sim_unix_listen(struct world *w, const char *path, struct listener **out, struct err *err);
 int sim_unix_dial(struct world *w, const char *path, struct stream **out, struct err *err);
 

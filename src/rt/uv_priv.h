@@ -50,7 +50,8 @@ bool netaddr_from_sockaddr(const struct sockaddr *sa, struct netaddr *out);
 
 int uv_tcp_listen_at(
     struct world *w, const struct netaddr *at, struct listener **out, struct err *err);
-int uv_tcp_dial_to(struct world *w, const struct netaddr *to, struct stream **out, struct err *err);
+int uv_tcp_dial_to(struct world *w, const struct netaddr *from, const struct netaddr *to,
+    struct stream **out, struct err *err);
 int uv_unix_listen_at(struct world *w, const char *path, struct listener **out, struct err *err);
 int uv_unix_dial_to(struct world *w, const char *path, struct stream **out, struct err *err);
 int uv_udp_open_at(struct world *w, const struct netaddr *at, const struct netaddr *group,

@@ -350,7 +350,27 @@ static int wait_connected(struct sock *s, struct err *err)
 	}
 }
 
-int uv_tcp_dial_to(struct world *w, const struct netaddr *to, struct stream **out, struct err *err)
+/* Several sockets may be bound to a port that we listen on, as each connects elsewhere; see
+ * uv_tcp_listen_at. */
+static int bind_shared(int fd, const struct netaddr *from, struct err *err)
+{
+	struct sockaddr_storage ss;
+	socklen_t n;
+	int on = 1;
+
+	netaddr_to_sockaddr(from, &ss, &n);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+	if (bind(fd, (struct sockaddr *)&ss, n) == 0)
+		return 0;
+	char text[NETADDR_TEXT_MAX];
+	int errnum = errno;
+	netaddr_print(from, text);
+	return err_errno(err, errnum, "bind to %s", text);
+}
+
+int uv_tcp_dial_to(struct world *w, const struct netaddr *from, const struct netaddr *to,
+    struct stream **out, struct err *err)
 {
 	struct sockaddr_storage ss;
 	socklen_t n;
@@ -363,10 +383,17 @@ int uv_tcp_dial_to(struct world *w, const struct netaddr *to, struct stream **ou
 	if (rc)
 		return rc;
 	netaddr_print(to, s->tcp.remote_text);
-	if (connect(fd, (struct sockaddr *)&ss, n) != 0)
-		rc = errno == EINPROGRESS
-			 ? wait_connected(s, err)
-			 : err_errno(err, errno, "connect to %s", s->tcp.remote_text);
+	if (from)
+		rc = bind_shared(fd, from, err);
+	if (rc == 0 && connect(fd, (struct sockaddr *)&ss, n) != 0) {
+		if (errno == EINPROGRESS)
+			rc = wait_connected(s, err);
+		else if (errno == EADDRNOTAVAIL && from)
+			rc = err_set(err, E_IN_USE, "connect to %s: the local address is in use",
+			    s->tcp.remote_text);
+		else
+			rc = err_errno(err, errno, "connect to %s", s->tcp.remote_text);
+	}
 	if (rc) {
 		sock_close(&s->tcp.stream);
 		return rc;
@@ -473,6 +500,11 @@ static int listener_new(
 		free(l);
 		return rc;
 	}
+	/* Only now: binding went without it, so that a port in use was found to be so; from here on
+	 * our own dials may share the port. */
+	int on = 1;
+	if (!unix_path)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
 	l->listener.ops = &uv_listener_ops;
 	l->world = w;
 	l->fd = fd;

@@ -103,7 +103,14 @@ int world_tcp_listen(
 
 int world_tcp_dial(struct world *w, const struct netaddr *to, struct stream **out, struct err *err)
 {
-	return w->ops->tcp_dial(w, to, out, err);
+	return w->ops->tcp_dial(w, NULL, to, out, err);
+}
+
+int world_tcp_dial_from(struct world *w, const struct netaddr *from, const struct netaddr *to,
+    struct stream **out, struct err *err)
+{
+	INVARIANT(from->family == to->family);
+	return w->ops->tcp_dial(w, from, to, out, err);
 }
 
 int world_unix_listen(struct world *w, const char *path, struct listener **out, struct err *err)

@@ -65,6 +65,11 @@ int world_tcp_listen(
 /* Connects within the scope's deadline. E_REFUSED, E_UNREACHABLE, E_TIMEOUT. No Nagle delay. */
 int world_tcp_dial(
     struct world *w, const struct netaddr *to, struct stream **out, struct err *err) WARN_UNUSED;
+/* The same from the local address `from`, which may be one that this world listens on: how holes
+ * are punched, and how others come to see the listener's port. E_IN_USE when a connection between
+ * these two exists or is too fresh in its grave (not so in the simulation). */
+int world_tcp_dial_from(struct world *w, const struct netaddr *from, const struct netaddr *to,
+    struct stream **out, struct err *err) WARN_UNUSED;
 /* A socket at `path`, created with mode 0600; a stale one (nobody answers) is replaced. */
 int world_unix_listen(
     struct world *w, const char *path, struct listener **out, struct err *err) WARN_UNUSED;
@@ -159,8 +164,9 @@ struct world_ops {
 	void (*random)(struct world *w, void *buf, size_t n);
 	int (*tcp_listen)(
 	    struct world *w, const struct netaddr *at, struct listener **out, struct err *err);
-	int (*tcp_dial)(
-	    struct world *w, const struct netaddr *to, struct stream **out, struct err *err);
+	/* `from` NULL: any */
+	int (*tcp_dial)(struct world *w, const struct netaddr *from, const struct netaddr *to,
+	    struct stream **out, struct err *err);
 	int (*unix_listen)(
 	    struct world *w, const char *path, struct listener **out, struct err *err);
 	int (*unix_dial)(struct world *w, const char *path, struct stream **out, struct err *err);

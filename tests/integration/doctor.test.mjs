@@ -4,11 +4,11 @@ import { createServer } from 'node:net'
 import { once } from 'node:events'
 import { after, before, test } from 'node:test'
 import { GATE, Node } from './lib/gate.mjs'
-import { Machine, Network, unavailable } from './lib/netns.mjs'
+import { Machine, missing, Network, removeNetworks } from './lib/netns.mjs'
 import { Child, endAll, freePort, temporaryFolder, until } from './lib/process.mjs'
 
 const QUIET = ['--model', 'none', '--mdns=false']
-const networks = []
+const unavailable = missing()
 let node
 
 before(async () => {
@@ -17,7 +17,7 @@ before(async () => {
 
 after(() => {
     endAll()
-    for (const network of networks) network.close()
+    removeNetworks()
 })
 
 // What the doctor finds; the exit status has to agree with it.
@@ -118,9 +118,10 @@ test('this node', async () => {
 
 // A node on a machine of a test network.
 class Placed extends Node {
-    constructor(machine, label, args) {
+    constructor(machine, ip, label, args) {
         super(label, { data: temporaryFolder(label), args: ['--model', 'none', ...args] })
         this.machine = machine
+        this.ip = ip
     }
 
     async start() {
@@ -129,39 +130,42 @@ class Placed extends Node {
         return this
     }
 
-    get address() { return this.first.addresses.find((a) => a.includes(this.machine.address)) }
+    get address() { return this.first.addresses.find((a) => a.includes(`/${this.ip}/`)) }
 }
 
+let pairs = 0
+
+// Two members on one cable.
 async function pair() {
-    const network = new Network()
-    networks.push(network)
+    const network = new Network(`d${++pairs}`)
     const club = ['--cluster', 'club', '--cluster-key', '3'.repeat(64), '--mdns=false']
-    const a = await new Placed(network.machine(), 'a', club).start()
-    const b = await new Placed(network.machine(), 'b', club).start()
-    return { a, b }
+    const place = (label, ip) => {
+        const machine = new Machine(`d${pairs}${label}`)
+        network.plug(machine, `${ip}/24`, 'eth0')
+        return new Placed(machine, ip, label, club).start()
+    }
+    return { a: await place('a', '10.77.0.1'), b: await place('b', '10.77.0.2') }
 }
 
 test('a filtered port', { skip: unavailable }, async () => {
     const { a, b } = await pair()
-    await b.machine.firewall('input tcp flags syn drop')
+    b.machine.firewall('input tcp flags syn drop')
     await names('port-filtered', 'connect', a, b.address)
-    await b.machine.firewall('input tcp flags syn reject with tcp reset')
+    b.machine.firewall('input tcp flags syn reject with tcp reset')
     await names('port-closed', 'connect', a, b.address)
     await names('no-route', 'connect', a, '/ip4/203.0.113.7/tcp/41145')
-    await b.machine.firewall()
+    b.machine.firewall()
     assert.ok((await examine(a, b.address)).every((f) => f.verdict === 'ok'))
 })
 
 test('a way on which only small packets pass', { skip: unavailable }, async () => {
     const { a, b } = await pair()
-    for (const node of [a, b]) await node.machine.firewall('output ip length > 1300 drop')
+    for (const node of [a, b]) node.machine.firewall('output ip length > 1300 drop')
     await names('mtu', 'size', a, b.address)
 })
 
 test('a machine without multicast', { skip: unavailable }, async () => {
-    const machine = new Machine()
-    networks.push(machine)
-    const alone = await new Placed(machine, 'alone', []).start()
+    const alone = await new Placed(new Machine('alone'), '127.0.0.1', 'alone', []).start()
     await names('multicast-missing', 'mdns', alone)
     await names('loopback-only', 'listening', alone)
 })

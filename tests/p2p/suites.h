@@ -22,6 +22,7 @@ int run_mss_tests(void);
 int run_multiaddr_tests(void);
 int run_noise_tests(void);
 int run_pb_tests(void);
+int run_relay_core_tests(void);
 int run_yamux_property_tests(void);
 int run_yamux_tests(void);
 

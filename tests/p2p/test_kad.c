@@ -1,6 +1,6 @@
 /* Hosts in a simulated universe that form a DHT. */
 #include "host_help.h"
-#include "p2p/frame_priv.h"
+#include "p2p/framed_priv.h"
 #include "p2p/kad_priv.h"
 
 #include <stdio.h>
@@ -385,7 +385,7 @@ static void lie(void *arg, struct stream *s, const struct p2p_stream_info *info)
 	struct liar *l = arg;
 	struct buf in = BUF_INIT(KAD_REQUEST_MAX);
 
-	while (frame_read(s, KAD_REQUEST_MAX, &in, NULL) > 0) {
+	while (framed_read(s, &in, NULL) > 0) {
 		l->asked++;
 		/* Or with nothing at all. */
 		while (l->answer.n == 0 && fiber_sleep(duration_s(1)) == 0) {
@@ -486,8 +486,8 @@ static void story_many_streams(struct net *n)
 		OK(p2p_open_stream(b.host, &a.node.id.peer_id, &protocol, 1, &s[i], NULL, NULL));
 	OK(fiber_sleep(duration_s(1)));
 	for (size_t i = 0; i < count; i++)
-		if (frame_write(s[i], buf_view(&request), NULL) == 0 &&
-		    frame_read(s[i], KAD_ANSWER_MAX, &in, NULL) > 0)
+		if (framed_write(s[i], buf_view(&request), NULL) == 0 &&
+		    framed_read(s[i], &in, NULL) > 0)
 			served++;
 	assert_int_equal(served, KAD_SERVING_PER_PEER_MAX);
 	/* Silent ones are ended after a while, and make room. */
@@ -496,12 +496,12 @@ static void story_many_streams(struct net *n)
 	for (size_t i = 0; i < count; i++)
 		stream_close(s[i]);
 	OK(p2p_open_stream(b.host, &a.node.id.peer_id, &protocol, 1, &s[0], NULL, NULL));
-	OK(frame_write(s[0], buf_view(&request), NULL));
-	assert_int_equal(frame_read(s[0], KAD_ANSWER_MAX, &in, NULL), 1);
+	OK(framed_write(s[0], buf_view(&request), NULL));
+	assert_int_equal(framed_read(s[0], &in, NULL), 1);
 	/* Closing ends a stream that is being served. */
 	assert_int_equal(a.kad->n_serving, 1);
 	p2p_kad_close(a.kad);
-	assert_true(frame_read(s[0], KAD_ANSWER_MAX, &in, NULL) < 0);
+	assert_true(framed_read(s[0], &in, NULL) < 0);
 	stream_close(s[0]);
 	/* And it may begin again. */
 	struct p2p_kad_options o;

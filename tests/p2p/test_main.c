@@ -25,5 +25,6 @@ int main(void)
 	failed += run_identify_tests();
 	failed += run_mdns_tests();
 	failed += run_bans_tests();
+	failed += run_relay_core_tests();
 	return failed ? 1 : 0;
 }

@@ -305,6 +305,40 @@ static void reach(void **state)
 	assert_int_equal(multiaddr_reach(&(struct multiaddr){0}), MA_REACH_UNKNOWN);
 }
 
+static void circuits(void **state)
+{
+	static const char relay[] = "/ip4/1.2.3.4/tcp/5/p2p/" RELAY;
+	static const char *const not_circuits[] = {
+	    relay,
+	    "/p2p-circuit/p2p/" PEER,
+	    "/ip4/1.2.3.4/tcp/5/p2p/" RELAY "/p2p-circuit/tcp/1",
+	    "/ip4/1.2.3.4/tcp/5/p2p/" RELAY "/p2p-circuit/p2p/" PEER "/p2p-circuit",
+	};
+	struct multiaddr a = ma("/ip4/1.2.3.4/tcp/5/p2p/" RELAY "/p2p-circuit/p2p/" PEER), r, again;
+	struct multiaddr_tcp tcp;
+	struct peer_id id;
+	char text[MULTIADDR_TEXT_MAX];
+
+	assert_int_equal(multiaddr_from_bytes(multiaddr_bytes(&a), &again, NULL), 0);
+	multiaddr_print(&again, text);
+	assert_string_equal(text, "/ip4/1.2.3.4/tcp/5/p2p/" RELAY "/p2p-circuit/p2p/" PEER);
+	assert_true(multiaddr_is_relayed(&a));
+	assert_true(multiaddr_circuit(&a, &r, &id));
+	multiaddr_print(&r, text);
+	assert_string_equal(text, relay);
+	peer_id_print(&id, text);
+	assert_string_equal(text, PEER);
+	assert_int_equal(multiaddr_tcp(&a, &tcp, NULL), E_UNSUPPORTED);
+	multiaddr_strip_peer(&a);
+	assert_true(multiaddr_circuit(&a, &r, &id) && id.n == 0);
+	assert_false(multiaddr_peer(&a, &id));
+	for (size_t i = 0; i < sizeof(not_circuits) / sizeof(not_circuits[0]); i++) {
+		a = ma(not_circuits[i]);
+		assert_false(multiaddr_circuit(&a, &r, &id));
+		assert_true(multiaddr_is_relayed(&a) == (i > 0));
+	}
+}
+
 int run_multiaddr_tests(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -317,6 +351,7 @@ int run_multiaddr_tests(void)
 	    cmocka_unit_test(building_and_joining),
 	    cmocka_unit_test(tcp_endpoints),
 	    cmocka_unit_test(reach),
+	    cmocka_unit_test(circuits),
 	};
 
 	return cmocka_run_group_tests_name("p2p/multiaddr", tests, NULL, NULL);

@@ -315,6 +315,53 @@ static void test_kept_connections_come_back(void **state)
 	net_run(26, LATENCY, story_keep);
 }
 
+struct waiter {
+	struct node *a;
+	p2p_conn_id conn;
+	unsigned failed;
+};
+
+static void open_fiber(void *arg)
+{
+	struct waiter *w = arg;
+	const char *two[] = {ECHO, SINK};
+	struct stream *s;
+
+	assert_int_not_equal(p2p_open_stream_on(w->a->host, w->conn, two, 2, &s, NULL, NULL), 0);
+	w->failed++;
+}
+
+static void story_waiting_opens(struct net *n)
+{
+	struct node a, b;
+	struct waiter w = {.a = &a};
+	struct multiaddr to;
+	struct scope sc;
+
+	node_new(n, "a", &a);
+	node_new(n, "b", &b);
+	to = node_full_addr(&b);
+	OK(p2p_dial(a.host, NULL, &to, 1, &w.conn, NULL));
+	universe_partition(n->u, a.world, b.world, true);
+	/* More than may be opened before the peer has answered anything. */
+	scope_open(&sc, DURATION_FOREVER);
+	for (int i = 0; i < 20; i++)
+		OK(fiber_spawn(&sc, "open", open_fiber, &w, NULL));
+	OK(fiber_sleep(duration_s(1)));
+	assert_int_equal(w.failed, 0);
+	p2p_conn_close(a.host, w.conn, "enough");
+	OK(scope_join(&sc));
+	scope_close(&sc);
+	assert_int_equal(w.failed, 20);
+	node_close(&a);
+	node_close(&b);
+}
+
+static void test_connections_end_while_streams_wait_to_open(void **state)
+{
+	net_run(33, LATENCY, story_waiting_opens);
+}
+
 /* ---- mDNS ---------------------------------------------------------------------------------- */
 
 static void story_mdns(struct net *n)
@@ -463,6 +510,7 @@ int main(void)
 	    cmocka_unit_test(test_streams_to_the_unreachable_back_off),
 	    cmocka_unit_test(test_a_dead_peer_is_noticed),
 	    cmocka_unit_test(test_kept_connections_come_back),
+	    cmocka_unit_test(test_connections_end_while_streams_wait_to_open),
 	    cmocka_unit_test(test_mdns),
 	    cmocka_unit_test(test_garbage_instead_of_a_handshake),
 	    cmocka_unit_test(test_five_hundred_half_open),

@@ -336,6 +336,35 @@ static void test_names_and_chance(void **state)
 	run(names, NULL);
 }
 
+static void from_the_listeners_port(void *arg)
+{
+	(void)arg;
+	struct netaddr any = {.family = NET_IP4, .ip = {127, 0, 0, 1}}, mine, theirs, seen;
+	struct listener *own, *other, *third;
+	struct stream *out, *in, *again;
+	assert_int_equal(world_tcp_listen(world, &any, &own, NULL), 0);
+	assert_int_equal(world_tcp_listen(world, &any, &other, NULL), 0);
+	listener_addr(own, &mine);
+	listener_addr(other, &theirs);
+	/* The port is still ours alone to listen on. */
+	assert_int_equal(world_tcp_listen(world, &mine, &third, NULL), E_IN_USE);
+	assert_int_equal(world_tcp_dial_from(world, &mine, &theirs, &out, NULL), 0);
+	assert_int_equal(listener_accept(other, &in, &seen, NULL), 0);
+	assert_true(netaddr_equal(&seen, &mine));
+	assert_int_equal(world_tcp_listen(world, &mine, &third, NULL), E_IN_USE);
+	assert_int_equal(world_tcp_dial_from(world, &mine, &theirs, &again, NULL), E_IN_USE);
+	stream_close(out);
+	stream_close(in);
+	listener_close(own);
+	listener_close(other);
+}
+
+static void test_dialling_from_the_listeners_port(void **state)
+{
+	(void)state;
+	run(from_the_listeners_port, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -346,6 +375,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_files, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_processes, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_names_and_chance, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_dialling_from_the_listeners_port, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,21 +14,24 @@ import { createLibp2p } from 'libp2p'
 
 export const STREAMS_MAX = 4096
 
-// `extra` goes to createLibp2p.
-export async function jsNode(listen = [], extra = {}) {
+// `transports` and `services` come on top of the usual ones; `handlers` are options of echo and sink; what
+// else there is goes to createLibp2p.
+export async function jsNode(listen = [], {
+    transports = [], services = {}, handlers = {}, announce = [], ...extra
+} = {}) {
     const node = await createLibp2p({
-        addresses: { listen },
-        transports: [tcp()],
+        addresses: { listen, appendAnnounce: announce },
+        transports: [tcp(), ...transports],
         connectionEncrypters: [noise()],
         streamMuxers: [yamux({ maxInboundStreams: STREAMS_MAX, maxOutboundStreams: STREAMS_MAX })],
         connectionGater: { denyDialMultiaddr: () => false },
         connectionManager: {
             maxConnections: 10_000, maxIncomingPendingConnections: 1000, inboundConnectionThreshold: 1e6
         },
-        services: { identify: identify(), ping: ping() },
+        services: { identify: identify(), ping: ping(), ...services },
         ...extra
     })
-    const options = { maxInboundStreams: STREAMS_MAX, maxOutboundStreams: STREAMS_MAX }
+    const options = { maxInboundStreams: STREAMS_MAX, maxOutboundStreams: STREAMS_MAX, ...handlers }
     await node.handle('/echo/1.0.0', serve(echo), options)
     await node.handle('/sink/1.0.0', serve(sink), options)
     return node

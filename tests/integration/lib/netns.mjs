@@ -1,91 +1,155 @@
-// Machines on a network of their own, for tests that need faults which loopback does not have: network
-// namespaces, each joined to one bridge, with a firewall of its own. Needs root, ip and nft; where they are
-// missing `unavailable` says so.
+// Networks made for a test: namespaces as machines, bridges as cables, nftables as NAT routers. Needs
+// root; `missing()` says what else keeps it from working. All of it is gone when the test file ends.
 import { execFileSync } from 'node:child_process'
-import { Child } from './process.mjs'
+import { randomUUID } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { temporaryFolder } from './process.mjs'
 
-export const unavailable = reason()
+const PREFIX = `og${process.pid % 100000}`
+const made = []
+let links = 0
 
-function reason() {
-    if (process.getuid() !== 0) return 'needs root for network namespaces'
+const sh = (program, ...args) => execFileSync(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+
+// Why it cannot be done here, or false.
+export function missing() {
+    if (process.getuid() !== 0) return 'namespaces need root'
     try {
-        execFileSync('nft', ['--version'], { stdio: 'ignore' })
-        const probe = `og-probe-${process.pid}`
-        execFileSync('ip', ['netns', 'add', probe], { stdio: 'ignore' })
-        execFileSync('ip', ['netns', 'del', probe], { stdio: 'ignore' })
+        const name = `${PREFIX}probe`
+        sh('ip', 'netns', 'add', name)
+        try {
+            sh('ip', 'netns', 'exec', name, 'nft', 'add', 'table', 'ip', 'probe')
+        } finally {
+            sh('ip', 'netns', 'del', name)
+        }
         return false
     } catch (error) {
-        return `no network namespaces here: ${error.message}`
+        return `no namespaces with nftables here: ${String(error.stderr || error.message).trim()}`
     }
 }
 
-let made = 0
-
-export class Network {
-    constructor() {
-        this.name = `og${process.pid}n${made++}`
-        this.machines = []
-        ip('netns', 'add', this.name)
-        ip('-n', this.name, 'link', 'add', 'hub', 'type', 'bridge')
-        ip('-n', this.name, 'link', 'set', 'hub', 'up')
-    }
-
-    // A machine with the address 10.77.0.<number> on this network.
-    machine() {
-        const number = this.machines.length + 1
-        const machine = new Machine(`${this.name}m${number}`, `10.77.0.${number}`)
-        ip('-n', this.name, 'link', 'add', `p${number}`, 'type', 'veth', 'peer', 'name', 'eth0',
-            'netns', machine.name)
-        ip('-n', this.name, 'link', 'set', `p${number}`, 'master', 'hub', 'up')
-        ip('-n', machine.name, 'addr', 'add', `${machine.address}/24`, 'dev', 'eth0')
-        ip('-n', machine.name, 'link', 'set', 'eth0', 'up')
-        this.machines.push(machine)
-        return machine
-    }
-
-    close() {
-        for (const machine of this.machines) machine.close()
-        ip('netns', 'del', this.name)
-    }
-}
-
-// Alone until a network joins it: loopback is all it has.
 export class Machine {
-    constructor(name = `og${process.pid}a${made++}`, address) {
-        this.name = name
-        this.address = address
-        ip('netns', 'add', name)
-        ip('-n', name, 'link', 'set', 'lo', 'up')
+    constructor(label) {
+        this.name = `${PREFIX}${label}`
+        sh('ip', 'netns', 'add', this.name)
+        made.push(this.name)
+        this.run('ip', 'link', 'set', 'lo', 'up')
     }
 
-    // A program and its arguments, as they run on this machine.
+    run(...command) {
+        return sh('ip', 'netns', 'exec', this.name, ...command)
+    }
+
+    // A command line for Child and run().
     command(program, args) {
         return ['ip', ['netns', 'exec', this.name, program, ...args]]
     }
 
-    async run(program, args) {
-        const child = new Child(...this.command(program, args))
-        await child.exited
-        return { ...child.end, stdout: child.text(), stderr: child.stderr }
+    route(gateway) {
+        this.run('ip', 'route', 'add', 'default', 'via', gateway)
     }
 
-    // Replaces the machine's firewall: lines like 'output ip length > 1300 drop'.
-    async firewall(...rules) {
-        const hooks = ['input', 'output'].map((hook) => [
-            `chain ${hook} {`, `type filter hook ${hook} priority 0`,
-            ...rules.filter((r) => r.startsWith(`${hook} `)).map((r) => r.slice(hook.length + 1)), '}'
-        ].join('\n'))
-        const text = `table inet og\ndelete table inet og\ntable inet og {\n${hooks.join('\n')}\n}\n`
-        const child = new Child(...this.command('nft', ['-f', '-']), { input: text })
-        await child.exited
-        if (child.end.code !== 0) throw new Error(`nft: ${child.stderr}`)
-    }
-
-    close() {
-        ip('netns', 'del', this.name)
+    // Replaces the machine's own firewall: rules like 'output ip length > 1300 drop'.
+    firewall(...rules) {
+        const chain = (hook) => `chain ${hook} {
+            type filter hook ${hook} priority 0
+            ${rules.filter((r) => r.startsWith(`${hook} `)).map((r) => r.slice(hook.length + 1)).join('\n')}
+        }`
+        this.run('nft', `table inet wall\ndelete table inet wall
+            table inet wall {\n${chain('input')}\n${chain('output')}\n}`)
     }
 }
 
-function ip(...args) {
-    execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'inherit'] })
+// A switch: a namespace with a bridge in it.
+export class Network extends Machine {
+    constructor(label) {
+        super(label)
+        this.run('ip', 'link', 'add', 'name', 'bridge0', 'type', 'bridge')
+        this.run('ip', 'link', 'set', 'bridge0', 'up')
+    }
+
+    // Plugs a machine in; `address` is like 5.5.5.2/24 and `port` the interface's name there.
+    plug(machine, address, port) {
+        const cable = `${PREFIX}c${links++}`
+        sh('ip', 'link', 'add', cable, 'netns', this.name, 'type', 'veth',
+            'peer', 'name', port, 'netns', machine.name)
+        this.run('ip', 'link', 'set', cable, 'master', 'bridge0')
+        this.run('ip', 'link', 'set', cable, 'up')
+        machine.run('ip', 'address', 'add', address, 'dev', port)
+        machine.run('ip', 'link', 'set', port, 'up')
+    }
+}
+
+// A router that drops what it does not know from outside and masquerades what leaves, keeping ports
+// where it can, or with `random` ones.
+export class Router extends Machine {
+    constructor(label, { random = false } = {}) {
+        super(label)
+        this.run('sysctl', '-qw', 'net.ipv4.ip_forward=1')
+        const known = 'ct state established,related accept'
+        this.run('nft', `
+            table inet nat {
+                chain prerouting_miniupnpd {}
+                chain postrouting_miniupnpd {}
+                chain pre {
+                    type nat hook prerouting priority -100;
+                    jump prerouting_miniupnpd
+                }
+                chain post {
+                    type nat hook postrouting priority 100;
+                    jump postrouting_miniupnpd
+                    oifname wan masquerade${random ? ' fully-random' : ''}
+                }
+            }
+            table inet filter {
+                chain miniupnpd {}
+                chain in {
+                    type filter hook input priority 0; policy drop;
+                    ${known}
+                    iifname != wan accept
+                }
+                chain through {
+                    type filter hook forward priority 0; policy drop;
+                    ${known}
+                    iifname != wan accept
+                    jump miniupnpd
+                }
+            }`)
+    }
+
+    // The command line that serves port mappings, by NAT-PMP and UPnP or one of them.
+    miniupnpd({ natpmp = true, upnp = true }) {
+        const folder = temporaryFolder('router')
+        const yes = (on) => (on ? 'yes' : 'no')
+        writeFileSync(join(folder, 'conf'), `
+            ext_ifname=wan
+            listening_ip=lan
+            enable_natpmp=${yes(natpmp)}
+            enable_upnp=${yes(upnp)}
+            secure_mode=yes
+            uuid=${randomUUID()}
+            upnp_table_name=filter
+            upnp_nat_table_name=nat
+            upnp_forward_chain=miniupnpd
+            upnp_nat_chain=prerouting_miniupnpd
+            upnp_nat_postrouting_chain=postrouting_miniupnpd
+            allow 1024-65535 0.0.0.0/0 1024-65535
+            deny 0-65535 0.0.0.0/0 0-65535
+            `.replaceAll(/^ +/gm, ''))
+        return this.command('miniupnpd', ['-d', '-f', join(folder, 'conf'), '-P', join(folder, 'pid')])
+    }
+
+    // What miniupnpd has forwarded.
+    forwards() {
+        return this.run('nft', 'list', 'chain', 'inet', 'nat', 'prerouting_miniupnpd').toString()
+    }
+}
+
+export function removeNetworks() {
+    for (const name of made.splice(0).reverse()) {
+        try {
+            sh('ip', 'netns', 'del', name)
+        } catch { /* it may be gone */ }
+    }
 }

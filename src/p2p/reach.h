@@ -1,0 +1,69 @@
+/* Can others dial this host, and if not, can a hole be made? AutoNAT: peers are asked to dial back,
+ * and do the same for others. SPEC libp2p autonat v1. */
+#ifndef P2P_REACH_H
+#define P2P_REACH_H
+
+#include "p2p/p2p.h"
+
+enum p2p_reach {
+	P2P_REACH_UNKNOWN,
+	P2P_REACH_PUBLIC,
+	P2P_REACH_PRIVATE
+};
+
+struct p2p_autonat_options {
+	bool ask;   /* find out about this host */
+	bool serve; /* dial back for others */
+	/* Dial-backs in a minute, for one peer and in total; 0: no limit. */
+	uint32_t per_peer, per_minute;
+	/* A question to one peer each; `refresh` once it is decided. One peer is asked no sooner
+	 * than a minute after its last answer. */
+	struct duration retry, refresh;
+};
+void p2p_autonat_options_default(struct p2p_autonat_options *opt);
+
+/* Starts it, once. `opt` NULL: the default. E_EXISTS, E_MEMORY, E_LIMIT. */
+int p2p_autonat_start(
+    struct p2p_host *h, const struct p2p_autonat_options *opt, struct err *err) WARN_UNUSED;
+
+struct p2p_reach_info {
+	enum p2p_reach reach;
+	unsigned dialled, failed; /* peers whose last answer, within the hour, says so */
+	struct multiaddr addr;    /* where the last of them reached us; n 0: none did */
+};
+/* Decided by more than three peers of one opinion. Where it is public the address is among the
+ * host's. */
+void p2p_reachability(const struct p2p_host *h, struct p2p_reach_info *out);
+
+/* ---- DCUtR --------------------------------------------------------------------------------- */
+
+/* From now on relayed connections are followed by attempts at a direct one: both ends dial at the
+ * same time, each from the port that it listens on, three times. Where one succeeds, new streams
+ * use it, and the relayed connection ends when its last stream has. SPEC libp2p DCUtR. E_EXISTS,
+ * E_MEMORY, E_LIMIT. */
+int p2p_dcutr_start(struct p2p_host *h, struct err *err) WARN_UNUSED;
+
+struct p2p_dcutr_stats {
+	uint32_t tried;     /* relayed connections */
+	uint32_t succeeded; /* of them */
+	uint32_t attempts;  /* at a hole, both roles */
+};
+void p2p_dcutr_stats(const struct p2p_host *h, struct p2p_dcutr_stats *out);
+
+/* ---- the router ---------------------------------------------------------------------------- */
+
+/* Asks the router (NAT-PMP, then UPnP) to forward a port to the first IPv4 listener that is not on
+ * loopback, renews that, and takes it back when the host closes (which may take 5 s more). While it
+ * lasts the address outside is among the host's. E_EXISTS, E_NOT_FOUND without such a listener,
+ * E_MEMORY. */
+int p2p_portmap_start(struct p2p_host *h, struct err *err) WARN_UNUSED;
+
+struct p2p_portmap_info {
+	const char *method;       /* "NAT-PMP", "UPnP", or "" while nothing is mapped */
+	struct multiaddr addr;    /* outside; n 0 while nothing is mapped */
+	struct duration left;     /* of the lease */
+	const char *last_failure; /* "" when the last request worked; valid until the fiber parks */
+};
+void p2p_portmap(const struct p2p_host *h, struct p2p_portmap_info *out);
+
+#endif
