@@ -198,6 +198,7 @@ static void on_event(void *arg, const struct p2p_event *e)
 static int run(struct app *app, struct err *err)
 {
 	struct p2p_host *h;
+	struct p2p_gossip *gossip = NULL;
 	int rc = host_start(app, &h, err);
 
 	if (rc != 0)
@@ -205,11 +206,14 @@ static int run(struct app *app, struct err *err)
 	p2p_on_event(h, on_event, app);
 	rc = serve_all(h, err);
 	if (rc == 0)
+		rc = peer_gossip(h, &gossip, err);
+	if (rc == 0)
 		print_addrs(h);
 	if (rc == 0 && app->opt.has_dial)
 		rc = peer_dial(h, &app->opt, err);
 	while (rc == 0 && !app->stop && !app->opt.protocol)
 		rc = waitq_wait(&app->stopped, err);
+	p2p_gossip_close(gossip);
 	p2p_host_close(h);
 	return app->stop ? 0 : rc;
 }
@@ -272,8 +276,8 @@ static const char usage[] =
     "usage: p2p-peer [--listen MULTIADDR]… [--identity FILE] [--mdns] [--log-level LEVEL]\n"
     "                [--dial MULTIADDR [--protocol P [--bytes N] [--streams N] [--count N]]]\n"
     "\n"
-    "Serves /echo/1.0.0, /sink/1.0.0, /perf/1.0.0, ping and identify until SIGTERM. The first "
-    "line\n"
+    "Serves /echo/1.0.0, /sink/1.0.0, /perf/1.0.0, ping, identify and gossipsub (topics\n"
+    "og-interop, where ping:x is answered by pong:x, and og-bulk) until SIGTERM. The first line\n"
     "printed is the full multiaddr to dial.\n"
     "\n"
     "  --listen MULTIADDR  where to listen; may be repeated (default /ip4/127.0.0.1/tcp/0)\n"

@@ -2,6 +2,7 @@
 #ifndef EXAMPLES_P2P_PEER_H
 #define EXAMPLES_P2P_PEER_H
 
+#include "p2p/gossip.h"
 #include "p2p/p2p.h"
 
 #define PROTOCOL_ECHO "/echo/1.0.0" /* everything comes back, until the half-close */
@@ -9,6 +10,9 @@
 	"/sink/1.0.0"               /* read to the end; answered by the count, 8 bytes big-endian  \
 				     */
 #define PROTOCOL_PERF "/perf/1.0.0" /* SPEC libp2p perf */
+
+#define TOPIC_INTEROP "og-interop" /* ping:x is answered by pong:x */
+#define TOPIC_BULK    "og-bulk"    /* passed on, not answered */
 
 #define COPY_SIZE ((size_t)64 * 1024)
 
@@ -28,5 +32,8 @@ struct peer_options {
 
 /* [parks] Does what --dial and --protocol ask for and reports on standard output. */
 int peer_dial(struct p2p_host *h, const struct peer_options *opt, struct err *err) WARN_UNUSED;
+
+/* Gossip on both topics; the caller closes it before the host. */
+int peer_gossip(struct p2p_host *h, struct p2p_gossip **out, struct err *err) WARN_UNUSED;
 
 #endif

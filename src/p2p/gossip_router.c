@@ -316,6 +316,20 @@ int gossip_router_connect(
 	return 0;
 }
 
+void gossip_router_renew(struct gossip_router *r, const struct peer_id *peer, struct instant now)
+{
+	struct gossip_peer *p = gossip_peer_find(r, peer);
+
+	r->now = now;
+	if (!p || !p->connected)
+		return;
+	greet(r, p);
+	for (const struct gossip_link *l = p->links; l; l = l->peer_next)
+		if (l->mesh)
+			gossip_put_graft(gossip_control(r, p), gossip_topic_name(l->topic));
+	gossip_flush(r);
+}
+
 static bool in_backoff(const struct gossip_router *r, const struct gossip_peer *p)
 {
 	for (const struct gossip_link *l = p->links; l; l = l->peer_next)

@@ -68,6 +68,9 @@ int gossip_router_connect(struct gossip_router *r, const struct gossip_connect *
 void gossip_router_disconnect(
     struct gossip_router *r, const struct peer_id *peer, struct instant now);
 
+/* What was sent may not have arrived: tells the peer all subscriptions and meshes once more. */
+void gossip_router_renew(struct gossip_router *r, const struct peer_id *peer, struct instant now);
+
 /* An RPC, without its length. E_PROTOCOL when malformed: nothing of it counted then, and the peer
  * has lost score. E_NOT_FOUND: not connected. */
 int gossip_router_receive(struct gossip_router *r, const struct peer_id *peer, struct bytes rpc,

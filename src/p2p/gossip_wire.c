@@ -288,6 +288,7 @@ void gossip_sign(const struct identity *id, struct bytes topic, struct bytes dat
 	pb_put_bytes(&text, MSG_DATA, data);
 	pb_put_bytes(&text, MSG_SEQNO, bytes_of(seqno, GOSSIP_SEQNO_SIZE));
 	pb_put_bytes(&text, MSG_TOPIC, topic);
+	/* No key: an Ed25519 author's id holds it. */
 	if (text.failed) {
 		out->failed = true;
 		buf_free(&text);
@@ -319,18 +320,35 @@ static int author(
 }
 
 /* The signed text: all that came but the signature, unknown fields included. */
-static int signed_text(struct bytes raw, struct buf *out, struct err *err)
+static int signed_text(struct bytes raw, bool with_key, struct buf *out, struct err *err)
 {
 	struct cursor c = cursor_of(raw);
 	const uint8_t *from = c.p;
 	struct pb_field f;
 	int rc;
 
+	buf_reset(out);
 	buf_put(out, sign_prefix, sizeof sign_prefix - 1);
 	for (; (rc = pb_next(&c, &f, err)) > 0; from = c.p)
-		if (!pb_is(&f, MSG_SIGNATURE, PB_BYTES))
+		if (!pb_is(&f, MSG_SIGNATURE, PB_BYTES) &&
+		    (with_key || !pb_is(&f, MSG_KEY, PB_BYTES)))
 			buf_put(out, from, (size_t)(c.p - from));
 	return rc != 0 ? rc : buf_ok(out, err);
+}
+
+/* SPEC pubsub leaves out the signature alone; go and js, which add the key after signing, leave out
+ * the key as well. Where a key is present both readings are tried, the deployed one first. */
+static int verify_text(
+    const struct gossip_message *m, const struct public_key *key, struct buf *text, struct err *err)
+{
+	int rc = signed_text(m->raw, false, text, err);
+
+	if (rc == 0)
+		rc = public_key_verify(key, buf_view(text), m->signature, err);
+	if (rc != E_BAD_SIGNATURE || !m->key.p)
+		return rc;
+	rc = signed_text(m->raw, true, text, err);
+	return rc != 0 ? rc : public_key_verify(key, buf_view(text), m->signature, err);
 }
 
 int gossip_verify(const struct gossip_message *m, struct err *err)
@@ -345,9 +363,7 @@ int gossip_verify(const struct gossip_message *m, struct err *err)
 		return err_set(err, E_PROTOCOL, "a message without author, number or signature");
 	rc = author(m, &id, &key, err);
 	if (rc == 0)
-		rc = signed_text(m->raw, &text, err);
-	if (rc == 0)
-		rc = public_key_verify(&key, buf_view(&text), m->signature, err);
+		rc = verify_text(m, &key, &text, err);
 	buf_free(&text);
 	return rc;
 }

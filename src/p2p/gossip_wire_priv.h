@@ -76,9 +76,9 @@ void gossip_put_ids(struct buf *out, enum gossip_item_kind kind, struct bytes to
  * message without its signature. */
 void gossip_sign(const struct identity *id, struct bytes topic, struct bytes data,
     const uint8_t seqno[GOSSIP_SEQNO_SIZE], struct buf *out);
-/* StrictSign over the bytes that came, field 5 left out. E_PROTOCOL for missing or malformed
- * fields, E_BAD_SIGNATURE, E_UNSUPPORTED (kind of key), E_WRONG_PEER (the key is not the author's),
- * E_MEMORY. */
+/* StrictSign over the bytes that came, signature (and, as deployed, key) left out. E_PROTOCOL for
+ * missing or malformed fields, E_BAD_SIGNATURE, E_UNSUPPORTED (kind of key), E_WRONG_PEER (the key
+ * is not the author's), E_MEMORY. */
 int gossip_verify(const struct gossip_message *m, struct err *err) WARN_UNUSED;
 
 #endif

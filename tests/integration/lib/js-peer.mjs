@@ -14,7 +14,7 @@ import { createLibp2p } from 'libp2p'
 
 export const STREAMS_MAX = 4096
 
-export async function jsNode(listen = []) {
+export async function jsNode(listen = [], services = {}) {
     const node = await createLibp2p({
         addresses: { listen },
         transports: [tcp()],
@@ -24,7 +24,7 @@ export async function jsNode(listen = []) {
         connectionManager: {
             maxConnections: 10_000, maxIncomingPendingConnections: 1000, inboundConnectionThreshold: 1e6
         },
-        services: { identify: identify(), ping: ping() }
+        services: { identify: identify(), ping: ping(), ...services }
     })
     const options = { maxInboundStreams: STREAMS_MAX, maxOutboundStreams: STREAMS_MAX }
     await node.handle('/echo/1.0.0', serve(echo), options)
