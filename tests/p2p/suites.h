@@ -15,6 +15,8 @@
  * (0..7) reuses. Bad hex is a test failure. */
 struct bytes unhex(int slot, const char *hex);
 
+int run_gossip_tests(void);
+int run_gossip_wire_tests(void);
 int run_identify_tests(void);
 int run_mdns_tests(void);
 int run_mss_tests(void);

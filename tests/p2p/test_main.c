@@ -24,5 +24,7 @@ int main(void)
 	failed += run_yamux_property_tests();
 	failed += run_identify_tests();
 	failed += run_mdns_tests();
+	failed += run_gossip_wire_tests();
+	failed += run_gossip_tests();
 	return failed ? 1 : 0;
 }
