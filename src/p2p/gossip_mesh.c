@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#define NEWCOMER_BEATS 3 /* for how long a subscriber is one */
+
 /* ---- choosing ------------------------------------------------------------------------------ */
 
 static void shuffle(struct gossip_router *r, struct gossip_link **v, size_t n)
@@ -46,6 +48,13 @@ static bool can_graft(const struct gossip_router *r, const struct gossip_link *l
 static bool can_graft_outbound(const struct gossip_router *r, const struct gossip_link *l)
 {
 	return l->peer->direction == P2P_OUTBOUND && can_graft(r, l);
+}
+
+/* Just arrived, and dialled by us: whoever wants to surround us cannot choose to be that. */
+static bool can_graft_newcomer(const struct gossip_router *r, const struct gossip_link *l)
+{
+	return instant_since(r->now, l->joined).ns <= NEWCOMER_BEATS * r->params.heartbeat.ns &&
+	       can_graft_outbound(r, l);
 }
 
 static bool publishable(const struct gossip_router *r, const struct gossip_link *l)
@@ -299,8 +308,12 @@ static void maintain(struct gossip_router *r, struct gossip_topic *t)
 	drop_bad(r, t);
 	for (const struct gossip_link *l = t->links; l; l = l->topic_next)
 		n += l->mesh;
+	/* One newcomer beyond d: so that meshes which grew apart while the network was cut in two
+	 * grow together again, although neither half lacks anybody. */
 	if (n < r->params.d_lo)
 		n += graft_up_to(r, t, can_graft, r->params.d - n);
+	else if (n <= r->params.d && n < r->params.d_hi)
+		n += graft_up_to(r, t, can_graft_newcomer, 1);
 	if (n > r->params.d_hi)
 		shrink(r, t);
 	for (const struct gossip_link *l = t->links; l; l = l->topic_next)

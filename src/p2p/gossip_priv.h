@@ -56,6 +56,7 @@ struct gossip_link {
 	struct gossip_topic *topic;
 	bool subscribed, mesh, fanout;
 	bool p3_active;               /* in the mesh for long enough */
+	struct instant joined;        /* when it subscribed */
 	struct instant grafted;       /* when it came into the mesh */
 	struct instant pruned;        /* when it last left it by a PRUNE of either side */
 	struct instant backoff_until; /* no GRAFT before */

@@ -324,9 +324,14 @@ void gossip_router_renew(struct gossip_router *r, const struct peer_id *peer, st
 	if (!p || !p->connected)
 		return;
 	greet(r, p);
-	for (const struct gossip_link *l = p->links; l; l = l->peer_next)
+	for (const struct gossip_link *l = p->links; l; l = l->peer_next) {
+		struct duration left = instant_since(l->backoff_until, r->now);
 		if (l->mesh)
 			gossip_put_graft(gossip_control(r, p), gossip_topic_name(l->topic));
+		else if (l->topic->subscribed && left.ns > 0 && p->protocol != GOSSIP_FLOODSUB)
+			gossip_put_prune(gossip_control(r, p), gossip_topic_name(l->topic),
+			    1 + (uint64_t)(left.ns / 1000000000), NULL, 0);
+	}
 	gossip_flush(r);
 }
 
@@ -673,6 +678,8 @@ static void take_subscription(
 		gossip_topic_drop(r, t);
 	if (!l)
 		return;
+	if (wanted && !l->subscribed)
+		l->joined = r->now;
 	l->subscribed = wanted;
 	if (!wanted && l->mesh) {
 		l->mesh = false;
