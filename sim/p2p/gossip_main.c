@@ -1,7 +1,7 @@
 /* gossip-sim: networks of gossip routers under attack, one seed after another.
  *
  *   gossip-sim [--nodes N] [--seed N | --seeds COUNT] [--messages N] [--drop PART]
- *              [--byzantine PART] [--twice] [--verbose]
+ *              [--byzantine PART] [--latency-min MS] [--latency-max MS] [--twice] [--verbose]
  *
  * Over all messages and seeds at least 99 % of the honest must have a message within six hops, and
  * 99.9 % in the end; each mesh heals within ten heartbeats of a partition; no forgery is taken and
@@ -66,6 +66,16 @@ static bool take(struct wishes *w, int option, const char *value)
 			return false;
 		w->net.messages = (unsigned)v;
 		return true;
+	case 'l':
+		if (!number(value, 1, 10000, &v))
+			return false;
+		w->net.latency_min_ms = (uint64_t)v;
+		return true;
+	case 'L':
+		if (!number(value, 1, 10000, &v))
+			return false;
+		w->net.latency_max_ms = (uint64_t)v;
+		return true;
 	case 'd':
 		return number(value, 0, 0.9, &w->net.drop);
 	case 'b':
@@ -86,6 +96,8 @@ static bool parse(int argc, char **argv, struct wishes *w)
 	    {"seed", required_argument, NULL, 's'},
 	    {"seeds", required_argument, NULL, 'c'},
 	    {"messages", required_argument, NULL, 'm'},
+	    {"latency-min", required_argument, NULL, 'l'},
+	    {"latency-max", required_argument, NULL, 'L'},
 	    {"drop", required_argument, NULL, 'd'},
 	    {"byzantine", required_argument, NULL, 'b'},
 	    {"twice", no_argument, NULL, '2'},
@@ -97,7 +109,7 @@ static bool parse(int argc, char **argv, struct wishes *w)
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
 		if (!take(w, option, optarg))
 			return false;
-	return optind == argc;
+	return optind == argc && w->net.latency_min_ms <= w->net.latency_max_ms;
 }
 
 static void report(const struct wishes *w, uint64_t seed, const struct net_result *r)
@@ -152,12 +164,19 @@ int main(int argc, char **argv)
 {
 	struct wishes w = {.first = 1,
 	    .seeds = 1,
-	    .net = {.nodes = 100, .byzantine = 0.2, .drop = 0.1, .dials = 10, .messages = 20}};
+	    .net = {.nodes = 100,
+		.byzantine = 0.2,
+		.drop = 0.1,
+		.dials = 10,
+		.latency_min_ms = 40,
+		.latency_max_ms = 120,
+		.messages = 20}};
 	struct sums sums = {.worst = 1};
 
 	if (!parse(argc, argv, &w) || crypto_init(NULL) != 0) {
 		fputs("usage: gossip-sim [--nodes N] [--seed N | --seeds COUNT] [--messages N]\n"
-		      "                  [--drop PART] [--byzantine PART] [--twice] [--verbose]\n",
+		      "                  [--drop PART] [--byzantine PART] [--latency-min MS]\n"
+		      "                  [--latency-max MS] [--twice] [--verbose]\n",
 		    stderr);
 		return 2;
 	}

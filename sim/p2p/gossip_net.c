@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LATENCY_MIN_MS   10
-#define LATENCY_MAX_MS   150
 #define CONNECT_MS       2000
 #define SETTLE_S         10
 #define PUBLISH_EVERY_MS 500
@@ -101,8 +99,8 @@ static struct instant in_ms(const struct net *n, uint64_t ms)
 static struct instant arrival(struct net *n, struct net_link *l, unsigned from)
 {
 	struct instant *last = &l->arrival[from == l->b];
-	uint64_t span = LATENCY_MAX_MS - LATENCY_MIN_MS + 1;
-	struct instant at = in_ms(n, LATENCY_MIN_MS + net_random(n) % span);
+	uint64_t span = n->opt.latency_max_ms - n->opt.latency_min_ms + 1;
+	struct instant at = in_ms(n, n->opt.latency_min_ms + net_random(n) % span);
 
 	if (instant_before(at, *last))
 		at = *last;
@@ -179,7 +177,7 @@ static void take_message(struct net *n, unsigned node, const struct gossip_out *
 	}
 	n->taken_twice += self->hops[number] != HOP_NONE;
 	self->hops[number] = (uint8_t)(source->hops[number] + 1);
-	note(n, n->now.ns ^ (uint64_t)node << 40 ^ number);
+	note(n, (uint64_t)n->now.ns ^ (uint64_t)node << 40 ^ number);
 }
 
 static void drain(struct net *n, unsigned node)

@@ -4,7 +4,10 @@
  * What is modelled: links with latency that keep their order, as streams do; dropped RPCs, in the
  * way the service drops them (a sender that lost control tells all anew a second later); Byzantine
  * nodes; a partition and its end. Signatures are abstracted to one bit: a forged message carries
- * zeros. Everything else is real, the encoding of RPCs included. */
+ * zeros. Everything else is real, the encoding of RPCs included.
+ *
+ * Hops are those of the copy that came first. The wider the spread of latencies, the more often
+ * that is one that took many quick hops instead of a few slow ones. */
 #ifndef SIM_P2P_GOSSIP_NET_H
 #define SIM_P2P_GOSSIP_NET_H
 
@@ -29,9 +32,10 @@ enum net_role {
 struct net_options {
 	uint64_t seed;
 	unsigned nodes;
-	double byzantine, drop; /* parts of 1 */
-	unsigned dials;         /* of each node */
-	unsigned messages;      /* before the partition; a quarter as many after it */
+	double byzantine, drop;                  /* parts of 1 */
+	unsigned dials;                          /* of each node */
+	uint64_t latency_min_ms, latency_max_ms; /* of an RPC */
+	unsigned messages; /* before the partition; a quarter as many after it */
 };
 
 struct net_link {

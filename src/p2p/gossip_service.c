@@ -50,6 +50,7 @@ struct member {
 	struct waitq work;
 	uint64_t dropped;
 	bool overrun; /* control was dropped */
+	bool heard;   /* it has opened a stream */
 	bool gone;
 };
 
@@ -441,15 +442,19 @@ static void attach(struct p2p_gossip *g, const struct peer_id *id, size_t protoc
 	}
 }
 
-/* The best protocol that identify lists. */
+/* The best protocol that identify lists. A peer that lists none any more has stopped gossiping. */
 static void attach_identified(struct p2p_gossip *g, const struct peer_id *id)
 {
+	struct member *m = find_member(g, id);
+
 	for (size_t i = 0; i < GOSSIP_PROTOCOLS_N; i++) {
 		if (!p2p_peer_speaks(g->host, id, protocols[i]))
 			continue;
 		attach(g, id, i);
 		return;
 	}
+	if (m)
+		detach(m);
 }
 
 static void on_event(void *arg, const struct p2p_event *e)
@@ -551,6 +556,23 @@ static void read_stream(struct p2p_gossip *g, struct stream *s, const struct p2p
 		stream_reset(s, rc);
 }
 
+/* A peer that opens another stream may have begun anew, and then knows nothing of us; our own
+ * stream is tried by telling it. */
+static void greet_stream(struct p2p_gossip *g, const struct p2p_stream_info *info)
+{
+	struct member *m;
+
+	for (size_t i = 0; i < GOSSIP_PROTOCOLS_N; i++)
+		if (strcmp(info->protocol, protocols[i]) == 0)
+			attach(g, &info->peer, i);
+	m = find_member(g, &info->peer);
+	if (m && m->heard)
+		renew(m);
+	else if (m)
+		m->heard = true;
+	drain(g);
+}
+
 static void serve(void *arg, struct stream *s, const struct p2p_stream_info *info)
 {
 	struct p2p_gossip *g = arg;
@@ -559,10 +581,7 @@ static void serve(void *arg, struct stream *s, const struct p2p_stream_info *inf
 	if (g->closed || too_many_readers(g, &info->peer)) {
 		stream_reset(s, E_LIMIT);
 	} else {
-		for (size_t i = 0; i < GOSSIP_PROTOCOLS_N; i++)
-			if (strcmp(info->protocol, protocols[i]) == 0)
-				attach(g, &info->peer, i);
-		drain(g);
+		greet_stream(g, info);
 		read_stream(g, s, info);
 	}
 	stream_close(s);
