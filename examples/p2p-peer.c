@@ -223,6 +223,7 @@ static int run(struct app *app, struct err *err)
 	struct p2p_host *h;
 	bool stay = true;
 	struct scope sc;
+	struct p2p_gossip *gossip = NULL;
 	int rc = host_start(app, &h, err);
 
 	if (rc != 0)
@@ -230,6 +231,8 @@ static int run(struct app *app, struct err *err)
 	scope_open(&sc, DURATION_FOREVER);
 	p2p_on_event(h, on_event, app);
 	rc = serve_all(h, err);
+	if (rc == 0)
+		rc = peer_gossip(h, &gossip, err);
 	if (rc == 0)
 		print_addrs(h);
 	if (rc == 0)
@@ -241,6 +244,7 @@ static int run(struct app *app, struct err *err)
 	while (rc == 0 && !app->stop && !app->opt.protocol && stay)
 		rc = waitq_wait(&app->stopped, err);
 	scope_close(&sc);
+	p2p_gossip_close(gossip);
 	p2p_kad_close(kad);
 	p2p_host_close(h);
 	return app->stop ? 0 : rc;
@@ -307,8 +311,9 @@ static const char usage[] =
     "                [--dial MULTIADDR [--direct] [--protocol P [--bytes N] [--streams N] [--count "
     "N]]]\n"
     "\n"
-    "Serves /echo/1.0.0, /sink/1.0.0, /perf/1.0.0, ping, identify, relay v2, AutoNAT and DCUtR\n"
-    "until SIGTERM. The first line printed is the full multiaddr to dial.\n"
+    "Serves /echo/1.0.0, /sink/1.0.0, /perf/1.0.0, ping, identify, relay v2, AutoNAT, DCUtR and\n"
+    "gossipsub (topics og-interop, where ping:x is answered by pong:x, and og-bulk) until SIGTERM.\n"
+    "The first line printed is the full multiaddr to dial.\n"
     "\n"
     "  --listen MULTIADDR  where to listen; may be repeated (default /ip4/127.0.0.1/tcp/0)\n"
     "  --identity FILE     Ed25519 key as PKCS#8 PEM, made when missing; else a fresh key\n"

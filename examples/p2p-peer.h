@@ -4,6 +4,7 @@
 #define EXAMPLES_P2P_PEER_H
 
 #include "p2p-peer-kad.h"
+#include "p2p/gossip.h"
 #include "p2p/p2p.h"
 
 #define PROTOCOL_ECHO "/echo/1.0.0" /* everything comes back, until the half-close */
@@ -11,6 +12,9 @@
 	"/sink/1.0.0"               /* read to the end; answered by the count, 8 bytes big-endian  \
 				     */
 #define PROTOCOL_PERF "/perf/1.0.0" /* SPEC libp2p perf */
+
+#define TOPIC_INTEROP "og-interop" /* ping:x is answered by pong:x */
+#define TOPIC_BULK    "og-bulk"    /* passed on, not answered */
 
 #define COPY_SIZE ((size_t)64 * 1024)
 
@@ -46,5 +50,7 @@ int peer_wait_direct(struct p2p_host *h, const struct peer_id *peer, struct err 
  * host, prints the addresses that come by it. */
 int peer_relay(struct p2p_host *h, const struct peer_options *opt, struct scope *scope,
     struct err *err) WARN_UNUSED;
+/* Gossip on both topics; the caller closes it before the host. */
+int peer_gossip(struct p2p_host *h, struct p2p_gossip **out, struct err *err) WARN_UNUSED;
 
 #endif

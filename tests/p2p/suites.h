@@ -16,6 +16,8 @@
 struct bytes unhex(int slot, const char *hex);
 
 int run_bans_tests(void);
+int run_gossip_tests(void);
+int run_gossip_wire_tests(void);
 int run_identify_tests(void);
 int run_mdns_tests(void);
 int run_mss_tests(void);

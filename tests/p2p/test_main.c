@@ -26,5 +26,7 @@ int main(void)
 	failed += run_mdns_tests();
 	failed += run_bans_tests();
 	failed += run_relay_core_tests();
+	failed += run_gossip_wire_tests();
+	failed += run_gossip_tests();
 	return failed ? 1 : 0;
 }
