@@ -207,14 +207,15 @@ static int run_ask(struct cli *cli, struct err *err)
 
 static void peer_cell(const json_t *p, size_t column, char *out, size_t cap)
 {
-	static const char *const keys[] = {"label", "state", NULL, NULL, "address", "node_id"};
-	if (column == 2) {
+	static const char *const keys[] = {
+	    "label", "state", "path", NULL, NULL, "address", "node_id"};
+	if (column == 3) {
 		const json_t *rtt = json_object_get(p, "rtt_ms");
 		if (json_is_real(rtt))
 			snprintf(out, cap, "%.1f ms", json_real_value(rtt));
 		else
 			snprintf(out, cap, "-");
-	} else if (column == 3) {
+	} else if (column == 4) {
 		snprintf(out, cap, "%lld", (long long)json_get_int(p, "models", 0));
 	} else {
 		snprintf(out, cap, "%s", cli_text_of(p, keys[column]));
@@ -270,13 +271,14 @@ static int run_peers(struct cli *cli, struct err *err)
 	int rc = cli_call(cli, "peers.list", json_pack("{s:b}", "all", o->all), NULL, &list, err);
 	if (rc)
 		return rc;
-	static const char *const heads[] = {"PEER", "STATE", "RTT", "MODELS", "ADDRESS", "NODE ID"};
+	static const char *const heads[] = {
+	    "PEER", "STATE", "PATH", "RTT", "MODELS", "ADDRESS", "NODE ID"};
 	if (o->json)
 		cli_print_json(list);
 	else if (json_array_size(list) == 0)
 		rc = no_peers(cli, err);
 	else
-		cli_print_list(list, heads, 6, peer_cell);
+		cli_print_list(list, heads, 7, peer_cell);
 	json_decref(list);
 	return rc;
 }
@@ -288,8 +290,8 @@ static void print_finding(struct cli *cli, const json_t *params)
 	const json_t *f = json_object_get(params, "finding");
 	const char *seen = cli_text_of(f, "seen"), *fix = json_get_string(f, "fix", "");
 	const char *verdict = cli_text_of(f, "verdict");
-	printf(
-	    "%-5s  %-9s  ", strcmp(verdict, "fault") == 0 ? "FAULT" : verdict, cli_text_of(f, "hop"));
+	printf("%-5s  %-9s  ", strcmp(verdict, "fault") == 0 ? "FAULT" : verdict,
+	    cli_text_of(f, "hop"));
 	print_tamed(seen, strlen(seen));
 	if (fix[0]) {
 		printf("\n%19s-> ", "");
@@ -362,6 +364,25 @@ static int run_models(struct cli *cli, struct err *err)
 
 /* ---- the node ------------------------------------------------------------------------------ */
 
+/* Those that a relay stands for are many and long: --json has them. */
+static void print_addresses(const json_t *addresses)
+{
+	size_t i, direct = 0, relayed = 0;
+	json_t *a;
+	json_array_foreach(addresses, i, a)
+	{
+		bool circuit = strstr(json_string_value(a), "/p2p-circuit") != NULL;
+		if (!circuit)
+			printf("%s%s\n", direct == 0 ? "address   " : "          ",
+			    json_string_value(a));
+		direct += !circuit;
+		relayed += circuit;
+	}
+	if (relayed > 0)
+		printf("relayed   reachable through other nodes, at %zu address%s more\n", relayed,
+		    relayed == 1 ? "" : "es");
+}
+
 static void print_status(const json_t *s)
 {
 	const json_t *cluster = json_object_get(s, "cluster"), *jobs = json_object_get(s, "jobs");
@@ -378,10 +399,7 @@ static void print_status(const json_t *s)
 		printf("joining   %s%s%s\n", cli_text_of(joining, "cluster"),
 		    cli_text_of(joining, "failure")[0] ? ": " : "",
 		    cli_text_of(joining, "failure"));
-	size_t i;
-	json_t *a;
-	json_array_foreach(json_object_get(s, "addresses"), i, a)
-	    printf("%s%s\n", i == 0 ? "address   " : "          ", json_string_value(a));
+	print_addresses(json_object_get(s, "addresses"));
 	printf("api       %s\n", cli_text_of(s, "http"));
 	printf("control   %s\n", cli_text_of(s, "control"));
 	printf("data      %s\n", cli_text_of(s, "data_dir"));

@@ -3,6 +3,7 @@
 #include "cluster/cluster_priv.h"
 #include "cluster/doctor_priv.h"
 #include "dialect/json.h"
+#include "p2p/relay.h"
 #include "provider/peer.h"
 
 #include <stdio.h>
@@ -665,6 +666,10 @@ static int start(struct cluster *c, struct err *err)
 	rc = p2p_handle(c->opt.host, MEMBER_PROTOCOL, session_serve, c, err);
 	if (rc == 0)
 		rc = p2p_handle(c->opt.host, DOCTOR_PROTOCOL, doctor_serve, c, err);
+	if (rc == 0)
+		rc = p2p_allow_limited(c->opt.host, MEMBER_PROTOCOL, err);
+	if (rc == 0)
+		rc = p2p_allow_limited(c->opt.host, DOCTOR_PROTOCOL, err);
 	if (rc)
 		return rc;
 	p2p_on_event(c->opt.host, on_event, c);
@@ -745,10 +750,13 @@ void cluster_close(struct cluster *c)
 static void shown_address(const struct cluster *c, const struct peer *p, struct cluster_peer *row)
 {
 	struct p2p_conn_info conn;
-	if (p->connected && p2p_conn_info(c->opt.host, p->conn, &conn)) {
+	if (p->connected && p2p_preferred(c->opt.host, &p->id, &conn)) {
 		multiaddr_print(&conn.remote, row->address);
 		row->rtt = conn.rtt;
 		row->inbound = conn.direction == P2P_INBOUND;
+		row->path = conn.relay.n > 0 ? PATH_RELAYED
+			    : conn.punched   ? PATH_PUNCHED
+					     : PATH_DIRECT;
 	} else if (p->n_addrs > 0) {
 		multiaddr_print(&p->addrs[0], row->address);
 	}

@@ -93,6 +93,15 @@ enum cluster_source {
 	SOURCE_DHT = 64, /* found in the hash table under the cluster's key */
 };
 
+/* What carries the connection to a peer. */
+enum cluster_path {
+	PATH_NONE, /* there is none */
+	PATH_DIRECT,
+	PATH_PUNCHED, /* direct, through a hole made in the routers between */
+	PATH_RELAYED  /* a third node passes it on, and sees bytes only */
+};
+const char *cluster_path_name(enum cluster_path p);
+
 /* One row of the table. The texts are copies. */
 struct cluster_peer {
 	struct peer_id id;
@@ -100,10 +109,11 @@ struct cluster_peer {
 	enum cluster_peer_state state;
 	unsigned sources;                 /* enum cluster_source */
 	char address[MULTIADDR_TEXT_MAX]; /* of the connection, or the best known; "" if none */
-	struct duration rtt;              /* 0 unknown */
-	int64_t since_ms;                 /* wall time of the last change of state */
-	int64_t last_seen_ms;             /* wall time; 0 never */
-	char failure[160];                /* of the last attempt; "" if none */
+	enum cluster_path path;
+	struct duration rtt;  /* 0 unknown */
+	int64_t since_ms;     /* wall time of the last change of state */
+	int64_t last_seen_ms; /* wall time; 0 never */
+	char failure[160];    /* of the last attempt; "" if none */
 	size_t n_models;
 	bool inbound;
 };

@@ -151,6 +151,21 @@ const char *cluster_peer_state_name(enum cluster_peer_state s)
 	return "unknown";
 }
 
+const char *cluster_path_name(enum cluster_path p)
+{
+	switch (p) {
+	case PATH_NONE:
+		return "-";
+	case PATH_DIRECT:
+		return "direct";
+	case PATH_PUNCHED:
+		return "hole-punched";
+	case PATH_RELAYED:
+		return "relayed";
+	}
+	return "unknown";
+}
+
 int table_named(const struct cluster *c, const char *who, struct peer **out, struct err *err)
 {
 	struct peer_id id;

@@ -82,6 +82,7 @@ static void list_peer(void *arg, const struct cluster_peer *p)
 	json_t *j = control_node_json(&p->id, p->label);
 	json_object_set_new(j, "state", json_string(cluster_peer_state_name(p->state)));
 	json_object_set_new(j, "address", json_string(p->address));
+	json_object_set_new(j, "path", json_string(cluster_path_name(p->path)));
 	json_object_set_new(j, "direction", json_string(p->inbound ? "inbound" : "outbound"));
 	json_object_set_new(j, "sources", sources_json(p->sources));
 	json_object_set_new(j, "models", json_integer((json_int_t)p->n_models));

@@ -36,7 +36,7 @@ struct config {
 	char cluster_key[80];
 	bool auto_accept_peers;
 	char join[CONFIG_TEXT_MAX]; /* a join token */
-	bool mdns;
+	bool mdns, dht, relay, map_port;
 	char swarm_key[CONFIG_TEXT_MAX]; /* a file */
 	char model[CONFIG_TEXT_MAX];     /* a path, "embedded" or "none" */
 	char kernels[16];

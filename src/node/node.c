@@ -6,8 +6,10 @@
 #include "crypto/crypto.h"
 #include "gateway/gateway.h"
 #include "jobs/jobs.h"
+#include "node/network_priv.h"
 #include "p2p/p2p.h"
 #include "p2p/pnet.h"
+#include "p2p/relay.h"
 #include "provider/engine.h"
 
 #include <stdio.h>
@@ -26,6 +28,7 @@ struct node {
 	struct catalog *catalog;
 	struct catalog_entry *engine;
 	struct p2p_host *host;
+	struct p2p_kad *kad; /* NULL: switched off */
 	struct jobs *jobs;
 	struct cluster *cluster;
 	struct gateway *gateway;
@@ -247,11 +250,12 @@ static int start_jobs(struct node *n, struct err *err)
 	return n->jobs ? 0 : err_set(err, E_MEMORY, "no memory for jobs");
 }
 
-/* Only members may use this node. */
+/* Only members may use this node, and its bandwidth. */
 static bool may_open(void *arg, const struct p2p_stream_info *info)
 {
 	struct node *n = arg;
-	return strcmp(info->protocol, "/http/1.1") != 0 ||
+	return (strcmp(info->protocol, "/http/1.1") != 0 &&
+		   strcmp(info->protocol, P2P_RELAY_HOP) != 0) ||
 	       (n->cluster && cluster_is_member(n->cluster, &info->peer));
 }
 
@@ -283,6 +287,10 @@ static int start_cluster(struct node *n, struct err *err)
 	};
 	if (rc == 0) {
 		p2p_set_gate(n->host, may_open, n);
+		rc = network_services(n->host, c, &n->kad, err);
+		opt.kad = n->kad;
+	}
+	if (rc == 0) {
 		rc = cluster_new(&opt, &n->cluster, err);
 	}
 	free(bootstrap);
@@ -402,6 +410,7 @@ void node_close(struct node *n)
 	gateway_close(n->gateway);
 	if (n->engine)
 		catalog_remove(n->catalog, n->engine);
+	p2p_kad_close(n->kad);
 	p2p_host_close(n->host);
 	jobs_free(n->jobs);
 	catalog_free(n->catalog);

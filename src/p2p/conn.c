@@ -448,6 +448,16 @@ bool p2p_conn_info(const struct p2p_host *h, p2p_conn_id conn, struct p2p_conn_i
 	return c != NULL;
 }
 
+bool p2p_preferred(const struct p2p_host *h, const struct peer_id *peer, struct p2p_conn_info *out)
+{
+	const struct peer *p = peer_find(h, peer);
+	const struct conn *c = p ? conn_preferred(h, p) : NULL;
+
+	if (c)
+		describe(h, c, out);
+	return c != NULL;
+}
+
 int p2p_conn_binding(
     const struct p2p_host *h, p2p_conn_id conn, uint8_t out[P2P_BINDING_SIZE], struct err *err)
 {

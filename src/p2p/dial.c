@@ -91,10 +91,10 @@ static int add_circuit(struct dial *d, const struct multiaddr *a, const struct m
 		return err_set(err, E_INVALID, "a circuit to another peer");
 	if (!multiaddr_peer(relay, &relay_id))
 		return err_set(err, E_INVALID, "a circuit without the relay's /p2p");
-	if (peer_id_equal(&relay_id, &d->peer) ||
-	    peer_id_equal(&relay_id, &d->host->identity.peer_id))
-		return err_set(err, E_INVALID, "one of its ends is the relay itself");
-	if (d->n_targets == TARGETS_MAX)
+	if (peer_id_equal(&relay_id, &d->peer))
+		return err_set(err, E_INVALID, "its end is the relay itself");
+	/* Peers whose relay we are tell everybody of it, us too: that way begins with them. */
+	if (d->n_targets == TARGETS_MAX || peer_id_equal(&relay_id, &d->host->identity.peer_id))
 		return 0;
 	*t = (struct target){.dial = d, .circuit = true, .relay = *relay, .remote = *a};
 	multiaddr_strip_peer(&t->remote);

@@ -229,6 +229,8 @@ struct p2p_conn_info {
 /* At most `cap`, oldest first; returns how many there are. */
 size_t p2p_conns(const struct p2p_host *h, struct p2p_conn_info *out, size_t cap);
 bool p2p_conn_info(const struct p2p_host *h, p2p_conn_id conn, struct p2p_conn_info *out);
+/* The connection that new streams to a peer use; false where there is none. */
+bool p2p_preferred(const struct p2p_host *h, const struct peer_id *peer, struct p2p_conn_info *out);
 
 /* ---- probing ------------------------------------------------------------------------------- */
 

@@ -17,6 +17,9 @@
 
 /* ---- relaying for others ------------------------------------------------------------------- */
 
+/* What clients ask a relay with: for p2p_set_gate. */
+#define P2P_RELAY_HOP "/libp2p/circuit/relay/0.2.0/hop"
+
 /* Zero means: no limit, except where a maximum is named. */
 struct p2p_relay_limits {
 	uint32_t reservations;        /* peers; 1 to P2P_RELAY_RESERVATIONS_MAX */

@@ -88,7 +88,7 @@ static int enter(struct p2p_host *h, struct stream *s, const struct multiaddr *r
 int relay_reach(struct p2p_host *h, const struct multiaddr *relay, const struct peer_id *target,
     p2p_conn_id *out, struct err *err)
 {
-	static const char *const hop = RELAY_HOP_PROTOCOL;
+	static const char *const hop = P2P_RELAY_HOP;
 	struct peer_id relay_id;
 	struct stream *s;
 	p2p_conn_id conn;

@@ -375,7 +375,7 @@ int p2p_relay_serve(struct p2p_host *h, const struct p2p_relay_limits *limits, s
 	int rc = relay_core_new(limits ? limits : &standard, &r->core, err);
 	if (rc == 0) {
 		talloc_set_destructor(r, free_core);
-		rc = p2p_handle(h, RELAY_HOP_PROTOCOL, hop_serve, r, err);
+		rc = p2p_handle(h, P2P_RELAY_HOP, hop_serve, r, err);
 	}
 	if (rc != 0) {
 		talloc_free(r);

@@ -111,7 +111,7 @@ static int take_reservation(struct relay_listening *l, struct candidate *c, p2p_
 static int request(
     struct relay_listening *l, struct candidate *c, p2p_conn_id conn, struct err *err)
 {
-	static const char *const hop = RELAY_HOP_PROTOCOL;
+	static const char *const hop = P2P_RELAY_HOP;
 	struct relay_hop ask = {.type = RELAY_HOP_RESERVE}, answer;
 	struct buf in = BUF_INIT(RELAY_MESSAGE_MAX);
 	struct stream *s;
@@ -375,7 +375,7 @@ static void on_event(void *arg, const struct p2p_event *e)
 	struct relay_listening *l = arg;
 
 	if (e->kind != P2P_PEER_IDENTIFIED || !l->discover || find(l, &e->peer) ||
-	    !p2p_peer_speaks(l->host, &e->peer, RELAY_HOP_PROTOCOL))
+	    !p2p_peer_speaks(l->host, &e->peer, P2P_RELAY_HOP))
 		return;
 	if (add(l, &e->peer, NULL, NULL) != 0)
 		rt_log(LOG_DEBUG, "p2p", "a relay more than can be remembered");

@@ -8,7 +8,6 @@
 
 #include "p2p/peer_record_priv.h"
 
-#define RELAY_HOP_PROTOCOL  "/libp2p/circuit/relay/0.2.0/hop"
 #define RELAY_STOP_PROTOCOL "/libp2p/circuit/relay/0.2.0/stop"
 #define RELAY_MESSAGE_MAX   4096
 #define RELAY_ADDRS_MAX     16

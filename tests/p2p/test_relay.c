@@ -442,7 +442,7 @@ static uint32_t ask_raw(struct node *from, p2p_conn_id conn, const char *protoco
 	OK(p2p_open_stream_on(from->host, conn, &protocol, 1, &s, NULL, NULL));
 	OK(framed_write(s, raw, NULL));
 	if (framed_read(s, &in, NULL) == 1) {
-		if (strcmp(protocol, RELAY_HOP_PROTOCOL) == 0) {
+		if (strcmp(protocol, P2P_RELAY_HOP) == 0) {
 			OK(relay_hop_decode(buf_view(&in), &hop, NULL));
 			status = hop.status;
 			relay_hop_free(&hop);
@@ -461,7 +461,7 @@ static uint32_t ask(struct node *from, p2p_conn_id conn, const struct relay_hop 
 	struct buf out = BUF_INIT(RELAY_MESSAGE_MAX);
 
 	relay_hop_encode(m, &out);
-	uint32_t status = ask_raw(from, conn, RELAY_HOP_PROTOCOL, buf_view(&out));
+	uint32_t status = ask_raw(from, conn, P2P_RELAY_HOP, buf_view(&out));
 	buf_free(&out);
 	return status;
 }
@@ -489,8 +489,8 @@ static void story_rules(struct net *n)
 	limits.reservation = duration_s(60);
 	trio_new(n, &t, &limits);
 	p2p_conn_id conn = conn_to(&t.a, &t.r);
-	assert_int_equal(ask_raw(&t.a, conn, RELAY_HOP_PROTOCOL, bytes_of(junk, 3)), 400);
-	assert_int_equal(ask_raw(&t.a, conn, RELAY_HOP_PROTOCOL, bytes_of(junk, 0)), 400);
+	assert_int_equal(ask_raw(&t.a, conn, P2P_RELAY_HOP, bytes_of(junk, 3)), 400);
+	assert_int_equal(ask_raw(&t.a, conn, P2P_RELAY_HOP, bytes_of(junk, 0)), 400);
 	assert_int_equal(ask(&t.a, conn, &m), 400); /* to nobody */
 	m.peer = nobody.peer_id;
 	assert_int_equal(ask(&t.a, conn, &m), 204);

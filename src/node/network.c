@@ -1,0 +1,42 @@
+/* How this node is reached, and reaches others, beyond dialling an address: the services on its P2P
+ * host.
+ *
+ * Whoever only dials out is reachable through members that relay, from its first connection on;
+ * where a hole can be made between the ends of such a circuit, a direct connection takes over. */
+#include "node/network_priv.h"
+
+#include "p2p/reach.h"
+#include "p2p/relay.h"
+
+#define RELAYS_WANTED 2 /* through which a node listens at once */
+
+static int map_port(struct p2p_host *h, struct err *err)
+{
+	int rc = p2p_portmap_start(h, err);
+	if (rc != E_NOT_FOUND)
+		return rc;
+	rt_log(LOG_WARN, "node", "--map-port has no effect: the P2P address is a loopback one");
+	return 0;
+}
+
+int network_services(
+    struct p2p_host *h, const struct config *c, struct p2p_kad **kad, struct err *err)
+{
+	int rc = p2p_autonat_start(h, NULL, err);
+	if (rc == 0)
+		rc = p2p_dcutr_start(h, err);
+	if (rc == 0)
+		rc = p2p_allow_limited(h, "/http/1.1", err);
+	if (rc == 0 && c->relay)
+		rc = p2p_relay_serve(h, NULL, err);
+	if (rc == 0)
+		rc = p2p_relay_want(h, RELAYS_WANTED, true, err);
+	if (rc == 0 && c->map_port)
+		rc = map_port(h, err);
+	if (rc == 0 && c->dht) {
+		struct p2p_kad_options table;
+		p2p_kad_options_default(&table);
+		rc = p2p_kad_new(h, &table, kad, err);
+	}
+	return rc;
+}
