@@ -253,7 +253,7 @@ static void hold(struct slot *s, struct candidate *c)
 	}
 	if (rc != E_CANCELLED && scope_check(NULL) == 0) {
 		failed(l, c, &err);
-		if (c->reserved) /* it is connected, and silent */
+		if (rc == E_TIMEOUT && c->reserved) /* it is connected, and silent */
 			p2p_conn_close(l->host, conn, "the relay does not answer");
 	}
 	give_up(l, c);

@@ -128,6 +128,9 @@ static void story_reach(struct net *n)
 
 	trio_new(n, &t, &none);
 	assert_true(duration_to_ms(instant_since(rt_now(), begin)) < 1000);
+	/* It sees the port that b listens on: what a hole will need. */
+	assert_int_equal(p2p_conns(t.r.host, &info, 1), 1);
+	assert_true(multiaddr_equal(&info.remote, &t.b.addr));
 	size_t n_own = p2p_host_addrs(t.b.host, own, 16);
 	assert_int_equal(n_own, 2);
 	assert_true(multiaddr_is_relayed(&own[1]));
@@ -161,6 +164,44 @@ static void story_reach(struct net *n)
 static void test_two_meet_through_a_third(void **state)
 {
 	net_run(40, LATENCY, story_reach);
+}
+
+static void story_dials_only(struct net *n)
+{
+	struct node a, b, r;
+	struct p2p_relay_limits none = unlimited();
+	struct p2p_options opt;
+	struct multiaddr listen, own[4];
+	p2p_conn_id conn;
+
+	node_new(n, "r", &r);
+	serve_relay(&r, &none);
+	node_new(n, "a", &a);
+	node_options(n, "b", &b, &opt, &listen);
+	opt.n_listen = 0;
+	struct instant begin = rt_now();
+	node_start(&b, &opt);
+	node_serve(&b);
+	listen_through(&b, &r);
+	eventually(1, p2p_host_addrs(b.host, own, 4) == 1);
+	assert_true(multiaddr_is_relayed(&own[0]));
+	reach_through(&a, &r, &b, &conn);
+	assert_true(duration_to_ms(instant_since(rt_now(), begin)) < 1000);
+	echo_check(&a, &b, 10000);
+	/* Its addresses travel: who knows it by name alone finds it. */
+	struct p2p_peer_info info;
+	assert_true(p2p_peer_info(a.host, &b.id.peer_id, &info) && info.n_addrs > 0);
+	p2p_conn_close(a.host, conn, "again");
+	eventually(5, !p2p_connected(a.host, &b.id.peer_id));
+	echo_check(&a, &b, 10000);
+	node_close(&a);
+	node_close(&b);
+	node_close(&r);
+}
+
+static void test_who_only_dials_is_reached_within_a_second(void **state)
+{
+	net_run(55, LATENCY, story_dials_only);
 }
 
 static void story_limited(struct net *n)
@@ -737,6 +778,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_two_meet_through_a_third),
+	    cmocka_unit_test(test_who_only_dials_is_reached_within_a_second),
 	    cmocka_unit_test(test_limited_connections_run_what_is_allowed),
 	    cmocka_unit_test(test_a_direct_connection_takes_over),
 	    cmocka_unit_test(test_a_circuit_uses_up_its_bytes),
