@@ -81,6 +81,9 @@ void kad_note_answer(struct p2p_kad *k, const struct peer_id *id)
 
 void kad_note_failure(struct p2p_kad *k, const struct peer_id *id, int code)
 {
+	/* Without any connection it is we who are out of reach. */
+	if (!k->host->conns)
+		return;
 	if (code == E_UNSUPPORTED)
 		kad_table_remove(&k->table, id, rt_now());
 	else

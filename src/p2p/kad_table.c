@@ -301,7 +301,11 @@ void kad_table_failed(struct kad_table *t, const struct peer_id *id, struct inst
 	if (!e)
 		return;
 	e->checking = now; /* not again at once */
-	if (e->standing != KAD_MEMBER || ++e->failures >= KAD_FAILURES_MAX)
+	if (e->failures == 0 || instant_since(now, e->failed).ns >= duration_s(KAD_CHECK_S).ns) {
+		e->failures++;
+		e->failed = now;
+	}
+	if (e->standing != KAD_MEMBER || e->failures >= KAD_FAILURES_MAX)
 		kad_table_remove(t, id, now);
 }
 

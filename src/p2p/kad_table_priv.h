@@ -52,6 +52,7 @@ struct kad_entry {
 	struct instant since;    /* when it got its standing */
 	struct instant answered; /* last answer; of members */
 	struct instant checking; /* when the last check began; ns 0: none is under way */
+	struct instant failed;   /* when the last failure was counted */
 	struct addr_list addrs;  /* where it was reached; the caller's to fill */
 };
 
@@ -90,7 +91,8 @@ bool kad_table_next_check(struct kad_table *t, struct instant now, struct peer_i
  * member now. */
 bool kad_table_answered(
     struct kad_table *t, const struct peer_id *id, const struct kad_net *net, struct instant now);
-/* It did not. Candidates are forgotten at once, members after KAD_FAILURES_MAX in a row. */
+/* It did not. Candidates are forgotten at once, members after KAD_FAILURES_MAX in a row; those that
+ * come within KAD_CHECK_S of one another are one. */
 void kad_table_failed(struct kad_table *t, const struct peer_id *id, struct instant now);
 /* It does not serve the protocol any more. */
 void kad_table_remove(struct kad_table *t, const struct peer_id *id, struct instant now);

@@ -371,6 +371,33 @@ static void test_days_pass(void **state)
 	net_run_for(48, LATENCY, duration_s(200 * HOUR_S), story_days);
 }
 
+/* A machine that was offline for half an hour finds the others again by itself, though nobody dials
+ * it and it keeps no connection. */
+static void story_offline(struct net *n)
+{
+	struct member *all = grow(n, 5);
+
+	OK(put(&all[1], "/t/x", "v"));
+	for (size_t i = 0; i < 4; i++)
+		universe_partition(n->u, all[4].node.world, all[i].node.world, true);
+	OK(fiber_sleep(duration_s(1800)));
+	assert_int_equal(p2p_conns(all[4].node.host, NULL, 0), 0);
+	assert_int_equal(table_size(&all[0]), 3); /* the others see that it is gone */
+	assert_true(table_size(&all[4]) > 0);
+	for (size_t i = 0; i < 4; i++)
+		universe_partition(n->u, all[4].node.world, all[i].node.world, false);
+	OK(fiber_sleep(duration_s(1000)));
+	assert_int_equal(table_size(&all[4]), 4);
+	assert_int_equal(table_size(&all[0]), 4);
+	check_get(&all[4], "/t/x", "v");
+	end(all, 5);
+}
+
+static void test_offline(void **state)
+{
+	net_run_for(49, LATENCY, duration_s(2 * HOUR_S), story_offline);
+}
+
 /* ---- hostile peers ------------------------------------------------------------------------- */
 
 /* Serves the protocol and answers each request with the same bytes. */
@@ -577,6 +604,7 @@ int main(void)
 	    cmocka_unit_test(test_clients),
 	    cmocka_unit_test(test_alone_at_first),
 	    cmocka_unit_test(test_days_pass),
+	    cmocka_unit_test(test_offline),
 	    cmocka_unit_test(test_liars_do_not_enter),
 	    cmocka_unit_test(test_bad_values),
 	    cmocka_unit_test(test_many_streams),
