@@ -264,7 +264,7 @@ struct gossip_entry *gossip_remember(struct gossip_router *r, const struct gossi
 void gossip_settle(struct gossip_router *r, struct gossip_entry *e, enum gossip_status status);
 /* Whether `p` may have the message once more; counted. */
 bool gossip_may_ask(struct gossip_router *r, struct gossip_entry *e, const struct gossip_peer *p);
-/* Ids of a topic to gossip about, newest first, at most `cap`. */
+/* Messages of a topic to gossip about, newest first, at most `cap`; `out` may be NULL to count. */
 size_t gossip_recent(const struct gossip_router *r, const struct gossip_topic *t,
     const struct gossip_entry **out, size_t cap);
 void gossip_cache_tick(struct gossip_router *r);

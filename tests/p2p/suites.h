@@ -15,6 +15,7 @@
  * (0..7) reuses. Bad hex is a test failure. */
 struct bytes unhex(int slot, const char *hex);
 
+int run_gossip_score_tests(void);
 int run_gossip_tests(void);
 int run_gossip_wire_tests(void);
 int run_identify_tests(void);
