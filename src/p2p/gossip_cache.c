@@ -134,8 +134,11 @@ size_t gossip_recent(const struct gossip_router *r, const struct gossip_topic *t
 	for (const struct gossip_entry *e = r->kept_newest; e && n < cap; e = e->kept_older) {
 		if (e->window + r->params.mcache_gossip <= r->ticks)
 			break;
-		if (e->topic == t->number)
-			out[n++] = e;
+		if (e->topic != t->number)
+			continue;
+		if (out)
+			out[n] = e;
+		n++;
 	}
 	return n;
 }

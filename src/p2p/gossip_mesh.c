@@ -335,18 +335,17 @@ static void tend_fanout(struct gossip_router *r, struct gossip_topic *t)
 		l->fanout = false;
 }
 
-/* What the peers outside the mesh may have missed. */
-static void gossip_about(struct gossip_router *r, struct gossip_topic *t)
+static void tell_ids(struct gossip_router *r, struct gossip_topic *t, size_t n)
 {
-	size_t cap = r->params.ihave_ids_max;
-	const struct gossip_entry **recent = calloc(cap, sizeof *recent);
-	struct bytes *ids = calloc(cap, sizeof *ids);
-	size_t n = recent && ids ? gossip_recent(r, t, recent, cap) : 0, count, part;
+	const struct gossip_entry **recent = calloc(n, sizeof *recent);
+	struct bytes *ids = calloc(n, sizeof *ids);
+	size_t count = recent && ids ? gossip_collect(r, t, gossipable, r->scratch) : 0;
+	size_t part = (size_t)((double)count * r->params.gossip_factor);
 
-	count = n > 0 ? gossip_collect(r, t, gossipable, r->scratch) : 0;
-	part = (size_t)((double)count * r->params.gossip_factor);
 	if (part < r->params.d_lazy)
 		part = r->params.d_lazy;
+	if (count > 0)
+		n = gossip_recent(r, t, recent, n);
 	for (size_t i = 0; i < count && i < part; i++) {
 		struct gossip_peer *p = r->scratch[i]->peer;
 		for (size_t j = 0; j < n; j++)
@@ -355,6 +354,15 @@ static void gossip_about(struct gossip_router *r, struct gossip_topic *t)
 	}
 	free(recent);
 	free(ids);
+}
+
+/* What the peers outside the mesh may have missed. */
+static void gossip_about(struct gossip_router *r, struct gossip_topic *t)
+{
+	size_t n = gossip_recent(r, t, NULL, r->params.ihave_ids_max);
+
+	if (n > 0)
+		tell_ids(r, t, n);
 }
 
 /* SPEC v1.1 "Explicit Peering Agreements": the connection is kept up. */

@@ -1,5 +1,6 @@
-/* The inside of a gossip router: what gossip_router.c (life, messages), gossip_control.c (control
- * from peers), gossip_mesh.c (heartbeat, meshes), gossip_score.c and gossip_cache.c share.
+/* The inside of a gossip router: what gossip_router.c (life, messages), gossip_out.c (decisions),
+ * gossip_control.c (control from peers), gossip_mesh.c (heartbeat, meshes), gossip_score.c and
+ * gossip_cache.c share.
  *
  * A *link* is what one peer has to do with one topic: subscription, mesh, backoff, scores. Links
  * stand in a list of their peer and in one of their topic. A peer that has gone is remembered with
@@ -190,6 +191,10 @@ static inline bool gossip_speaks_mesh(const struct gossip_peer *p)
 {
 	return p->connected && p->protocol != GOSSIP_FLOODSUB;
 }
+/* Drops remembered peers whose time has come. */
+void gossip_forget_peers(struct gossip_router *r);
+
+/* ---- gossip_out.c ---- */
 /* The control RPC of a peer, to append to; it goes out with the end of the present call. */
 struct buf *gossip_control(struct gossip_router *r, struct gossip_peer *p);
 void gossip_send(
@@ -197,8 +202,6 @@ void gossip_send(
 /* The decision to fill in, at the end of the queue; NULL without memory. */
 struct gossip_out *gossip_decide(struct gossip_router *r, enum gossip_out_kind kind);
 void gossip_flush(struct gossip_router *r);
-/* Drops remembered peers whose time has come. */
-void gossip_forget_peers(struct gossip_router *r);
 /* Frame of one message; NULL without memory or above the limit. */
 struct gossip_frame *gossip_frame_of_message(struct bytes raw);
 
@@ -264,7 +267,7 @@ struct gossip_entry *gossip_remember(struct gossip_router *r, const struct gossi
 void gossip_settle(struct gossip_router *r, struct gossip_entry *e, enum gossip_status status);
 /* Whether `p` may have the message once more; counted. */
 bool gossip_may_ask(struct gossip_router *r, struct gossip_entry *e, const struct gossip_peer *p);
-/* Ids of a topic to gossip about, newest first, at most `cap`. */
+/* Messages of a topic to gossip about, newest first, at most `cap`; `out` may be NULL to count. */
 size_t gossip_recent(const struct gossip_router *r, const struct gossip_topic *t,
     const struct gossip_entry **out, size_t cap);
 void gossip_cache_tick(struct gossip_router *r);

@@ -28,5 +28,6 @@ int main(void)
 	failed += run_relay_core_tests();
 	failed += run_gossip_wire_tests();
 	failed += run_gossip_tests();
+	failed += run_gossip_score_tests();
 	return failed ? 1 : 0;
 }
