@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { createServer } from 'node:net'
 import { once } from 'node:events'
 import { after, before, test } from 'node:test'
-import { GATE, Node } from './lib/gate.mjs'
+import { Node } from './lib/gate.mjs'
 import { Machine, missing, Network, removeNetworks } from './lib/netns.mjs'
-import { Child, endAll, freePort, temporaryFolder, until } from './lib/process.mjs'
+import { endAll, freePort } from './lib/process.mjs'
 
 const QUIET = ['--model', 'none', '--mdns=false']
 const unavailable = missing()
@@ -116,23 +116,6 @@ test('this node', async () => {
 
 // ---- faults that only a network has --------------------------------------------------------------
 
-// A node on a machine of a test network.
-class Placed extends Node {
-    constructor(machine, ip, label, args) {
-        super(label, { data: temporaryFolder(label), args: ['--model', 'none', ...args] })
-        this.machine = machine
-        this.ip = ip
-    }
-
-    async start() {
-        this.child = new Child(...this.machine.command(GATE, this.args))
-        this.first = await until(`${this.label} answers`, () => this.status())
-        return this
-    }
-
-    get address() { return this.first.addresses.find((a) => a.includes(`/${this.ip}/`)) }
-}
-
 let pairs = 0
 
 // Two members on one cable.
@@ -142,30 +125,31 @@ async function pair() {
     const place = (label, ip) => {
         const machine = new Machine(`d${pairs}${label}`)
         network.plug(machine, `${ip}/24`, 'eth0')
-        return new Placed(machine, ip, label, club).start()
+        return Node.start(label, { machine, args: ['--model', 'none', ...club] })
     }
-    return { a: await place('a', '10.77.0.1'), b: await place('b', '10.77.0.2') }
+    const [a, b] = [await place('a', '10.77.0.1'), await place('b', '10.77.0.2')]
+    return { a, b, there: b.addressAt('10.77.0.2') }
 }
 
 test('a filtered port', { skip: unavailable }, async () => {
-    const { a, b } = await pair()
+    const { a, b, there } = await pair()
     b.machine.firewall('input tcp flags syn drop')
-    await names('port-filtered', 'connect', a, b.address)
+    await names('port-filtered', 'connect', a, there)
     b.machine.firewall('input tcp flags syn reject with tcp reset')
-    await names('port-closed', 'connect', a, b.address)
+    await names('port-closed', 'connect', a, there)
     await names('no-route', 'connect', a, '/ip4/203.0.113.7/tcp/41145')
     b.machine.firewall()
-    assert.ok((await examine(a, b.address)).every((f) => f.verdict === 'ok'))
+    assert.ok((await examine(a, there)).every((f) => f.verdict === 'ok'))
 })
 
 test('a way on which only small packets pass', { skip: unavailable }, async () => {
-    const { a, b } = await pair()
+    const { a, b, there } = await pair()
     for (const node of [a, b]) node.machine.firewall('output ip length > 1300 drop')
-    await names('mtu', 'size', a, b.address)
+    await names('mtu', 'size', a, there)
 })
 
 test('a machine without multicast', { skip: unavailable }, async () => {
-    const alone = await new Placed(new Machine('alone'), '127.0.0.1', 'alone', []).start()
+    const alone = await Node.start('alone', { machine: new Machine('alone'), args: ['--model', 'none'] })
     await names('multicast-missing', 'mdns', alone)
     await names('loopback-only', 'listening', alone)
 })

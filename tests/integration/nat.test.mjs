@@ -9,7 +9,7 @@ import { after, test } from 'node:test'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { multiaddr } from '@multiformats/multiaddr'
 import { exchange, jsNode } from './lib/js-peer.mjs'
-import { Machine, missing, Network, removeNetworks, Router } from './lib/netns.mjs'
+import { Machine, missing, Network, removeNetworks, Router, twoHomes } from './lib/netns.mjs'
 import { BUILD, Child, endAll, run, sleep, until } from './lib/process.mjs'
 
 const P2P_PEER = process.env.P2P_PEER ?? join(BUILD, 'examples', 'p2p-peer')
@@ -84,24 +84,10 @@ const start = (machine, program, args) => new Child(...machine.command(program, 
 const peer = (machine, args) => start(machine, P2P_PEER, args)
 const at = (child, ip) => child.line(new RegExp(`^/ip4/${ip.replaceAll('.', '\\.')}/tcp/\\d+/p2p/\\w+$`))
 
-// A public network with a relay, and two machines behind a router each.
-let count = 0
-async function twoHomes({ random = false, relayArgs = [] } = {}) {
-    const n = count++
-    const internet = new Network(`i${n}`)
-    const homes = [1, 2].map((i) => {
-        const router = new Router(`r${n}${i}`, { random })
-        const lan = new Network(`l${n}${i}`)
-        const machine = new Machine(`m${n}${i}`)
-        internet.plug(router, `5.5.5.${i}/24`, 'wan')
-        lan.plug(router, `192.168.${i}.1/24`, 'lan')
-        lan.plug(machine, `192.168.${i}.2/24`, 'eth0')
-        machine.route(`192.168.${i}.1`)
-        return machine
-    })
-    const middle = new Machine(`p${n}`)
-    internet.plug(middle, '5.5.5.9/24', 'eth0')
-    const relay = peer(middle, ['--listen', ANY, ...relayArgs])
+// Two homes and a relay between them.
+async function homesAndRelay({ random = false, relayArgs = [] } = {}) {
+    const { internet, homes, join } = twoHomes({ random })
+    const relay = peer(join('5.5.5.9'), ['--listen', ANY, ...relayArgs])
     return { internet, homes, relay, relayAddress: await at(relay, '5.5.5.9') }
 }
 
@@ -109,7 +95,7 @@ const CIRCUIT = /\/p2p-circuit\/p2p\//
 
 test('DCUtR: routers that keep ports, a hole', { skip, timeout: 90_000 }, async () => {
     // The relay carries too little for what follows.
-    const { homes: [a, b], relay, relayAddress } = await twoHomes({ relayArgs: ['--relay-bytes', '200000'] })
+    const { homes: [a, b], relay, relayAddress } = await homesAndRelay({ relayArgs: ['--relay-bytes', '200000'] })
     const far = peer(b, ['--listen', ANY, '--relay', relayAddress])
     const circuit = await far.line(CIRCUIT)
     const done = await run(...a.command(P2P_PEER, ['--listen', ANY, '--dial', circuit, '--direct',
@@ -125,7 +111,7 @@ test('DCUtR: routers that keep ports, a hole', { skip, timeout: 90_000 }, async 
 })
 
 test('DCUtR: random ports on both sides, the relay stays', { skip, timeout: 120_000 }, async () => {
-    const { homes: [a, b], relayAddress } = await twoHomes({ random: true })
+    const { homes: [a, b], relayAddress } = await homesAndRelay({ random: true })
     const far = peer(b, ['--listen', ANY, '--relay', relayAddress])
     const circuit = await far.line(CIRCUIT)
     const near = peer(a, ['--listen', ANY, '--dial', circuit])
@@ -141,7 +127,7 @@ test('DCUtR: random ports on both sides, the relay stays', { skip, timeout: 120_
 // but it takes part where one side can be dialled and the other does not know it yet.
 
 test('DCUtR: ours leads theirs to a direct connection', { skip, timeout: 60_000 }, async () => {
-    const { homes: [a], internet, relayAddress } = await twoHomes()
+    const { homes: [a], internet, relayAddress } = await homesAndRelay()
     const open = new Machine('od')
     internet.plug(open, '5.5.5.8/24', 'eth0')
     const far = peer(open, ['--listen', ANY, '--relay', relayAddress])
@@ -154,7 +140,7 @@ test('DCUtR: ours leads theirs to a direct connection', { skip, timeout: 60_000 
 })
 
 test('DCUtR: theirs leads ours to a direct connection', { skip, timeout: 60_000 }, async () => {
-    const { homes: [a], internet, relayAddress } = await twoHomes({ relayArgs: ['--relay-bytes', '200000'] })
+    const { homes: [a], internet, relayAddress } = await homesAndRelay({ relayArgs: ['--relay-bytes', '200000'] })
     const open = new Machine('ot')
     internet.plug(open, '5.5.5.8/24', 'eth0')
     const js = start(open, process.execPath, [JS_PEER, '--listen', ANY, '--announce',

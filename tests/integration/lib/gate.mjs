@@ -14,8 +14,10 @@ export function gate(args, options = {}) {
 }
 
 export class Node {
-    constructor(label, { data = temporaryFolder(label), args = [], env = {}, ports = true } = {}) {
+    // `machine`: one of lib/netns.mjs, to run there.
+    constructor(label, { data = temporaryFolder(label), args = [], env = {}, ports = true, machine } = {}) {
         this.label = label
+        this.machine = machine
         this.data = data
         this.env = env
         this.args = ['start', '--node-id', label, '--data-dir', data]
@@ -27,7 +29,8 @@ export class Node {
 
     // Starts it, or starts it again after it ended, and waits until it answers.
     async start() {
-        this.child = new Child(GATE, this.args, { env: { ...CLEAN_ENV, ...this.env } })
+        const command = this.machine?.command(GATE, this.args) ?? [GATE, this.args]
+        this.child = new Child(...command, { env: { ...CLEAN_ENV, ...this.env } })
         this.first = await until(`${this.label} answers`, () => {
             if (this.child.end) {
                 throw new Error(`ended with ${this.child.end.code}:\n${this.child.stderr}`)
@@ -57,7 +60,12 @@ export class Node {
 
     get http() { return this.first.http }
     get address() { return this.first.addresses.find((a) => a.includes('/ip4/127.0.0.1/')) }
+    addressAt(ip) { return this.first.addresses.find((a) => a.includes(`/${ip}/`)) }
     get log() { return this.child.stderr }
+
+    async peer(label) {
+        return (await this.json('peers', ['--all'])).find((p) => p.label === label)
+    }
 
     async members() {
         return (await this.peers()).filter((p) => p.state === 'member').map((p) => p.label).sort()

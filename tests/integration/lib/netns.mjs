@@ -146,6 +146,31 @@ export class Router extends Machine {
     }
 }
 
+let homes = 0
+
+// A public network, 5.5.5.0/24, and two machines behind a router each; `join` puts another machine on
+// the public network.
+export function twoHomes({ random = false } = {}) {
+    const n = homes++
+    const internet = new Network(`i${n}`)
+    const machines = [1, 2].map((i) => {
+        const router = new Router(`r${n}${i}`, { random })
+        const lan = new Network(`l${n}${i}`)
+        const machine = new Machine(`m${n}${i}`)
+        internet.plug(router, `5.5.5.${i}/24`, 'wan')
+        lan.plug(router, `192.168.${i}.1/24`, 'lan')
+        lan.plug(machine, `192.168.${i}.2/24`, 'eth0')
+        machine.route(`192.168.${i}.1`)
+        return machine
+    })
+    const join = (ip) => {
+        const machine = new Machine(`p${n}${ip.split('.').at(-1)}`)
+        internet.plug(machine, `${ip}/24`, 'eth0')
+        return machine
+    }
+    return { internet, homes: machines, join }
+}
+
 export function removeNetworks() {
     for (const name of made.splice(0).reverse()) {
         try {
