@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #define PREFIX        "/ipfs"
-#define SETTLE_MS     5000 /* for the first peer to be known */
+#define SETTLE_MS     10000 /* for the first peer to be known */
 #define PROVIDERS_MAX 20
 #define ADDRS_MAX     16
 
@@ -167,8 +167,11 @@ static int bootstrap(
 	struct p2p_kad_info info = {0};
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < opt->n_bootstrap; i++)
+	for (size_t i = 0; rc == 0 && i < opt->n_bootstrap; i++) {
 		rc = p2p_dial(h, NULL, &opt->bootstrap[i], 1, NULL, err);
+		if (rc == 0)
+			rc = p2p_keep(h, &opt->bootstrap[i], err);
+	}
 	for (int waited = 0; rc == 0 && info.peers < opt->n_bootstrap && waited < SETTLE_MS;
 	     waited += 50) {
 		rc = fiber_sleep(duration_ms(50));

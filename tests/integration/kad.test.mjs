@@ -34,7 +34,7 @@ async function jsNode({ clientMode = false, validate = async () => {} } = {}) {
         connectionEncrypters: [noise()],
         streamMuxers: [yamux()],
         connectionGater: { denyDialMultiaddr: () => false },
-        connectionManager: { inboundConnectionThreshold: 1e6 },
+        connectionManager: { inboundConnectionThreshold: 1e6, maxIncomingPendingConnections: 1000 },
         services: {
             identify: identify(),
             ping: ping(),
@@ -159,7 +159,7 @@ test('js provides, ours finds it', async () => {
 test('ours provides, js finds it with its address', async () => {
     const cid = cidOf('provided in C')
     const provider = await serve('--bootstrap', addressOf(js), '--kad-provide', hexOf(cid))
-    await provider.child.line(/^provided /)
+    await provider.child.line(/^provided /, { timeout: 30_000 })
     const found = await until('a provider', async () => {
         const list = await events(js.services.dht.findProviders(cid, signal()), 'PROVIDER')
         return list.length > 0 && list
