@@ -318,6 +318,100 @@ static void loss(struct net *n)
 	desk_down(&d);
 }
 
+static void call(struct line *l, const char *method, const char *params)
+{
+	char text[2048];
+
+	snprintf(text, sizeof text,
+	    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\",\"params\":%s}\n", method, params);
+	put(l, text);
+}
+
+static void call_refused(struct line *l, const char *method, const char *params, int64_t code)
+{
+	call(l, method, params);
+	json_t *j = take(l);
+	if (error_of(j) != code || json_object_get(j, "result"))
+		fail_msg("%s %s: %lld", method, params, (long long)error_of(j));
+	json_decref(j);
+}
+
+/* The state of the only invitation. */
+static void invited(struct line *l, const char *state)
+{
+	call(l, "invite.list", "{}");
+	json_t *j = take(l);
+	const json_t *list = json_object_get(j, "result");
+	assert_int_equal(json_array_size(list), 1);
+	assert_string_equal(json_get_string(json_array_get(list, 0), "state", ""), state);
+	assert_null(json_object_get(json_array_get(list, 0), "token"));
+	json_decref(j);
+}
+
+static void invitations(struct net *n)
+{
+	struct desk d;
+	struct line l;
+	char params[1200];
+
+	desk_up(n, &d, good);
+	line_open(&d, &l);
+	call_refused(&l, "invite.create", "{\"uses\":0}", -32602);
+	call_refused(&l, "invite.create", "{\"uses\":-4294967295}", -32602);
+	call_refused(&l, "invite.create", "{\"expires_s\":-1}", -32602);
+	call_refused(&l, "invite.create", "{\"addresses\":[\"/udp/1\"]}", -32602);
+	call_refused(&l, "invite.create", "{\"addresses\":[7]}", -32602);
+	call_refused(&l, "invite.create", "{\"addresses\":[1,2,3,4,5,6,7]}", -32602);
+	call(&l, "invite.create", "{\"uses\":2,\"addresses\":[\"/dns4/a.example/tcp/1\"]}");
+	json_t *j = take(&l), *made = json_object_get(j, "result");
+	assert_string_equal(json_get_string(made, "cluster", ""), "house");
+	assert_int_equal(json_get_int(made, "uses", 0), 2);
+	invited(&l, "open");
+	/* Its own invitation, none, and half of one. */
+	const char *token = json_get_string(made, "token", "");
+	snprintf(params, sizeof params, "{\"token\":\"%s\"}", token);
+	call_refused(&l, "cluster.join", params, -32602);
+	snprintf(params, sizeof params, "{\"token\":\"%.50s\"}", token);
+	call_refused(&l, "cluster.join", params, -32602);
+	call_refused(&l, "cluster.join", "{}", -32602);
+	call_refused(&l, "invite.revoke", "{}", -32000);
+	snprintf(params, sizeof params, "{\"id\":\"%s\"}", json_get_string(made, "id", ""));
+	json_decref(j);
+	call(&l, "invite.revoke", params);
+	j = take(&l);
+	assert_true(json_is_true(json_object_get(j, "result")));
+	json_decref(j);
+	invited(&l, "revoked");
+	line_close(&l);
+	desk_down(&d);
+}
+
+/* The code comes as a notification; whoever hangs up ends the showing. */
+static void pairing(struct net *n)
+{
+	struct desk d;
+	struct line l, other;
+
+	desk_up(n, &d, good);
+	for (int i = 0; i < 2; i++) {
+		line_open(&d, &l);
+		call(&l, "pair.show", "{}");
+		json_t *j = take(&l);
+		const json_t *params = json_object_get(j, "params");
+		assert_string_equal(json_get_string(j, "method", ""), "pair.code");
+		assert_int_equal(json_get_int(params, "id", 0), 1);
+		assert_int_equal(strspn(json_get_string(params, "code", ""), "0123456789"), 6);
+		json_decref(j);
+		line_open(&d, &other);
+		call_refused(&other, "pair.show", "{}", -32000);
+		call_refused(&other, "pair.enter", "{\"code\":\"12\"}", -32602);
+		line_close(&other);
+		line_close(&l);
+		OK(fiber_sleep(duration_ms(100)));
+	}
+	desk_down(&d);
+}
+
 static void endless_line(struct net *n)
 {
 	struct desk d;
@@ -455,6 +549,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {STORY(bad_lines), STORY(error_names),
 	    STORY(notifications), STORY(status), STORY(asking), STORY(many), STORY(loss),
-	    STORY(endless_line), STORY(tcp), STORY(examinations)};
+	    STORY(endless_line), STORY(tcp), STORY(examinations), STORY(invitations),
+	    STORY(pairing)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
