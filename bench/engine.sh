@@ -1,0 +1,8 @@
+#!/bin/sh
+# The engine: prefill and decode, and the share of the memory bandwidth that decoding reaches, with random weights of
+# TinyLlama's shape and with the embedded model.
+set -eu
+cd "$(dirname "$0")/.."
+program=${OG_BUILD:-build}/bench/engine-bench
+"$program" --rounds 5 --prefill 128 --decode 24
+"$program" --rounds 5 --prefill 256 --decode 64 --model models/opengateway-spark.gguf
