@@ -243,9 +243,9 @@ static int run(struct app *app, struct err *err)
 		rc = peer_dial(h, &app->opt, err);
 	while (rc == 0 && !app->stop && !app->opt.protocol && stay)
 		rc = waitq_wait(&app->stopped, err);
-	scope_close(&sc);
 	p2p_gossip_close(gossip);
 	p2p_kad_close(kad);
+	scope_close(&sc);
 	p2p_host_close(h);
 	return app->stop ? 0 : rc;
 }

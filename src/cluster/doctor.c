@@ -134,9 +134,10 @@ static int no_address(const struct exam *x, struct err *err)
 	return tell(x, &f, err);
 }
 
-/* *reached: some address led to the right peer, whose id is then *id. */
+/* *reached: some address led to the right peer, whose id is then *id. `relayed`: there are other
+ * ways than these. */
 static int try_addrs(const struct exam *x, const struct multiaddr *addrs, size_t n,
-    struct peer_id *id, bool *reached, struct err *err)
+    struct peer_id *id, bool relayed, bool *reached, struct err *err)
 {
 	*reached = p2p_connected(x->c->opt.host, id);
 	if (n == 0)
@@ -150,7 +151,7 @@ static int try_addrs(const struct exam *x, const struct multiaddr *addrs, size_t
 	if (there)
 		*id = there->met;
 	for (size_t i = 0; i < n && rc == 0; i++)
-		rc = tell_attempt(x, &attempts[i], id, *reached, err);
+		rc = tell_attempt(x, &attempts[i], id, *reached || relayed, err);
 	free(attempts);
 	return rc;
 }
@@ -303,12 +304,24 @@ static int connected(const struct exam *x, const struct peer_id *id, const struc
 
 /* ---- whole examinations ---------------------------------------------------------------------- */
 
+/* Circuits are not tried step by step: their first step is a relay that others use as well. */
 static int examine_peer(const struct exam *x, struct peer_id id, const struct multiaddr *addrs,
     size_t n, struct err *err)
 {
-	bool reached;
-	int rc = try_addrs(x, addrs, n, &id, &reached, err);
-	if (rc || !reached)
+	struct multiaddr *direct = calloc(n + 1, sizeof *direct);
+	size_t n_direct = 0;
+	bool reached = false;
+	if (!direct)
+		return err_set(err, E_MEMORY, "no memory for an examination");
+	for (size_t i = 0; i < n; i++)
+		if (!multiaddr_is_relayed(&addrs[i]))
+			direct[n_direct++] = addrs[i];
+	bool relayed = n_direct < n;
+	int rc = 0;
+	if (n_direct > 0 || !relayed)
+		rc = try_addrs(x, direct, n_direct, &id, relayed, &reached, err);
+	free(direct);
+	if (rc || !(reached || relayed))
 		return rc;
 	return connected(x, &id, addrs, n, err);
 }

@@ -47,18 +47,27 @@ static void follow_membership(struct cluster *c, struct rendezvous *r)
 	r->provided = false;
 }
 
+/* Those who told of a provider may have forgotten its addresses: they are asked for, then. */
 static void found(struct cluster *c, const struct peer_id *id)
 {
+	struct multiaddr *addrs = calloc(ADDRS_KEPT_MAX, sizeof *addrs);
 	struct p2p_peer_info info;
+	size_t n = 0;
+	if (addrs && p2p_peer_info(c->opt.host, id, &info)) {
+		n = info.n_addrs < ADDRS_KEPT_MAX ? info.n_addrs : ADDRS_KEPT_MAX;
+		memcpy(addrs, info.addrs, n * sizeof *addrs);
+	}
+	if (addrs && n == 0 &&
+	    p2p_kad_find_peer(c->opt.kad, id, addrs, ADDRS_KEPT_MAX, &n, NULL) != 0)
+		n = 0;
 	struct peer *p = table_add(c, id, SOURCE_DHT);
-	if (!p || !p2p_peer_info(c->opt.host, id, &info))
-		return;
-	size_t n = info.n_addrs < ADDRS_KEPT_MAX ? info.n_addrs : ADDRS_KEPT_MAX;
-	while (n-- > 0)
-		table_add_addr(p, &info.addrs[n]);
+	while (p && n-- > 0)
+		table_add_addr(p, &addrs[n]);
+	free(addrs);
 }
 
-/* E_UNAVAILABLE: there is nobody to ask yet. */
+/* E_UNAVAILABLE: there is nobody to ask yet. That nobody takes our own entry (a key has room for
+ * some providers only) does not keep us from finding those who have one. */
 static int look(struct cluster *c, struct rendezvous *r, struct err *err)
 {
 	struct bytes key = bytes_of(r->key, sizeof r->key);
@@ -68,7 +77,7 @@ static int look(struct cluster *c, struct rendezvous *r, struct err *err)
 		return err_set(err, E_MEMORY, "no memory to look for members");
 	int rc = r->provided ? 0 : p2p_kad_provide(c->opt.kad, key, err);
 	r->provided = rc == 0;
-	if (rc == 0)
+	if (rc != E_CANCELLED)
 		rc = p2p_kad_find_providers(c->opt.kad, key, ids, FOUND_MAX, &n, err);
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		found(c, &ids[i]);

@@ -39,13 +39,14 @@ void p2p_autonat_options_default(struct p2p_autonat_options *opt)
 static int dial_back(
     struct p2p_host *h, const struct netaddr *to, const struct peer_id *peer, struct err *err)
 {
+	struct peer_id met;
 	struct stream *raw;
 	struct scope sc;
 
 	scope_open(&sc, duration_s(DIAL_BACK_S));
 	int rc = world_tcp_dial(h->world, to, &raw, err);
 	if (rc == 0) {
-		rc = upgrade_probe(h, raw, peer, err);
+		rc = upgrade_probe(h, raw, peer, &met, err);
 		stream_close(raw);
 	}
 	scope_close(&sc);

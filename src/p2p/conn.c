@@ -221,7 +221,8 @@ static void conn_fiber(void *arg)
 	if (fiber_spawn(&sc, "p2p identify", identify_ask, c, NULL) != 0)
 		rt_log(LOG_DEBUG, "p2p", "cannot identify a peer: no fiber");
 	int code = session_run(c->session, &err);
-	if (!c->closing && (code == E_PROTOCOL || code == E_BAD_SIGNATURE))
+	/* A bad tag is no proof: whoever carries the bytes can change them. */
+	if (!c->closing && code == E_PROTOCOL)
 		p2p_report(h, &c->peer->id, OFFENCE_POINTS, err_text(&err));
 	unlink_conn(h, c);
 	say_closed(c, code, c->closing ? c->why : err_text(&err));

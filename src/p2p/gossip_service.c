@@ -433,6 +433,9 @@ static void attach(struct p2p_gossip *g, const struct peer_id *id, size_t protoc
 	}
 	if (rc != 0) {
 		rt_log(LOG_DEBUG, "gossip", "a peer without gossip: %s", err_text(&err));
+		drain(g); /* what the router has for it already */
+		queue_clear(&m->control);
+		queue_clear(&m->data);
 		free(m);
 	} else {
 		m->next = g->members;

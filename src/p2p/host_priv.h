@@ -246,10 +246,10 @@ int relay_reach(struct p2p_host *h, const struct multiaddr *relay, const struct 
  */
 int upgrade_outbound(struct p2p_host *h, struct stream *raw, const struct peer_id *expect,
     struct upgraded *out, struct err *err) WARN_UNUSED;
-/* [parks] Whether `expect` is at the other end of `raw`, found out under an identity that is made
- * for this. The caller closes `raw`. */
+/* [parks] Who is at the other end of `raw` (E_WRONG_PEER when that is not `expect`, which may be
+ * NULL), found out under an identity that is made for this. The caller closes `raw`. */
 int upgrade_probe(struct p2p_host *h, struct stream *raw, const struct peer_id *expect,
-    struct err *err) WARN_UNUSED;
+    struct peer_id *met, struct err *err) WARN_UNUSED;
 int upgrade_inbound(
     struct p2p_host *h, struct stream *raw, struct upgraded *out, struct err *err) WARN_UNUSED;
 

@@ -435,16 +435,19 @@ static int describe(struct p2p_kad *k, const struct kad_own *own, struct buf *ke
 	return rc == 0 ? 0 : err_set(err, rc, "no memory to publish");
 }
 
-/* Our own store has it as well, and lets it grow old like any other. */
+/* Our own store has it as well, where there is room, and lets it grow old like any other. */
 static int keep_here(struct p2p_kad *k, const struct kad_message *m, struct err *err)
 {
 	struct p2p_host *h = k->host;
+	int rc;
 
 	if (m->has_record)
-		return kad_store_put(
+		rc = kad_store_put(
 		    &k->store, m->key, m->record.value, rt_now(), world_wall_ms(h->world), err);
-	return kad_store_provide(
-	    &k->store, m->key, &h->identity.peer_id, h->addrs, h->n_addrs, rt_now(), err);
+	else
+		rc = kad_store_provide(
+		    &k->store, m->key, &h->identity.peer_id, h->addrs, h->n_addrs, rt_now(), err);
+	return rc == E_LIMIT ? 0 : rc;
 }
 
 int kad_publish(struct p2p_kad *k, struct kad_own *own, struct err *err)

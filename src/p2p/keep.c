@@ -34,7 +34,8 @@ static void tell(struct keep *k, int code, const char *text)
 {
 	char addr[MULTIADDR_TEXT_MAX];
 
-	if (code == k->told_code && strcmp(text, k->told) == 0)
+	/* A ban's text counts down. */
+	if (code == k->told_code && (code == E_FORBIDDEN || strcmp(text, k->told) == 0))
 		return;
 	k->told_code = code;
 	(void)snprintf(k->told, sizeof k->told, "%s", text);

@@ -286,7 +286,7 @@ int noise_open(struct noise_cipher *c, uint8_t *record, size_t n, size_t *plain_
 	int rc;
 
 	if (n < TAG)
-		return err_set(err, E_PROTOCOL, "a Noise record of only %zu bytes", n);
+		return err_set(err, E_BAD_SIGNATURE, "a Noise record of only %zu bytes", n);
 	rc = next_nonce(c, nonce, err);
 	if (rc != 0)
 		return rc;

@@ -188,8 +188,8 @@ bool p2p_connected(const struct p2p_host *h, const struct peer_id *peer);
 
 /* Misbehaviour. Reports add up, and fade by 10 points a minute: at 100 points the peer's
  * connections end and it is neither dialled nor let in (E_FORBIDDEN, with the reason) until it is
- * down to 50. More points last longer, to 25 minutes at most. The host itself reports broken rules
- * of Noise and yamux with 40. */
+ * down to 50. More points last longer, to 25 minutes at most. The host itself reports what breaks a
+ * connection's protocols with 40, as far as it is proved to come from the peer. */
 void p2p_report(struct p2p_host *h, const struct peer_id *peer, unsigned points, const char *why);
 /* *left and *why (both may be NULL): for how long, and the last report, valid until the calling
  * fiber parks. */
@@ -239,7 +239,7 @@ enum p2p_hop {
 	P2P_HOP_NONE,    /* it got through */
 	P2P_HOP_NAME,    /* no socket address: a name unknown to the resolver, or not TCP */
 	P2P_HOP_CONNECT, /* no TCP connection */
-	P2P_HOP_SECURE   /* no secured, multiplexed connection on it */
+	P2P_HOP_SECURE   /* no handshake on it */
 };
 
 struct p2p_probe {
@@ -255,8 +255,8 @@ struct p2p_probe {
 
 /* [parks] Tries an address afresh, step by step, one attempt per socket address that its name
  * stands for, each on a connection of its own that is closed again. A /p2p part is ignored: compare
- * `met`. Whoever is there sees a connection come and go. At most `cap` (not 0) and P2P_PROBES_MAX
- * are made; returns their number, at least 1. */
+ * `met`. Whoever is there sees a stranger come and go: existing connections are not touched. At
+ * most `cap` (not 0) and P2P_PROBES_MAX are made; returns their number, at least 1. */
 #define P2P_PROBES_MAX 8
 size_t p2p_probe(
     struct p2p_host *h, const struct multiaddr *addr, struct p2p_probe *out, size_t cap);

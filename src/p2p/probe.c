@@ -33,29 +33,11 @@ static int recorder_write(struct stream *s, const struct bytes *v, size_t count,
 	return stream_writev(((struct recorder *)s)->inner, v, count, err);
 }
 
-static int recorder_close_write(struct stream *s, struct err *err)
-{
-	return stream_close_write(((struct recorder *)s)->inner, err);
-}
-
-static void recorder_reset(struct stream *s, int code)
-{
-	stream_reset(((struct recorder *)s)->inner, code);
-}
-
-/* It lies on the stack of the one who reads. */
-static void recorder_close(struct stream *s)
-{
-	stream_close(((struct recorder *)s)->inner);
-}
-
+/* A handshake only reads and writes. */
 static const struct stream_ops recorder_ops = {
     .kind = "probe",
     .read = recorder_read,
     .write = recorder_write,
-    .close_write = recorder_close_write,
-    .reset = recorder_reset,
-    .close = recorder_close,
 };
 
 static void failed(struct p2p_probe *p, enum p2p_hop hop, int code, const struct err *err)
@@ -65,20 +47,17 @@ static void failed(struct p2p_probe *p, enum p2p_hop hop, int code, const struct
 	(void)snprintf(p->why, sizeof p->why, "%s", err_text(err));
 }
 
+/* Under an identity made for the moment: a second connection of ours could cost us the first. */
 static void shake_hands(struct p2p_host *h, struct stream *raw, struct p2p_probe *p)
 {
 	struct recorder r = {.stream = {&recorder_ops, raw->remote}, .inner = raw, .probe = p};
-	struct upgraded up;
 	struct err err = {0};
-	int rc = upgrade_outbound(h, &r.stream, NULL, &up, &err);
+	int rc = upgrade_probe(h, &r.stream, NULL, &p->met, &err);
 
-	if (rc == 0) {
-		p->met = up.peer;
-		secure_close(up.secure);
-		return;
+	if (rc != 0) {
+		failed(p, P2P_HOP_SECURE, rc, &err);
+		stream_reset(raw, rc);
 	}
-	failed(p, P2P_HOP_SECURE, rc, &err);
-	stream_reset(raw, rc);
 	stream_close(raw);
 }
 

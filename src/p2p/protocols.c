@@ -152,12 +152,24 @@ static __attribute__((noinline)) bool agreed(struct inbound *in)
 	return false;
 }
 
+/* Agreeing parks: what was served may have ended meanwhile, and its argument with it. */
+static bool still_served(struct inbound *in)
+{
+	const struct handler *now = find_handler(in->conn->host, bytes_str(in->handler.protocol));
+
+	if (now && now->fn == in->handler.fn && now->arg == in->handler.arg)
+		return true;
+	stream_reset(in->stream, E_UNSUPPORTED);
+	stream_close(in->stream);
+	return false;
+}
+
 static void inbound_fiber(void *arg)
 {
 	struct inbound *in = arg;
 	struct p2p_stream_info info;
 
-	if (agreed(in) && ystream_info(in->stream, &info)) {
+	if (agreed(in) && still_served(in) && ystream_info(in->stream, &info)) {
 		struct stream *s = in->stream;
 		p2p_handler_fn fn = in->handler.fn;
 		void *fn_arg = in->handler.arg;

@@ -189,8 +189,8 @@ int upgrade_outbound(struct p2p_host *h, struct stream *raw, const struct peer_i
 	return upgrade(h, raw, NOISE_INITIATOR, expect, out, err);
 }
 
-int upgrade_probe(
-    struct p2p_host *h, struct stream *raw, const struct peer_id *expect, struct err *err)
+static int probe_raw(struct p2p_host *h, struct stream *raw, const struct peer_id *expect,
+    struct peer_id *met, struct err *err)
 {
 	struct ahead a = {.stream = {&ahead_ops, raw->remote}, .raw = raw};
 	uint8_t seed[ED25519_SEED_SIZE];
@@ -207,9 +207,28 @@ int upgrade_probe(
 	identity_wipe(&passing);
 	if (rc != 0)
 		return rc;
+	*met = keys.remote;
 	noise_cipher_close(&keys.tx);
 	noise_cipher_close(&keys.rx);
 	return 0;
+}
+
+int upgrade_probe(struct p2p_host *h, struct stream *raw, const struct peer_id *expect,
+    struct peer_id *met, struct err *err)
+{
+	uint8_t nonce[PNET_NONCE_SIZE];
+	struct stream *inside;
+	int rc;
+
+	if (!h->swarm_key)
+		return probe_raw(h, raw, expect, met, err);
+	world_random(h->world, nonce, sizeof nonce);
+	rc = pnet_wrap(raw, h->swarm_key, nonce, &inside, err);
+	if (rc != 0)
+		return rc;
+	rc = probe_raw(h, inside, expect, met, err);
+	pnet_unwrap(inside);
+	return rc;
 }
 
 int upgrade_inbound(struct p2p_host *h, struct stream *raw, struct upgraded *out, struct err *err)

@@ -614,9 +614,9 @@ static void story_nowhere(struct net *n)
 	trio_new(n, &t, NULL);
 	node_new(n, "c", &c);
 	separate(n, &t.a, &c);
-	/* The relay itself, ourselves, nobody: no circuits. */
+	/* The relay itself, through ourselves, nobody: no circuits. */
 	assert_int_equal(dial_through(&t.a, &t.r, &t.r, &conn, &err), E_INVALID);
-	assert_int_equal(dial_through(&t.a, &t.a, &t.b, &conn, &err), E_INVALID);
+	assert_int_equal(dial_through(&t.a, &t.a, &t.b, &conn, &err), E_NOT_FOUND);
 	/* c listens through no relay. */
 	assert_int_equal(dial_through(&t.a, &t.r, &c, &conn, &err), E_REFUSED);
 	assert_non_null(strstr(err.text, "reservation"));
