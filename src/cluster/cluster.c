@@ -19,8 +19,11 @@
 #define CONNECTOR_TICK_MS 500
 #define MEMBERS_KEPT      64 /* lost members that are dialled again, and saved */
 #define PEERS_FILE_MAX    (256u << 10)
-#define HANDLERS_END_MS   10000
-#define SWITCH_LIMIT_MS   30000
+#define SAVE_LIMIT_MS     20000
+/* A handler whose connection has ended may still be recording the use of an invitation, which it
+ * finishes whatever happens. */
+#define HANDLERS_END_MS (HELLO_LIMIT_MS + INVITES_SAVE_LIMIT_MS + 10000)
+#define SWITCH_LIMIT_MS 30000
 
 /* ---- who is a member ----------------------------------------------------------------------- */
 
@@ -253,6 +256,29 @@ static void forget_company(struct cluster *c, const struct peer *issuer)
 	}
 }
 
+/* The new membership holds here before anyone else may write: what is written next is newer. */
+static int save_new(struct cluster *c, struct peer *p, const struct membership *m, struct err *err)
+{
+	int rc = sem_acquire(&c->state_turn, err);
+	if (rc)
+		return rc;
+	/* Addresses first: a membership without them would be a lonely one. */
+	bool was_member = p->was_member;
+	p->was_member = true;
+	p->lost_at = p->next_dial = rt_now();
+	rc = save_peers(c, err);
+	if (rc == 0)
+		rc = membership_save(c->opt.world, c->data_dir, m, err);
+	if (rc == 0) {
+		c->membership = *m;
+	} else {
+		p->was_member = was_member;
+		c->save_due = true; /* the half that may be on disk */
+	}
+	sem_release(&c->state_turn);
+	return rc;
+}
+
 static int enter(struct cluster *c, const struct membership *m, const struct peer_id *issuer,
     const struct multiaddr *addrs, size_t n_addrs, struct err *err)
 {
@@ -261,20 +287,11 @@ static int enter(struct cluster *c, const struct membership *m, const struct pee
 		return err_set(err, E_LIMIT, "the peer table is full");
 	for (size_t i = n_addrs; i-- > 0;)
 		table_add_addr(p, &addrs[i]);
-	/* Addresses first: a membership without them would be a lonely one. */
-	bool was_member = p->was_member;
-	p->was_member = true;
-	p->lost_at = p->next_dial = rt_now();
 	p->holds++;
-	int rc = save_peers(c, err);
-	if (rc == 0)
-		rc = membership_save(c->opt.world, c->data_dir, m, err);
+	int rc = save_new(c, p, m, err);
 	p->holds--;
-	if (rc) {
-		p->was_member = was_member;
+	if (rc)
 		return rc;
-	}
-	c->membership = *m;
 	forget_company(c, p);
 	announce_membership(c);
 	invites_forget(c);
@@ -518,18 +535,31 @@ static int save_peers(struct cluster *c, struct err *err)
 	return rc;
 }
 
+static int save_state(struct cluster *c, struct err *err)
+{
+	int rc = sem_acquire(&c->state_turn, err);
+	if (rc)
+		return rc;
+	c->save_due = false;
+	if (c->membership.id[0])
+		rc = membership_save(c->opt.world, c->data_dir, &c->membership, err);
+	if (rc == 0)
+		rc = save_peers(c, err);
+	sem_release(&c->state_turn);
+	return rc;
+}
+
+/* Not cut short: a write that nobody waits for could still reach the disk after a newer one. */
 static void save(struct cluster *c)
 {
 	struct err err = {0};
-	c->save_due = false;
-	int rc = 0;
-	if (c->membership.id[0])
-		rc = membership_save(c->opt.world, c->data_dir, &c->membership, &err);
-	if (rc == 0)
-		rc = save_peers(c, &err);
-	if (rc == E_CANCELLED)
-		c->save_due = true; /* cluster_close does it */
-	else if (rc)
+	struct scope sc;
+	scope_open_shielded(&sc, duration_ms(SAVE_LIMIT_MS));
+	int rc = save_state(c, &err);
+	scope_close(&sc);
+	if (rc == E_TIMEOUT)
+		c->save_due = true;
+	if (rc)
 		rt_log(LOG_ERROR, "cluster", "cannot save the cluster's state: %s", err_text(&err));
 }
 
@@ -695,6 +725,7 @@ int cluster_new(const struct cluster_options *opt, struct cluster **out, struct 
 	c->label = strdup(opt->label);
 	c->data_dir = strdup(opt->data_dir);
 	c->save_turn.free = 1;
+	c->state_turn.free = 1;
 	INVARIANT(opt->identity);
 	scope_init(&c->scope, NULL);
 	int rc = c->label && c->data_dir ? start(c, err)

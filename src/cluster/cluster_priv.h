@@ -186,6 +186,7 @@ struct cluster {
 	uint64_t sessions; /* proved so far: their numbers */
 	struct waitq served;
 	bool save_due;
+	struct sem state_turn; /* one writer of cluster.json and peers.json */
 	bool closing;
 	char last_peers[512]; /* what was logged last */
 
@@ -215,6 +216,12 @@ int table_named(
 
 /* ---- session.c --------------------------------------------------------------------------------
  */
+
+/* How long a peer that opened a stream may take over its hello, and how long the disk may take to
+ * record an invitation, which nothing cuts short: a handler of a closed connection ends within
+ * both. */
+#define HELLO_LIMIT_MS        10000
+#define INVITES_SAVE_LIMIT_MS 20000
 
 /* The handler of MEMBER_PROTOCOL. */
 void session_serve(void *arg, struct stream *s, const struct p2p_stream_info *info);

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define INVITES_FILE_MAX (1u << 20)
-#define SAVE_LIMIT_MS    20000
+#define SOURCE_MAX       48 /* as much as the guard tells apart */
 
 static int64_t now_s(const struct cluster *c)
 {
@@ -48,7 +48,7 @@ static int write_file(struct cluster *c, struct err *err)
 static int save_invites(struct cluster *c, struct err *err)
 {
 	struct scope sc;
-	scope_open_shielded(&sc, duration_ms(SAVE_LIMIT_MS));
+	scope_open_shielded(&sc, duration_ms(INVITES_SAVE_LIMIT_MS));
 	int rc = sem_acquire(&c->save_turn, err);
 	if (rc == 0) {
 		rc = write_file(c, err);
@@ -236,22 +236,42 @@ int cluster_invite_revoke(struct cluster *c, const char *id, struct err *err)
 
 /* ---- for the one who joins ----------------------------------------------------------------- */
 
+/* Whoever comes through a relay shows the relay's address, that of all who come through it: one who
+ * guesses is not to keep the others out. */
+static void source_behind(
+    const struct peer_id *relay, const struct peer_id *peer, char out[SOURCE_MAX])
+{
+	struct sha256 h;
+	uint8_t digest[SHA256_SIZE];
+	sha256_begin(&h);
+	sha256_add(&h, peer_id_bytes(relay));
+	sha256_add(&h, peer_id_bytes(peer));
+	sha256_end(&h, digest);
+	hex_encode(bytes_of(digest, SOURCE_MAX / 4), out);
+}
+
 /* Attempts are counted by network, not by peer id, of which anybody has as many as he likes: an
  * IPv4 address, or the half of an IPv6 address that a provider gives to one customer. */
-static void source_of(const struct p2p_stream_info *info, char out[48])
+static void source_of(
+    const struct cluster *c, const struct p2p_stream_info *info, char out[SOURCE_MAX])
 {
+	struct p2p_conn_info conn;
+	if (p2p_conn_info(c->opt.host, info->conn, &conn) && conn.relay.n > 0) {
+		source_behind(&conn.relay, &info->peer, out);
+		return;
+	}
 	struct multiaddr a;
 	struct multiaddr_tcp tcp;
 	struct netaddr ip;
 	if (multiaddr_parse(bytes_str(info->remote), &a, NULL) != 0 ||
 	    multiaddr_tcp(&a, &tcp, NULL) != 0 || netaddr_parse_ip(tcp.host, &ip, NULL) != 0) {
-		snprintf(out, 48, "elsewhere");
+		snprintf(out, SOURCE_MAX, "elsewhere");
 		return;
 	}
 	if (ip.family == NET_IP6)
 		hex_encode(bytes_of(ip.ip, 8), out);
 	else
-		snprintf(out, 48, "%.47s", tcp.host);
+		snprintf(out, SOURCE_MAX, "%.*s", SOURCE_MAX - 1, tcp.host);
 }
 
 static const char *reason_of(enum cluster_invite_state s)
@@ -315,9 +335,9 @@ static int honour(struct cluster *c, struct peer *p, struct stream *s, struct in
 int join_serve(struct cluster *c, struct peer *p, struct stream *s, const struct hello *h,
     const struct p2p_stream_info *info, struct err *err)
 {
-	char source[48];
+	char source[SOURCE_MAX];
 	uint8_t binding[P2P_BINDING_SIZE];
-	source_of(info, source);
+	source_of(c, info, source);
 	if (!guard_allows(&c->guard, source, now_s(c)))
 		return session_refuse(s, "too many attempts", err);
 	if (!c->membership.id[0])

@@ -8,10 +8,17 @@
 
 /* ---- frames -------------------------------------------------------------------------------- */
 
+#define ADMISSION_MAX 1024 /* bytes of a frame with the cluster's key in it */
+
 /* Takes `j` over. */
 static int frame_send(struct stream *s, json_t *j, struct err *err)
 {
 	struct buf b = BUF_INIT(MEMBER_FRAME_MAX);
+	/* At once: growing step by step would leave copies of the cluster's key behind. */
+	if (buf_reserve(&b, ADMISSION_MAX) != 0) {
+		json_decref(j);
+		return err_set(err, E_MEMORY, "no memory for a message");
+	}
 	buf_u32be(&b, 0);
 	int rc = json_write(j, &b, err);
 	json_decref(j);
@@ -19,6 +26,7 @@ static int frame_send(struct stream *s, json_t *j, struct err *err)
 		put_u32be(b.p, (uint32_t)(b.n - 4));
 		rc = stream_write(s, b.p, b.n, err);
 	}
+	secret_wipe(b.p, b.n);
 	buf_free(&b);
 	return rc;
 }
@@ -39,6 +47,7 @@ static int frame_recv(struct stream *s, json_t **out, struct err *err)
 	struct err why = {0};
 	if (rc == 0 && json_read(bytes_of(text, n), out, &why) != 0)
 		rc = err_set(err, E_PROTOCOL, "a message that is no JSON: %s", err_text(&why));
+	secret_wipe(text, n); /* it may hold the cluster's key */
 	free(text);
 	if (rc)
 		return rc;

@@ -38,15 +38,13 @@ static int decline(struct stream *s, enum pair_status status, struct err *err)
 
 /* One attempt. It counts as wrong until its tag has been seen to be right. */
 static int attempt(struct cluster *c, struct pairing *w, struct stream *s,
-    const struct p2p_stream_info *info, struct err *err)
+    const struct p2p_stream_info *info, const uint8_t offer[PAIR_OFFER_SIZE], struct err *err)
 {
-	uint8_t offer[PAIR_OFFER_SIZE], reply[PAIR_REPLY_SIZE], tag[CPACE_TAG_SIZE];
+	uint8_t reply[PAIR_REPLY_SIZE], tag[CPACE_TAG_SIZE];
 	uint8_t verdict[PAIR_VERDICT_SIZE], random[CPACE_RANDOM_SIZE];
 	struct pair_channel ch;
 	struct pair_run run = {0};
 	int rc = channel_of(c, info->conn, &info->peer, &c->self, &ch, err);
-	if (rc == 0)
-		rc = stream_read_full(s, offer, sizeof offer, err);
 	if (rc)
 		return rc;
 	world_random(c->opt.world, random, sizeof random);
@@ -70,33 +68,71 @@ static int attempt(struct cluster *c, struct pairing *w, struct stream *s,
 	return rc;
 }
 
+/* On this network, by what mDNS or the connection says, or named by our owner; never through a
+ * relay, whose address says nothing about the peer's. `p` may be NULL. */
+static bool nearby(const struct peer *p, const struct p2p_conn_info *conn)
+{
+	if (conn->relay.n > 0)
+		return false;
+	if (p && p->sources & (SOURCE_MDNS | SOURCE_BOOTSTRAP))
+		return true;
+	enum multiaddr_reach reach = multiaddr_reach(&conn->remote);
+	return reach == MA_REACH_LOOPBACK || reach == MA_REACH_LINK_LOCAL ||
+	       reach == MA_REACH_PRIVATE;
+}
+
+/* What whoever is at the other end is told before its code is even looked at. */
+static enum pair_status admits(const struct cluster *c, const struct p2p_stream_info *info)
+{
+	const struct pairing *w = c->pairing;
+	struct p2p_conn_info conn;
+	if (!w || w->closed || pair_window_state(&w->window, rt_now()) != WINDOW_OPEN)
+		return PAIR_CLOSED;
+	if (!p2p_conn_info(c->opt.host, info->conn, &conn) ||
+	    !nearby(table_find(c, &info->peer), &conn))
+		return PAIR_CLOSED;
+	return w->busy ? PAIR_BUSY : PAIR_OK;
+}
+
+/* The window is the guest's alone from here to the end of its attempt. */
+static int host_guest(struct cluster *c, struct stream *s, const struct p2p_stream_info *info,
+    const uint8_t offer[PAIR_OFFER_SIZE], struct err *err)
+{
+	struct pairing *w = c->pairing;
+	w->busy = true;
+	int rc = attempt(c, w, s, info, offer, err);
+	w->busy = false;
+	if (rc == 0) {
+		pair_window_success(&w->window);
+		w->guest = info->peer;
+		rt_log(LOG_INFO, "cluster", "paired with the node at %s", info->remote);
+	} else {
+		rt_log(LOG_WARN, "cluster", "the node at %s did not pair: %s (%u of %d)",
+		    info->remote, err_text(err), w->window.wrong, PAIR_WRONG_MAX);
+	}
+	waitq_wake_all(&w->changed);
+	return rc;
+}
+
+/* Who says nothing holds nobody up: the window is taken once the offer is here, which counts as an
+ * attempt. It may have closed meanwhile, or be another. */
 static void pair_serve(void *arg, struct stream *s, const struct p2p_stream_info *info)
 {
 	struct cluster *c = arg;
-	struct pairing *w = c->pairing;
+	uint8_t offer[PAIR_OFFER_SIZE];
 	struct err err = {0};
 	struct scope sc;
+	int rc = 0;
 	c->serving++;
 	scope_open(&sc, duration_ms(STEP_LIMIT_MS));
-	int rc;
-	if (!w || w->closed || pair_window_state(&w->window, rt_now()) != WINDOW_OPEN) {
-		rc = decline(s, PAIR_CLOSED, &err);
-	} else if (w->busy) {
-		rc = decline(s, PAIR_BUSY, &err);
-	} else {
-		w->busy = true;
-		rc = attempt(c, w, s, info, &err);
-		w->busy = false;
-		if (rc == 0) {
-			pair_window_success(&w->window);
-			w->guest = info->peer;
-			rt_log(LOG_INFO, "cluster", "paired with the node at %s", info->remote);
-		} else {
-			rt_log(LOG_WARN, "cluster", "the node at %s did not pair: %s (%u of %d)",
-			    info->remote, err_text(&err), w->window.wrong, PAIR_WRONG_MAX);
-		}
-		waitq_wake_all(&w->changed);
+	enum pair_status status = admits(c, info);
+	if (status == PAIR_OK) {
+		rc = stream_read_full(s, offer, sizeof offer, &err);
+		status = admits(c, info);
 	}
+	if (rc == 0)
+		rc = status == PAIR_OK ? host_guest(c, s, info, offer, &err)
+				       : decline(s, status, &err);
 	scope_close(&sc);
 	if (rc && rc != E_FORBIDDEN) /* whose verdict is still to arrive */
 		stream_reset(s, rc);
@@ -175,25 +211,14 @@ int cluster_pair_show(struct cluster *c, int (*show)(void *arg, const char *code
 
 /* ---- the guest ----------------------------------------------------------------------------- */
 
-/* On this network, by what mDNS or the connection says, or named by our owner. */
-static bool nearby(const struct cluster *c, const struct peer *p)
-{
-	struct p2p_conn_info conn;
-	if (p->sources & (SOURCE_MDNS | SOURCE_BOOTSTRAP))
-		return true;
-	if (!p2p_conn_info(c->opt.host, p->conn, &conn))
-		return false;
-	enum multiaddr_reach reach = multiaddr_reach(&conn.remote);
-	return reach == MA_REACH_LOOPBACK || reach == MA_REACH_LINK_LOCAL ||
-	       reach == MA_REACH_PRIVATE;
-}
-
 static size_t find_hosts(const struct cluster *c, struct peer_id *out)
 {
 	size_t n = 0;
 	struct peer *p, *next;
+	struct p2p_conn_info conn;
 	HASH_ITER (hh, c->peers, p, next)
-		if (n < CANDIDATES_MAX && p->connected && !peer_is_member(p) && nearby(c, p) &&
+		if (n < CANDIDATES_MAX && p->connected && !peer_is_member(p) &&
+		    p2p_preferred(c->opt.host, &p->id, &conn) && nearby(p, &conn) &&
 		    p2p_peer_speaks(c->opt.host, &p->id, PAIR_PROTOCOL))
 			out[n++] = p->id;
 	return n;

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HELLO_LIMIT_MS     10000
 #define HEARTBEAT_MS       5000
 #define HEARTBEAT_LIMIT_MS 20000
 #define RETRY_MS           2000
@@ -313,20 +312,21 @@ static bool may_ask_to_join(struct cluster *c, struct peer *p)
 	return p->sources & SOURCE_BOOTSTRAP;
 }
 
-static int speak(struct cluster *c, struct peer *p, struct stream *s, struct err *err)
+/* The answer may hold the cluster's key: the caller wipes it. */
+static int speak(
+    struct cluster *c, struct peer *p, struct stream *s, struct answer *a, struct err *err)
 {
-	struct answer a;
 	bool joining = !c->membership.id[0];
 	if (joining && !may_ask_to_join(c, p))
 		return err_set(err, E_UNAVAILABLE, "we have not joined a cluster yet");
 	int rc = say_hello(c, p, s, err);
 	if (rc == 0)
-		rc = await_answer(c, p, s, &a, err);
+		rc = await_answer(c, p, s, a, err);
 	if (rc)
 		return rc;
-	if (joining ? a.kind == ANSWER_OK : a.kind == ANSWER_ADMITTED)
+	if (joining ? a->kind == ANSWER_OK : a->kind == ANSWER_ADMITTED)
 		return err_set(err, E_PROTOCOL, "an answer to a question that was not asked");
-	switch (a.kind) {
+	switch (a->kind) {
 	case ANSWER_OK:
 		p->welcomed = true;
 		p->foreign = false;
@@ -336,13 +336,11 @@ static int speak(struct cluster *c, struct peer *p, struct stream *s, struct err
 		cluster_peer_changed(c, p);
 		return rc;
 	case ANSWER_ADMITTED:
-		rc = cluster_joined(c, &a, err);
-		secret_wipe(a.key, sizeof a.key);
-		return rc;
+		return cluster_joined(c, a, err);
 	case ANSWER_REFUSED:
-		if (strcmp(a.reason, "other cluster") == 0 || strcmp(a.reason, "wrong key") == 0)
+		if (strcmp(a->reason, "other cluster") == 0 || strcmp(a->reason, "wrong key") == 0)
 			peer_set_foreign(p);
-		return err_set(err, E_FORBIDDEN, "%s", a.reason);
+		return err_set(err, E_FORBIDDEN, "%s", a->reason);
 	case ANSWER_PENDING:
 		return err_set(err, E_PROTOCOL, "asked to wait twice");
 	}
@@ -364,7 +362,9 @@ static int speak_once(struct cluster *c, struct peer *p, p2p_conn_id *conn, stru
 	*conn = rc == 0 && p2p_stream_info(s, &info) ? info.conn : 0;
 	if (rc)
 		return rc;
-	rc = speak(c, p, s, err);
+	struct answer a = {0};
+	rc = speak(c, p, s, &a, err);
+	secret_wipe(a.key, sizeof a.key);
 	stream_close(s);
 	return rc;
 }

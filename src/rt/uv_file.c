@@ -1,7 +1,8 @@
 /* Files of the real world. Each operation runs whole on a worker: a slow disk never stops the loop.
  *
  * Must stay true: file_write leaves either the old content or the new, on disk, also across a
- * power cut: temporary file in the same folder, fsync, rename, fsync of the folder. */
+ * power cut: temporary file in the same folder, fsync, rename, fsync of the folder. Writes of the
+ * same file at once, in this process or in others, have a temporary file each. */
 #include "rt/uv_priv.h"
 
 #include <errno.h>
@@ -161,16 +162,31 @@ static int sync_folder(const char *path)
 	return rc;
 }
 
+/* The operation's address tells it apart from all others under way here, the process id from those
+ * of other processes. What a crash left under the same name, or under that of earlier versions,
+ * goes. */
+static int temporary_name(const struct file_op *op, char out[PATH_MAX])
+{
+	int n = snprintf(out, PATH_MAX, "%s.new", op->path);
+	if (n < 0 || n >= PATH_MAX)
+		return -1;
+	unlink(out);
+	n = snprintf(
+	    out, PATH_MAX, "%s.%ld-%jx.new", op->path, (long)getpid(), (uintmax_t)(uintptr_t)op);
+	if (n < 0 || n >= PATH_MAX)
+		return -1;
+	unlink(out);
+	return 0;
+}
+
 static void do_write(void *arg)
 {
 	struct file_op *op = arg;
 	char temporary[PATH_MAX];
-	int n = snprintf(temporary, sizeof temporary, "%s.new", op->path);
-	if (n < 0 || (size_t)n >= sizeof temporary) {
+	if (temporary_name(op, temporary) != 0) {
 		op_fail(op, ENAMETOOLONG);
 		return;
 	}
-	unlink(temporary); /* left over from a crash */
 	int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, op->mode);
 	if (fd < 0) {
 		op_fail(op, errno);

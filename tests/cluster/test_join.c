@@ -1,5 +1,6 @@
 /* Joining by invitation and by pairing, between hosts in a simulated universe. */
 #include "member_help.h"
+#include "p2p/relay.h"
 
 #include <stdio.h>
 
@@ -303,6 +304,32 @@ static void leaving(struct net *n)
 	down(&a);
 }
 
+/* The connector, which happens to be writing what was before, never has the last word. */
+static void one_writer(struct net *n)
+{
+	struct member a, b;
+	char name[32];
+
+	up(n, &a, "alpha", (struct how){0});
+	up(n, &b, "beta", (struct how){0});
+	for (int i = 0; i < 40; i++) {
+		struct membership m = {0}, kept = {0};
+		snprintf(name, sizeof name, "house%d", i);
+		OK(membership_named(&m, name, KEY_1, NULL));
+		b.cluster->save_due = true;
+		waitq_wake_all(&b.cluster->dial);
+		OK(fiber_sleep(duration_ms(i % 8)));
+		OK(cluster_switch(b.cluster, &m, &a.node.id.peer_id, &a.node.addr, 1, NULL));
+		for (int k = 0; k < 100; k++) {
+			OK(membership_load(b.node.world, b.dir, &kept, NULL));
+			assert_string_equal(kept.id, name);
+		}
+		assert_string_equal(cluster_id(b.cluster), name);
+	}
+	down(&b);
+	down(&a);
+}
+
 /* ---- at a start ------------------------------------------------------------------------------ */
 
 /* The issuer may come later; the token may stay in the settings for ever. */
@@ -474,6 +501,58 @@ static void guesses(struct net *n)
 	OK(fiber_sleep(duration_s(GUARD_EVERY_S)));
 	assert_string_equal(knock(&raw, &a, t.id, proof).reason, "invitation revoked");
 	node_close(&raw);
+	down(&a);
+}
+
+/* A relay without limits that `to` listens through. */
+static void relay_for(struct net *n, struct node *relay, struct member *to)
+{
+	struct p2p_relay_limits limits;
+	struct p2p_relay_info info;
+
+	p2p_relay_limits_default(&limits);
+	limits.circuit = (struct duration){0};
+	limits.circuit_bytes = 0;
+	node_new(n, "relay", relay);
+	OK(p2p_relay_serve(relay->host, &limits, NULL));
+	struct multiaddr at = node_full_addr(relay);
+	OK(p2p_relay_use(to->node.host, &at, NULL));
+	eventually(5, p2p_relays(to->node.host, &info, 1) == 1 && info.reserved);
+}
+
+/* Through the relay, as there is no other way. */
+static void connect_through(struct net *n, struct node *from, struct node *relay, struct member *to)
+{
+	struct multiaddr at = node_full_addr(relay);
+
+	universe_partition(n->u, from->world, to->node.world, true);
+	OK(multiaddr_append(&at, MA_P2P_CIRCUIT, (struct bytes){0}, NULL));
+	OK(multiaddr_append_peer(&at, &to->node.id.peer_id, NULL));
+	OK(p2p_dial(from->host, NULL, &at, 1, NULL, NULL));
+	eventually(5, p2p_peer_speaks(from->host, &to->node.id.peer_id, MEMBER_PROTOCOL));
+}
+
+/* One who guesses through a relay does not keep out the others who come through it. */
+static void guesses_relayed(struct net *n)
+{
+	struct member a;
+	struct node relay, guesser, other;
+	const uint8_t nothing[SHA256_SIZE] = {0};
+	struct answer got = {0};
+
+	up(n, &a, "alpha", (struct how){0});
+	relay_for(n, &relay, &a);
+	node_new(n, "guesser", &guesser);
+	node_new(n, "other", &other);
+	connect_through(n, &guesser, &relay, &a);
+	connect_through(n, &other, &relay, &a);
+	for (int k = 0; k <= GUARD_FAILURES; k++)
+		got = knock(&guesser, &a, nothing, nothing);
+	assert_string_equal(got.reason, "too many attempts");
+	assert_string_equal(knock(&other, &a, nothing, nothing).reason, "unknown invitation");
+	node_close(&other);
+	node_close(&guesser);
+	node_close(&relay);
 	down(&a);
 }
 
@@ -708,6 +787,88 @@ static void broken_off(struct net *n)
 	down(&a);
 }
 
+static struct stream *pair_stream(struct node *raw, struct member *m)
+{
+	const char *protocols[] = {PAIR_PROTOCOL};
+	struct stream *s;
+
+	OK(p2p_open_stream(raw->host, &m->node.id.peer_id, protocols, 1, &s, NULL, NULL));
+	return s;
+}
+
+/* Whoever opens a stream and says nothing neither counts as a guess nor keeps others waiting. */
+static void silent(struct net *n)
+{
+	struct member a, b;
+	struct node raw;
+	struct show s;
+	struct scope sc;
+	struct err err = {0};
+	struct stream *mute[2];
+
+	up(n, &a, "alpha", (struct how){.mdns = true});
+	up(n, &b, "beta", (struct how){.mdns = true});
+	node_new(n, "raw", &raw);
+	connect_to(&raw, &a);
+	scope_open(&sc, DURATION_FOREVER);
+	show(&sc, &a, &s);
+	eventually(5, p2p_peer_speaks(raw.host, &a.node.id.peer_id, PAIR_PROTOCOL));
+	for (size_t i = 0; i < 2; i++) {
+		mute[i] = pair_stream(&raw, &a);
+		OK(stream_write(mute[i], "\1", 1, NULL));
+	}
+	OK(fiber_sleep(duration_s(1)));
+	if (enter(&b, s.code, &err) != 0)
+		fail_msg("cannot pair: %s", err_text(&err));
+	eventually(10, s.ended);
+	OK(s.rc);
+	assert_int_equal(net_logged(n, "did not pair"), 0);
+	OK(fiber_sleep(duration_s(10))); /* theirs end by themselves, without the window */
+	for (size_t i = 0; i < 2; i++)
+		stream_close(mute[i]);
+	scope_close(&sc);
+	node_close(&raw);
+	down(&b);
+	down(&a);
+}
+
+/* Who comes through a relay, which may be near, is not: he may not guess, and is not asked. */
+static void far_away(struct net *n)
+{
+	struct member a, b;
+	struct node relay, raw;
+	struct show s;
+	struct scope sc;
+	struct err err = {0};
+	uint8_t offer[PAIR_OFFER_SIZE] = {PAIR_VERSION}, reply[PAIR_REPLY_SIZE] = {0};
+
+	up(n, &a, "alpha", (struct how){0});
+	up(n, &b, "beta", (struct how){0});
+	node_new(n, "raw", &raw);
+	relay_for(n, &relay, &a);
+	connect_through(n, &raw, &relay, &a);
+	connect_through(n, &b.node, &relay, &a);
+	scope_open(&sc, DURATION_FOREVER);
+	show(&sc, &a, &s);
+	eventually(5, p2p_peer_speaks(raw.host, &a.node.id.peer_id, PAIR_PROTOCOL) &&
+			  p2p_peer_speaks(b.node.host, &a.node.id.peer_id, PAIR_PROTOCOL));
+	struct stream *stream = pair_stream(&raw, &a);
+	OK(stream_write(stream, offer, sizeof offer, NULL));
+	OK(stream_read_full(stream, reply, sizeof reply, NULL));
+	assert_int_equal(reply[0], PAIR_CLOSED);
+	stream_close(stream);
+	struct instant began = rt_now(); /* who was asked and declined would answer at once */
+	assert_int_equal(enter(&b, s.code, &err), E_NOT_FOUND);
+	assert_in_range(duration_to_ms(instant_since(rt_now(), began)), 15000, 16000);
+	assert_false(s.ended);
+	assert_int_equal(net_logged(n, "did not pair"), 0);
+	scope_close(&sc);
+	node_close(&raw);
+	down(&b);
+	node_close(&relay);
+	down(&a);
+}
+
 /* What depends on who is faster shows with other orders of events. */
 static void other_seeds(void **state)
 {
@@ -730,14 +891,18 @@ int main(void)
 	    STORY(power_cuts),
 	    STORY(unreachable),
 	    STORY(leaving),
+	    STORY(one_writer),
 	    STORY(at_start),
 	    STORY(stored),
 	    STORY(guesses),
+	    STORY(guesses_relayed),
 	    STORY(liars),
 	    STORY(pairing),
 	    STORY(three_wrong),
 	    STORY(nobody_pairs),
 	    STORY(broken_off),
+	    STORY(silent),
+	    STORY(far_away),
 	    cmocka_unit_test(other_seeds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

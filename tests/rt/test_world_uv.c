@@ -274,6 +274,57 @@ static void test_files(void **state)
 	run(files, NULL);
 }
 
+#define WRITERS 32
+
+struct writer {
+	char letter;
+	int failures;
+};
+
+static void writer(void *arg)
+{
+	struct writer *w = arg;
+	char text[4096];
+	memset(text, w->letter, sizeof text);
+	for (int i = 0; i < 8; i++)
+		w->failures +=
+		    file_write(world, in_folder("x"), bytes_of(text, sizeof text), 0600, NULL) != 0;
+}
+
+/* Writes of one file at once: each works, the last one stays, whole, and nothing else does. */
+static void many_writers(void *arg)
+{
+	(void)arg;
+	struct scope sc;
+	struct buf got = BUF_INIT(4096);
+	struct file_info info;
+	struct writer writers[WRITERS];
+	assert_int_equal(
+	    file_write(world, in_folder("x.new"), bytes_str("from a crash"), 0600, NULL), 0);
+	scope_open(&sc, duration_s(60));
+	for (int i = 0; i < WRITERS; i++) {
+		writers[i] = (struct writer){.letter = (char)('A' + i)};
+		assert_int_equal(fiber_spawn(NULL, "writer", writer, &writers[i], NULL), 0);
+	}
+	assert_int_equal(scope_join(&sc), 0);
+	scope_close(&sc);
+	for (int i = 0; i < WRITERS; i++)
+		assert_int_equal(writers[i].failures, 0);
+	assert_int_equal(file_read(world, in_folder("x"), 4096, &got, NULL), 0);
+	assert_int_equal(got.n, 4096);
+	for (size_t i = 1; i < got.n; i++)
+		assert_int_equal(got.p[i], got.p[0]);
+	buf_free(&got);
+	assert_int_equal(file_stat(world, in_folder("x.new"), &info, NULL), E_NOT_FOUND);
+}
+
+/* The teardown finds the folder empty, or fails. */
+static void test_many_writers(void **state)
+{
+	(void)state;
+	run(many_writers, NULL);
+}
+
 /* ---- processes and names ------------------------------------------------------------------- */
 
 static void processes(void *arg)
@@ -373,6 +424,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_reset_and_deadline, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_datagrams, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_files, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_many_writers, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_processes, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_names_and_chance, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_dialling_from_the_listeners_port, setup, teardown),
