@@ -38,7 +38,7 @@ static void judge_name(const struct p2p_probe *p, struct doctor_finding *f)
 	if (p->code == E_NOT_FOUND)
 		fault(f, "name", "name-unknown",
 		    "correct the name, or use the machine's IP address instead of it");
-	else if (p->code == E_TIMEOUT)
+	else if (p->code == E_TIMEOUT || p->code == E_UNREACHABLE)
 		fault(f, "name", "resolver-silent",
 		    "repair name resolution on this machine (/etc/resolv.conf), or use the IP "
 		    "address");

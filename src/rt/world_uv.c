@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -201,10 +202,9 @@ static int resolve_collect(const struct resolve *r, const char *name, struct net
 	return *n > 0 ? 0 : err_set(err, E_NOT_FOUND, "no address for %s", name);
 }
 
-static int uv_resolve(struct world *w, const char *name, int family, struct netaddr *out,
+static int ask_resolver(struct world *w, const char *name, int family, struct netaddr *out,
     size_t cap, size_t *n, struct err *err)
 {
-	*n = 0;
 	struct resolve *r = calloc(1, sizeof *r);
 	if (!r)
 		return err_set(err, E_MEMORY, "no memory to resolve %s", name);
@@ -228,6 +228,42 @@ static int uv_resolve(struct world *w, const char *name, int family, struct neta
 	rc = resolve_collect(r, name, out, cap, n, err);
 	resolve_free(r);
 	return rc;
+}
+
+/* Whether the name is `top` or ends in a dot and it. */
+static bool is_below(const char *name, const char *top)
+{
+	size_t n = strlen(name), t = strlen(top);
+	if (n > 0 && name[n - 1] == '.')
+		n--;
+	return n >= t && strncasecmp(name + n - t, top, t) == 0 &&
+	       (n == t || name[n - t - 1] == '.');
+}
+
+static size_t loopback(int family, struct netaddr *out, size_t cap)
+{
+	static const struct netaddr both[] = {
+	    {.family = NET_IP4, .ip = {127, 0, 0, 1}}, {.family = NET_IP6, .ip = {[15] = 1}}};
+	size_t n = 0;
+	for (size_t i = 0; i < 2; i++)
+		if (n < cap && (family == 0 || family == (int)both[i].family))
+			out[n++] = both[i];
+	return n;
+}
+
+/* Names that need no resolver, and that a machine without one knows as well. SPEC RFC 6761,
+ * sections 6.3 and 6.4. */
+static int uv_resolve(struct world *w, const char *name, int family, struct netaddr *out,
+    size_t cap, size_t *n, struct err *err)
+{
+	*n = 0;
+	if (is_below(name, "invalid"))
+		return err_set(err, E_NOT_FOUND, "no such host name: %s", name);
+	if (is_below(name, "localhost")) {
+		*n = loopback(family, out, cap);
+		return 0;
+	}
+	return ask_resolver(w, name, family, out, cap, n, err);
 }
 
 static int uv_interfaces(struct world *w, struct netif *out, size_t cap, size_t *n, struct err *err)

@@ -46,6 +46,7 @@ struct failing {
 static const struct failing failing[] = {
     {P2P_HOP_NAME, E_NOT_FOUND, "", "name", "name-unknown"},
     {P2P_HOP_NAME, E_TIMEOUT, "", "name", "resolver-silent"},
+    {P2P_HOP_NAME, E_UNREACHABLE, "", "name", "resolver-silent"},
     {P2P_HOP_NAME, E_UNSUPPORTED, "", "name", "address-unusable"},
     {P2P_HOP_CONNECT, E_REFUSED, "", "connect", "port-closed"},
     {P2P_HOP_CONNECT, E_TIMEOUT, "", "connect", "port-filtered"},

@@ -372,7 +372,14 @@ static void names(void *arg)
 	struct netaddr found[8];
 	size_t n;
 	assert_int_equal(world_resolve(world, "localhost", NET_IP4, found, 8, &n, NULL), 0);
-	assert_true(n >= 1 && netaddr_is_loopback(&found[0]));
+	assert_true(n == 1 && netaddr_is_loopback(&found[0]));
+	assert_int_equal(world_resolve(world, "A.LocalHost.", 0, found, 8, &n, NULL), 0);
+	assert_true(n == 2 && netaddr_is_loopback(&found[1]));
+	assert_int_equal(
+	    world_resolve(world, "nowhere.invalid", 0, found, 8, &n, NULL), E_NOT_FOUND);
+	/* Through the system's resolver, which knows numbers even where it knows no names. */
+	assert_int_equal(world_resolve(world, "127.0.0.9", 0, found, 8, &n, NULL), 0);
+	assert_true(n >= 1 && found[0].ip[3] == 9);
 	struct netif nifs[64];
 	assert_int_equal(world_interfaces(world, nifs, 64, &n, NULL), 0);
 	uint8_t random[64] = {0}, zero[64] = {0};
