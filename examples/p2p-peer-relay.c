@@ -33,6 +33,7 @@ static int serve_autonat(struct p2p_host *h, const struct peer_options *opt, str
 	struct p2p_autonat_options autonat;
 
 	p2p_autonat_options_default(&autonat);
+	autonat.private_too = true;
 	if (opt->no_address_limit)
 		autonat.per_peer = autonat.per_minute = 0;
 	return p2p_autonat_start(h, &autonat, err);

@@ -127,9 +127,10 @@ static int peers_reject(struct control *c, const json_t *params, const struct rp
 
 /* ---- the node ------------------------------------------------------------------------------ */
 
+/* Direct ones first: people take the first. */
 static json_t *addresses_json(struct control *c)
 {
-	json_t *list = json_array();
+	json_t *list = json_array(), *relayed = json_array();
 	struct multiaddr *addrs = calloc(ADDRS_MAX, sizeof *addrs);
 	char *text = malloc(MULTIADDR_TEXT_MAX);
 	size_t n = addrs ? p2p_host_addrs(c->opt.host, addrs, ADDRS_MAX) : 0;
@@ -137,8 +138,11 @@ static json_t *addresses_json(struct control *c)
 		if (multiaddr_append_peer(&addrs[i], p2p_host_id(c->opt.host), NULL) != 0)
 			continue;
 		multiaddr_print(&addrs[i], text);
-		json_array_append_new(list, json_string(text));
+		json_array_append_new(
+		    multiaddr_is_relayed(&addrs[i]) ? relayed : list, json_string(text));
 	}
+	json_array_extend(list, relayed);
+	json_decref(relayed);
 	free(text);
 	free(addrs);
 	return list;

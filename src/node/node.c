@@ -259,6 +259,13 @@ static bool may_open(void *arg, const struct p2p_stream_info *info)
 	       (n->cluster && cluster_is_member(n->cluster, &info->peer));
 }
 
+/* Only members may be our relays: who relays sees when we talk, and with whom. */
+static bool may_relay(void *arg, const struct peer_id *peer)
+{
+	struct node *n = arg;
+	return n->cluster && cluster_is_member(n->cluster, peer);
+}
+
 static int start_cluster(struct node *n, struct err *err)
 {
 	const struct config *c = n->config;
@@ -287,6 +294,9 @@ static int start_cluster(struct node *n, struct err *err)
 	};
 	if (rc == 0) {
 		p2p_set_gate(n->host, may_open, n);
+		rc = p2p_relay_trust(n->host, may_relay, n, err);
+	}
+	if (rc == 0) {
 		rc = network_services(n->host, c, &n->kad, err);
 		opt.kad = n->kad;
 	}

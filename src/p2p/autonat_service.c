@@ -34,6 +34,12 @@ void p2p_autonat_options_default(struct p2p_autonat_options *opt)
 	};
 }
 
+/* Whether being dialled at this address says anything about the reach from outside. */
+static bool counts(const struct autonat *a, const struct multiaddr *addr)
+{
+	return a->opt.private_too || multiaddr_reach(addr) == MA_REACH_PUBLIC;
+}
+
 /* ---- dialling back ------------------------------------------------------------------------- */
 
 static int dial_back(
@@ -86,6 +92,8 @@ static void serve_dial(struct autonat *a, const struct autonat_dial *m,
 		refuse(out, AUTONAT_BAD_REQUEST, "another peer's addresses");
 	} else if (!c || !conn_netaddr(c, &observed)) {
 		refuse(out, AUTONAT_DIAL_REFUSED, "not over a relay");
+	} else if (!counts(a, &c->remote)) {
+		refuse(out, AUTONAT_DIAL_REFUSED, "not from a public address");
 	} else if ((n = autonat_targets(&m->addrs, &observed, targets, TARGETS_MAX)) == 0) {
 		refuse(out, AUTONAT_DIAL_REFUSED, "no address at the IP that this comes from");
 	} else if (!autonat_admit(&a->rate, &info->peer, rt_now())) {
@@ -141,12 +149,15 @@ static void serve(void *arg, struct stream *s, const struct p2p_stream_info *inf
 /* ---- asking -------------------------------------------------------------------------------- */
 
 /* Ours, and our port where the server sees us. */
-static int own_addrs(const struct p2p_host *h, const struct peer *server, struct addr_list *l)
+static int own_addrs(const struct autonat *a, const struct peer *server, struct addr_list *l)
 {
-	int rc = host_add_observed(h, &server->said.observed, l, AUTONAT_ADDRS_MAX);
+	const struct p2p_host *h = a->host;
+	int rc = 0;
 
+	if (counts(a, &server->said.observed))
+		rc = host_add_observed(h, &server->said.observed, l, AUTONAT_ADDRS_MAX);
 	for (size_t i = 0; rc == 0 && i < h->n_addrs; i++)
-		if (!multiaddr_is_relayed(&h->addrs[i]))
+		if (!multiaddr_is_relayed(&h->addrs[i]) && counts(a, &h->addrs[i]))
 			rc = addr_list_add_once(l, &h->addrs[i], AUTONAT_ADDRS_MAX);
 	return rc;
 }
@@ -196,8 +207,10 @@ static int ask(struct autonat *a, const struct peer_id *server, p2p_conn_id conn
 	const struct peer *p = peer_find(a->host, server);
 	struct stream *s;
 	struct scope sc;
-	int rc = p ? own_addrs(a->host, p, &m.addrs) : E_NOT_FOUND;
+	int rc = p ? own_addrs(a, p, &m.addrs) : err_set(err, E_NOT_FOUND, "the peer is gone");
 
+	if (rc == 0 && m.addrs.n == 0)
+		rc = err_set(err, E_NOT_FOUND, "this host has no public address to ask about");
 	scope_open(&sc, duration_s(ANSWER_LIMIT_S));
 	if (rc == 0)
 		rc = p2p_open_stream_on(a->host, conn, &protocol, 1, &s, NULL, err);

@@ -5,6 +5,7 @@
 #include "p2p/dcutr_priv.h"
 #include "p2p/framed_priv.h"
 #include "p2p/host_priv.h"
+#include "p2p/pnet_priv.h"
 #include "p2p/reach.h"
 
 #include <talloc.h>
@@ -16,11 +17,15 @@
 #define PUNCH_LIMIT_S 5   /* one attempt */
 #define KNOCK_EVERY   100 /* milliseconds between dials that were turned away */
 #define PEERS_AT_ONCE 32
+/* What others can start: each exchange may dial for PUNCH_LIMIT_S wherever they say. */
+#define FOLLOWS_PER_CONN ATTEMPTS
+#define FOLLOWS_AT_ONCE  8
 
 struct dcutr {
 	struct p2p_host *host;
 	struct p2p_dcutr_stats stats;
-	unsigned running; /* B's fibers */
+	unsigned running;   /* B's fibers */
+	unsigned following; /* exchanges in which we are A */
 };
 
 /* ---- messages ------------------------------------------------------------------------------ */
@@ -123,7 +128,9 @@ static int secure_hole(
 		return upgrade_outbound(p->host, raw, &p->peer, up, err);
 	rc = upgrade_inbound(p->host, raw, up, err);
 	if (rc == 0 && !peer_id_equal(&up->peer, &p->peer)) {
-		(void)secure_detach(up->secure);
+		struct stream *in = secure_detach(up->secure);
+		if (in != raw)
+			pnet_unwrap(in);
 		rc = err_set(err, E_WRONG_PEER, "another peer came through the hole");
 	}
 	return rc;
@@ -217,22 +224,45 @@ static int follow(struct dcutr *d, struct stream *s, struct punch *p, struct err
 	return rc;
 }
 
+/* Whether one more exchange may begin on this connection, which it then does. */
+static int begin(struct dcutr *d, struct conn *c, struct err *err)
+{
+	if (!c || c->relay.n == 0 || c->direction != P2P_OUTBOUND)
+		return err_set(err, E_PROTOCOL, "not on a connection that we made through a relay");
+	if (c->following || c->followed >= FOLLOWS_PER_CONN || d->following >= FOLLOWS_AT_ONCE)
+		return err_set(err, E_LIMIT, "%u attempts on this connection, %u in all",
+		    c->followed, d->following);
+	c->following = true;
+	c->followed++;
+	d->following++;
+	return 0;
+}
+
+static void end(struct dcutr *d, p2p_conn_id conn)
+{
+	struct conn *c = conn_find(d->host, conn);
+
+	if (c)
+		c->following = false;
+	d->following--;
+}
+
 static void serve(void *arg, struct stream *s, const struct p2p_stream_info *info)
 {
 	struct dcutr *d = arg;
-	const struct conn *c = conn_find(d->host, info->conn);
 	struct punch p = {.host = d->host, .peer = info->peer, .role = P2P_OUTBOUND};
 	struct err err = {0};
-	int rc;
+	int rc = begin(d, conn_find(d->host, info->conn), &err);
 
-	if (!c || c->relay.n == 0 || c->direction != P2P_OUTBOUND)
-		rc = err_set(&err, E_PROTOCOL, "not on a connection that we made through a relay");
-	else
-		rc = follow(d, s, &p, &err);
 	if (rc == 0) {
-		d->stats.attempts++;
-		(void)punch(&p);
-	} else {
+		rc = follow(d, s, &p, &err);
+		if (rc == 0) {
+			d->stats.attempts++;
+			(void)punch(&p);
+		}
+		end(d, info->conn);
+	}
+	if (rc != 0) {
 		rt_log(LOG_DEBUG, "p2p", "%s: dcutr: %s", s->remote, err_text(&err));
 		stream_reset(s, rc);
 	}

@@ -7,6 +7,7 @@
 
 #define REFRESH_EVERY_S 30
 #define INTERFACES_MAX  64
+#define RELAYED_FIRST   2 /* relayed addresses before those of the interfaces */
 
 void p2p_options_default(struct p2p_options *opt)
 {
@@ -90,19 +91,45 @@ static void put_addr(struct multiaddr *list, size_t *n, const struct netaddr *a)
 		put_unique(list, n, &m);
 }
 
-/* The machine's addresses of the listener's family: those that others can reach first. */
-static void put_expanded(struct multiaddr *list, size_t *n, const struct netaddr *bound,
+/* Where a listener listens: at the machine's addresses of its family, or at one; those on loopback
+ * or the others. */
+static void put_bound(struct multiaddr *list, size_t *n, const struct netaddr *bound,
+    const struct netif *ifs, size_t n_ifs, bool loopback)
+{
+	if (!netaddr_is_unspecified(bound)) {
+		if (netaddr_is_loopback(bound) == loopback)
+			put_addr(list, n, bound);
+		return;
+	}
+	for (size_t i = 0; i < n_ifs; i++) {
+		struct netaddr a = ifs[i].addr;
+		if (a.family != bound->family || ifs[i].loopback != loopback)
+			continue;
+		a.port = bound->port;
+		put_addr(list, n, &a);
+	}
+}
+
+static void put_source(const struct p2p_host *h, struct multiaddr *list, size_t *n,
+    enum addr_source source, size_t max)
+{
+	for (size_t i = 0; i < h->more_addrs[source].n && i < max; i++)
+		put_unique(list, n, &h->more_addrs[source].v[i]);
+}
+
+/* Others keep the first few only: what is known to lead here from outside comes first, loopback
+ * last. */
+static void put_all(const struct p2p_host *h, struct multiaddr *list, size_t *n,
     const struct netif *ifs, size_t n_ifs)
 {
-	for (int loopback = 0; loopback < 2; loopback++) {
-		for (size_t i = 0; i < n_ifs; i++) {
-			struct netaddr a = ifs[i].addr;
-			if (a.family != bound->family || ifs[i].loopback != (loopback == 1))
-				continue;
-			a.port = bound->port;
-			put_addr(list, n, &a);
-		}
-	}
+	put_source(h, list, n, ADDRS_CONFIRMED, SOURCE_ADDRS_MAX);
+	put_source(h, list, n, ADDRS_MAPPED, SOURCE_ADDRS_MAX);
+	put_source(h, list, n, ADDRS_RELAYED, RELAYED_FIRST);
+	for (size_t i = 0; i < h->n_listeners; i++)
+		put_bound(list, n, &h->listeners[i].bound, ifs, n_ifs, false);
+	put_source(h, list, n, ADDRS_RELAYED, SOURCE_ADDRS_MAX);
+	for (size_t i = 0; i < h->n_listeners; i++)
+		put_bound(list, n, &h->listeners[i].bound, ifs, n_ifs, true);
 }
 
 static bool same_addrs(const struct multiaddr *a, size_t n_a, const struct multiaddr *b, size_t n_b)
@@ -125,15 +152,7 @@ void host_refresh_addrs(struct p2p_host *h)
 		goto out;
 	if (world_interfaces(h->world, ifs, INTERFACES_MAX, &n_ifs, &err) != 0)
 		rt_log(LOG_DEBUG, "p2p", "cannot list the interfaces: %s", err_text(&err));
-	for (size_t i = 0; i < h->n_listeners; i++) {
-		if (netaddr_is_unspecified(&h->listeners[i].bound))
-			put_expanded(list, &n, &h->listeners[i].bound, ifs, n_ifs);
-		else
-			put_addr(list, &n, &h->listeners[i].bound);
-	}
-	for (size_t i = 0; i < ADDR_SOURCES; i++)
-		for (size_t k = 0; k < h->more_addrs[i].n; k++)
-			put_unique(list, &n, &h->more_addrs[i].v[k]);
+	put_all(h, list, &n, ifs, n_ifs);
 	if (!same_addrs(list, n, h->addrs, h->n_addrs)) {
 		memcpy(h->addrs, list, n * sizeof *list);
 		h->n_addrs = n;

@@ -63,7 +63,9 @@ struct conn {
 	uint8_t binding[P2P_BINDING_SIZE];
 	struct peer_id relay; /* empty: a direct connection */
 	bool limited, punched;
-	bool led; /* DCUtR was tried on it */
+	bool led;          /* DCUtR was tried on it */
+	bool following;    /* they lead an exchange of DCUtR on it now */
+	unsigned followed; /* such exchanges so far */
 	struct session *session;
 	struct scope *scope; /* on its fiber's stack, while that runs */
 	struct instant opened;

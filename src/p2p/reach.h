@@ -14,6 +14,9 @@ enum p2p_reach {
 struct p2p_autonat_options {
 	bool ask;   /* find out about this host */
 	bool serve; /* dial back for others */
+	/* Addresses that are not public, too: for tests and networks without an outside. Elsewhere
+	 * a dial-back from the same network says nothing about the reach from outside. */
+	bool private_too;
 	/* Dial-backs in a minute, for one peer and in total; 0: no limit. */
 	uint32_t per_peer, per_minute;
 	/* A question to one peer each; `refresh` once it is decided. One peer is asked no sooner

@@ -64,6 +64,13 @@ void p2p_relay_forget(struct p2p_host *h, const struct multiaddr *addr);
  * identify) that they relay become candidates, too. E_INVALID, E_MEMORY. */
 int p2p_relay_want(struct p2p_host *h, unsigned relays, bool discover, struct err *err) WARN_UNUSED;
 
+/* Whether a relay that was discovered may be ours now; not to park. */
+typedef bool (*p2p_relay_trust_fn)(void *arg, const struct peer_id *relay);
+/* Asks `fn` before and while a discovered relay is used; those of p2p_relay_use need no trust.
+ * NULL, as at the start: all are trusted. E_MEMORY. */
+int p2p_relay_trust(
+    struct p2p_host *h, p2p_relay_trust_fn fn, void *arg, struct err *err) WARN_UNUSED;
+
 struct p2p_relay_info {
 	struct peer_id relay;
 	struct multiaddr addr; /* as given, or as found */

@@ -3,6 +3,7 @@
 #include "p2p/relay_client_priv.h"
 
 #include "p2p/framed_priv.h"
+#include "p2p/pnet_priv.h"
 
 #include <talloc.h>
 
@@ -161,7 +162,9 @@ static int secure_incoming(struct p2p_host *h, struct stream *s, const struct re
 	int rc = upgrade_inbound(h, s, up, err);
 
 	if (rc == 0 && !peer_id_equal(&up->peer, &m->peer)) {
-		(void)secure_detach(up->secure);
+		struct stream *in = secure_detach(up->secure);
+		if (in != s)
+			pnet_unwrap(in);
 		rc = err_set(err, E_WRONG_PEER, "not the peer that the relay announced");
 	}
 	return rc;

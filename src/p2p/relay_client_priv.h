@@ -36,6 +36,8 @@ struct relay_listening {
 	struct slot slots[SLOTS_MAX];
 	size_t want;
 	bool discover;
+	p2p_relay_trust_fn trust; /* asked about those that were discovered; NULL: all are */
+	void *trust_arg;
 	unsigned n_incoming;
 	struct waitq changed; /* candidates or wishes */
 };

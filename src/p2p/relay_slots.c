@@ -4,6 +4,7 @@
  * Must stay true: a relay that dies is left within DEAD_AFTER; no two slots hold the same relay. */
 #include "p2p/relay_client_priv.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <talloc.h>
 
@@ -14,6 +15,7 @@
 #define PAUSE_FIRST_MS  1000 /* before a relay that failed is tried again */
 #define PAUSE_DOUBLINGS 6
 #define IDLE_LOOK_MS    1000 /* nothing to pick: look again */
+#define STEADY_S        10   /* a connection lost sooner is the relay's failure */
 /* Reservations are taken to last so long, whatever a foreign clock says. */
 #define LASTS_MIN_S 120
 #define LASTS_MAX_S 86400
@@ -103,7 +105,6 @@ static int take_reservation(struct relay_listening *l, struct candidate *c, p2p_
 					  : lasts_s;
 	c->until = instant_add(rt_now(), duration_s(lasts_s));
 	c->reserved = true;
-	c->failures = 0;
 	c->failure[0] = 0;
 	return 0;
 }
@@ -158,9 +159,14 @@ static int reserve(
 
 /* ---- holding ------------------------------------------------------------------------------- */
 
+static bool is_trusted(const struct relay_listening *l, const struct candidate *c)
+{
+	return c->given || !l->trust || l->trust(l->trust_arg, &c->relay);
+}
+
 static bool is_wanted(const struct slot *s, const struct candidate *c)
 {
-	return s->index < s->l->want && !c->forgotten;
+	return s->index < s->l->want && !c->forgotten && is_trusted(s->l, c);
 }
 
 /* Whether the relay answers. */
@@ -232,7 +238,7 @@ static void give_up(struct relay_listening *l, struct candidate *c)
 }
 
 /* As long as it goes well. A connection that was lost is made anew: the relay may have closed it
- * for its own reasons. */
+ * for its own reasons. Where it does so at once, or again and again, that is a failure. */
 static void hold(struct slot *s, struct candidate *c)
 {
 	struct relay_listening *l = s->l;
@@ -245,8 +251,12 @@ static void hold(struct slot *s, struct candidate *c)
 		rc = reserve(l, c, &conn, &err);
 		if (rc != 0)
 			break;
+		struct instant since = rt_now();
 		rc = watch(s, c, conn, &err);
-		if (rc == E_CLOSED) {
+		bool steady = instant_since(rt_now(), since).ns >= duration_s(STEADY_S).ns;
+		if (steady)
+			c->failures = 0;
+		if (rc == E_CLOSED && steady) {
 			give_up(l, c);
 			rc = 0;
 		}
@@ -279,7 +289,8 @@ static struct candidate *pick(struct relay_listening *l)
 
 	for (size_t i = 0; i < P2P_RELAYS_MAX; i++) {
 		struct candidate *c = &l->v[(first + i) % P2P_RELAYS_MAX];
-		if (!c->used || c->busy || c->forgotten || instant_before(rt_now(), c->retry_at))
+		if (!c->used || c->busy || c->forgotten || instant_before(rt_now(), c->retry_at) ||
+		    !is_trusted(l, c))
 			continue;
 		if (!best || rather(c, best))
 			best = c;
@@ -336,7 +347,13 @@ static struct candidate *find(struct relay_listening *l, const struct peer_id *r
 	return NULL;
 }
 
-/* A free place, or that of a relay that was found and does not work. */
+/* The less a found relay is worth, the more: its failures, or that it is not trusted. */
+static unsigned uselessness(const struct relay_listening *l, const struct candidate *c)
+{
+	return is_trusted(l, c) ? c->failures : UINT_MAX;
+}
+
+/* A free place, or that of a relay that was found and does not work or is not trusted. */
 static struct candidate *place(struct relay_listening *l)
 {
 	struct candidate *worst = NULL;
@@ -345,8 +362,8 @@ static struct candidate *place(struct relay_listening *l)
 		struct candidate *c = &l->v[i];
 		if (!c->used)
 			return c;
-		if (!c->given && !c->busy && c->failures > 0 &&
-		    (!worst || c->failures > worst->failures))
+		if (!c->given && !c->busy && uselessness(l, c) > 0 &&
+		    (!worst || uselessness(l, c) > uselessness(l, worst)))
 			worst = c;
 	}
 	return worst;
@@ -449,6 +466,20 @@ int p2p_relay_want(struct p2p_host *h, unsigned relays, bool discover, struct er
 	l->discover = discover;
 	waitq_wake_all(&h->conns_changed);
 	return run_slots(l, err);
+}
+
+int p2p_relay_trust(struct p2p_host *h, p2p_relay_trust_fn fn, void *arg, struct err *err)
+{
+	struct relay_listening *l;
+	int rc = listening(h, &l, err);
+
+	if (rc != 0)
+		return rc;
+	l->trust = fn;
+	l->trust_arg = arg;
+	waitq_wake_all(&l->changed);
+	waitq_wake_all(&h->conns_changed);
+	return 0;
 }
 
 size_t p2p_relays(const struct p2p_host *h, struct p2p_relay_info *out, size_t cap)

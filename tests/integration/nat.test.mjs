@@ -3,10 +3,9 @@
 import './lib/polyfill.mjs'
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { fileURLToPath } from 'node:url'
 import { multiaddr } from '@multiformats/multiaddr'
 import { exchange, jsNode } from './lib/js-peer.mjs'
 import { Machine, missing, Network, removeNetworks, Router, twoHomes } from './lib/netns.mjs'
@@ -29,9 +28,8 @@ after(() => {
 
 // The JavaScript one's own codec, which it keeps to itself.
 async function codec() {
-    const require = createRequire(import.meta.url)
-    const file = join(dirname(require.resolve('@libp2p/autonat')), 'pb', 'index.js')
-    return (await import(pathToFileURL(file))).Message
+    const file = new URL('./node_modules/@libp2p/autonat/dist/src/pb/index.js', import.meta.url)
+    return (await import(file)).Message
 }
 
 function frame(bytes) {

@@ -16,18 +16,29 @@ struct town {
 	struct node server[SERVERS];
 };
 
-static void start_servers(struct net *n, struct town *t)
+static void start_servers(struct net *n, struct town *t, bool private_too)
 {
 	struct p2p_autonat_options opt;
 	char name[8];
 
 	p2p_autonat_options_default(&opt);
 	opt.ask = false;
+	opt.private_too = private_too;
 	for (int i = 0; i < SERVERS; i++) {
 		(void)snprintf(name, sizeof name, "s%d", i);
 		node_new(n, name, &t->server[i]);
 		OK(p2p_autonat_start(t->server[i].host, &opt, NULL));
 	}
+}
+
+/* The universe's addresses are private ones. */
+static void ask(struct town *t, bool private_too)
+{
+	struct p2p_autonat_options opt;
+
+	p2p_autonat_options_default(&opt);
+	opt.private_too = private_too;
+	OK(p2p_autonat_start(t->me.host, &opt, NULL));
 }
 
 static void meet_servers(struct town *t, size_t n)
@@ -56,10 +67,10 @@ static void story_public(struct net *n)
 	struct town t;
 	struct p2p_conn_info before[SERVERS], after[SERVERS + 4];
 
-	start_servers(n, &t);
+	start_servers(n, &t, true);
 	node_new(n, "me", &t.me);
 	assert_int_equal(reach(&t).reach, P2P_REACH_UNKNOWN);
-	OK(p2p_autonat_start(t.me.host, NULL, NULL));
+	ask(&t, true);
 	assert_int_equal(p2p_autonat_start(t.me.host, NULL, NULL), E_EXISTS);
 	meet_servers(&t, 3);
 	OK(fiber_sleep(duration_s(60)));
@@ -92,13 +103,13 @@ static void story_private(struct net *n)
 	struct p2p_options opt;
 	struct multiaddr listen;
 
-	start_servers(n, &t);
+	start_servers(n, &t, true);
 	node_options(n, "me", &t.me, &opt, &listen);
 	/* Nobody outside can dial this. */
 	OK(multiaddr_parse(bytes_str("/ip4/127.0.0.1/tcp/4001"), &listen, NULL));
 	node_start(&t.me, &opt);
 	node_serve(&t.me);
-	OK(p2p_autonat_start(t.me.host, NULL, NULL));
+	ask(&t, true);
 	meet_servers(&t, 5);
 	eventually(120, reach(&t).reach == P2P_REACH_PRIVATE);
 	assert_int_equal(reach(&t).dialled, 0);
@@ -108,6 +119,67 @@ static void story_private(struct net *n)
 static void test_private(void **state)
 {
 	net_run(61, LATENCY, story_private);
+}
+
+static void story_lan(struct net *n, bool servers_too)
+{
+	struct town t;
+
+	start_servers(n, &t, servers_too);
+	node_new(n, "me", &t.me);
+	ask(&t, !servers_too);
+	meet_servers(&t, 6);
+	OK(fiber_sleep(duration_s(200)));
+	assert_int_equal(reach(&t).dialled + reach(&t).failed, 0);
+	assert_int_equal(reach(&t).reach, P2P_REACH_UNKNOWN);
+	town_close(&t);
+}
+
+static void story_lan_asker(struct net *n)
+{
+	story_lan(n, true);
+}
+
+static void story_lan_server(struct net *n)
+{
+	story_lan(n, false);
+}
+
+static void test_the_lan_is_not_outside(void **state)
+{
+	net_run(66, LATENCY, story_lan_asker);
+	net_run(67, LATENCY, story_lan_server);
+}
+
+/* ---- addresses ----------------------------------------------------------------------------- */
+
+static void story_order(struct net *n)
+{
+	struct node a;
+	struct multiaddr own[16], more[ADDR_SOURCES][3];
+
+	node_new(n, "a", &a);
+	for (int i = 0; i < ADDR_SOURCES; i++) {
+		for (int k = 0; k < 3; k++) {
+			char text[64];
+			(void)snprintf(text, sizeof text, "/ip4/5.5.%d.%d/tcp/1", i, k);
+			OK(multiaddr_parse(bytes_str(text), &more[i][k], NULL));
+		}
+		host_set_addrs(a.host, (enum addr_source)i, more[i], 3);
+	}
+	assert_int_equal(p2p_host_addrs(a.host, own, 16), 10);
+	const struct multiaddr *expect[] = {&more[ADDRS_CONFIRMED][0], &more[ADDRS_CONFIRMED][1],
+	    &more[ADDRS_CONFIRMED][2], &more[ADDRS_MAPPED][0], &more[ADDRS_MAPPED][1],
+	    &more[ADDRS_MAPPED][2], &more[ADDRS_RELAYED][0], &more[ADDRS_RELAYED][1], &a.addr,
+	    &more[ADDRS_RELAYED][2]};
+	for (size_t i = 0; i < 10; i++)
+		assert_true(multiaddr_equal(&own[i], expect[i]));
+	node_close(&a);
+}
+
+static void test_the_best_addresses_come_first(void **state)
+{
+	net_run(68, LATENCY, story_order);
 }
 
 /* ---- what is not dialled ------------------------------------------------------------------- */
@@ -138,7 +210,7 @@ static void story_rules(struct net *n)
 	struct town t;
 	struct multiaddr wrong;
 
-	start_servers(n, &t);
+	start_servers(n, &t, true);
 	node_new(n, "me", &t.me);
 	meet_servers(&t, 2);
 	struct node *s = &t.server[0], *victim = &t.server[5];
@@ -172,7 +244,7 @@ static void story_relayed(struct net *n)
 	struct p2p_relay_limits limits;
 	struct multiaddr to;
 
-	start_servers(n, &t);
+	start_servers(n, &t, true);
 	node_new(n, "me", &t.me);
 	node_new(n, "r", &r);
 	p2p_relay_limits_default(&limits);
@@ -369,6 +441,8 @@ int main(void)
 	    cmocka_unit_test(test_messages),
 	    cmocka_unit_test(test_public),
 	    cmocka_unit_test(test_private),
+	    cmocka_unit_test(test_the_lan_is_not_outside),
+	    cmocka_unit_test(test_the_best_addresses_come_first),
 	    cmocka_unit_test(test_what_is_not_dialled),
 	    cmocka_unit_test(test_not_over_relays),
 	    cmocka_unit_test(test_a_port_at_the_router),

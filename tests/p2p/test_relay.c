@@ -6,8 +6,12 @@
 #include "p2p/host_priv.h"
 #include "p2p/reach.h"
 #include "p2p/relay_wire_priv.h"
+#include "p2p/secure_priv.h"
 
 #include <stdio.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #define LATENCY duration_ms(10)
 
@@ -133,7 +137,8 @@ static void story_reach(struct net *n)
 	assert_true(multiaddr_equal(&info.remote, &t.b.addr));
 	size_t n_own = p2p_host_addrs(t.b.host, own, 16);
 	assert_int_equal(n_own, 2);
-	assert_true(multiaddr_is_relayed(&own[1]));
+	assert_true(multiaddr_is_relayed(&own[0]));
+	assert_true(multiaddr_equal(&own[1], &t.b.addr));
 
 	reach_through(&t.a, &t.r, &t.b, &conn);
 	assert_true(p2p_conn_info(t.a.host, conn, &info));
@@ -444,6 +449,80 @@ static void test_relays_come_back_and_are_found(void **state)
 	net_run(47, LATENCY, story_back);
 }
 
+static bool trust_one(void *arg, const struct peer_id *relay)
+{
+	const struct peer_id *const *one = arg;
+
+	return *one && peer_id_equal(*one, relay);
+}
+
+static void story_strangers(struct net *n)
+{
+	struct node b, r[2];
+	struct p2p_relay_limits none = unlimited();
+	const struct peer_id *trusted = NULL;
+
+	node_new(n, "b", &b);
+	OK(p2p_relay_trust(b.host, trust_one, &trusted, NULL));
+	OK(p2p_relay_want(b.host, 2, true, NULL));
+	for (int i = 0; i < 2; i++) {
+		node_new(n, i == 0 ? "r0" : "r1", &r[i]);
+		serve_relay(&r[i], &none);
+		node_connect(&b, &r[i]);
+	}
+	OK(fiber_sleep(duration_s(10)));
+	for (int i = 0; i < 2; i++) {
+		struct p2p_relay_stats stats;
+		p2p_relay_stats(r[i].host, &stats);
+		assert_int_equal(stats.reservations, 0); /* nobody asked */
+	}
+	trusted = &r[1].id.peer_id;
+	eventually(5, reserved(&b) == 1);
+	assert_true(reserved_at(&b, &r[1]));
+	/* One that is trusted no longer is left; one that was given needs no trust. */
+	trusted = NULL;
+	eventually(5, reserved(&b) == 0);
+	listen_through(&b, &r[0]);
+	eventually(5, reserved_at(&b, &r[0]));
+	node_close(&b);
+	node_close(&r[0]);
+	node_close(&r[1]);
+}
+
+static void test_strangers_are_no_relays(void **state)
+{
+	net_run(56, LATENCY, story_strangers);
+}
+
+static void story_fickle(struct net *n)
+{
+	struct node b, r;
+	struct p2p_relay_limits none = unlimited();
+	unsigned granted = 0;
+
+	node_new(n, "b", &b);
+	node_new(n, "r", &r);
+	serve_relay(&r, &none);
+	listen_through(&b, &r);
+	for (int i = 0; i < 3000; i++) {
+		OK(fiber_sleep(duration_ms(10)));
+		if (reserved(&b) == 0)
+			continue;
+		granted++;
+		p2p_disconnect(r.host, &b.id.peer_id, "fickle");
+		while (reserved(&b) > 0)
+			OK(fiber_sleep(duration_ms(10)));
+	}
+	assert_in_range(granted, 2, 6);
+	node_close(&b);
+	node_close(&r);
+}
+
+static void test_a_fickle_relay_is_asked_ever_less(void **state)
+{
+	net_run(57, LATENCY, story_fickle);
+}
+
 static void story_long(struct net *n)
 {
 	struct trio t;
@@ -635,6 +714,75 @@ static void test_addresses_that_lead_nowhere(void **state)
 	net_run(51, LATENCY, story_nowhere);
 }
 
+/* ---- a private network --------------------------------------------------------------------- */
+
+static void node_in_private(struct net *n, const char *name, struct node *node)
+{
+	static const struct pnet_key key = {{7}};
+	struct p2p_options opt;
+	struct multiaddr listen;
+
+	node_options(n, name, node, &opt, &listen);
+	opt.swarm_key = &key;
+	node_start(node, &opt);
+	node_serve(node);
+}
+
+/* r announces a, and answers itself. */
+static void announce_another(struct node *r, struct node *b, const struct peer_id *a)
+{
+	const char *protocol = RELAY_STOP_PROTOCOL;
+	struct relay_stop stop = {.type = RELAY_STOP_CONNECT, .peer = *a};
+	struct buf b1 = BUF_INIT(RELAY_MESSAGE_MAX);
+	struct upgraded up;
+	struct stream *s;
+	uint8_t byte;
+
+	relay_stop_encode(&stop, &b1);
+	OK(p2p_open_stream_on(r->host, conn_to(r, b), &protocol, 1, &s, NULL, NULL));
+	OK(framed_write(s, buf_view(&b1), NULL));
+	assert_int_equal(framed_read(s, &b1, NULL), 1);
+	buf_free(&b1);
+	OK(upgrade_outbound(r->host, s, &b->id.peer_id, &up, NULL));
+	assert_true(stream_read(secure_stream(up.secure), &byte, 1, NULL) < 0);
+	secure_close(up.secure);
+}
+
+static size_t heap_used(void)
+{
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+	return mallinfo2().uordblks;
+#else
+	return 0; /* LeakSanitizer has to tell */
+#endif
+}
+
+static void story_private(struct net *n)
+{
+	struct trio t;
+	struct p2p_relay_limits none = unlimited();
+	size_t before = 0, after = 0;
+
+	node_in_private(n, "a", &t.a);
+	node_in_private(n, "b", &t.b);
+	node_in_private(n, "r", &t.r);
+	serve_relay(&t.r, &none);
+	listen_through(&t.b, &t.r);
+	eventually(2, reserved(&t.b) == 1);
+	for (int i = 0; i < 200; i++) {
+		announce_another(&t.r, &t.b, &t.a.id.peer_id);
+		*(i < 100 ? &before : &after) = heap_used();
+	}
+	/* The wrappers of what was refused are gone, about 300 bytes each. */
+	assert_in_range(after, 0, before + 8192);
+	trio_close(&t);
+}
+
+static void test_the_wrong_peer_leaves_nothing_behind(void **state)
+{
+	net_run(70, LATENCY, story_private);
+}
+
 /* ---- DCUtR --------------------------------------------------------------------------------- */
 
 static size_t relayed_conns(const struct node *n)
@@ -769,6 +917,100 @@ static void story_bad_dcutr(struct net *n)
 	trio_close(&t);
 }
 
+/* A leader's part, as often as it likes: CONNECT with an address nearby, and SYNC. */
+static struct stream *lead_dcutr(struct node *from, p2p_conn_id conn)
+{
+	static const uint8_t connect[] = {8, 100, 18, 8, 4, 10, 0, 0, 77, 6, 0, 53};
+	static const uint8_t sync[] = {8, 172, 2};
+	const char *protocol = PROTOCOL_DCUTR;
+	struct stream *s;
+
+	if (p2p_open_stream_on(from->host, conn, &protocol, 1, &s, NULL, NULL) != 0)
+		return NULL;
+	if (framed_write(s, bytes_of(connect, sizeof connect), NULL) == 0 &&
+	    framed_write(s, bytes_of(sync, sizeof sync), NULL) == 0)
+		return s;
+	stream_close(s);
+	return NULL;
+}
+
+static void lead_often(struct node *from, p2p_conn_id conn, struct stream **s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		s[i] = lead_dcutr(from, conn);
+	OK(fiber_sleep(duration_s(1)));
+}
+
+static void close_all(struct stream **s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (s[i])
+			stream_close(s[i]);
+}
+
+static void story_many_dcutr(struct net *n)
+{
+	struct trio t;
+	struct stream *s[10];
+	p2p_conn_id relayed;
+
+	trio_new(n, &t, NULL);
+	OK(p2p_dcutr_start(t.a.host, NULL));
+	reach_through(&t.a, &t.r, &t.b, &relayed);
+	/* One at a time, and three in all. */
+	for (uint32_t round = 1; round <= 4; round++) {
+		lead_often(&t.b, t.b.last_conn, s, 10);
+		assert_int_equal(dcutr_stats(&t.a).attempts, round < 3 ? round : 3);
+		close_all(s, 10);
+		OK(fiber_sleep(duration_s(6)));
+	}
+	trio_close(&t);
+}
+
+static void test_dcutr_is_followed_thrice(void **state)
+{
+	net_run(58, LATENCY, story_many_dcutr);
+}
+
+#define CROWD 10
+
+static void story_crowd(struct net *n)
+{
+	static struct node a, r, b[CROWD];
+	struct p2p_relay_limits limits = unlimited();
+	struct stream *s[CROWD];
+	char name[8];
+	p2p_conn_id relayed;
+
+	limits.circuits_per_peer = limits.reservations_per_ip = 0;
+	node_new(n, "a", &a);
+	node_new(n, "r", &r);
+	serve_relay(&r, &limits);
+	OK(p2p_dcutr_start(a.host, NULL));
+	for (size_t i = 0; i < CROWD; i++) {
+		(void)snprintf(name, sizeof name, "b%zu", i);
+		node_new(n, name, &b[i]);
+		separate(n, &a, &b[i]);
+		listen_through(&b[i], &r);
+		eventually(5, reserved(&b[i]) == 1);
+		reach_through(&a, &r, &b[i], &relayed);
+	}
+	for (size_t i = 0; i < CROWD; i++)
+		s[i] = lead_dcutr(&b[i], b[i].last_conn);
+	OK(fiber_sleep(duration_s(2)));
+	assert_int_equal(dcutr_stats(&a).attempts, 8);
+	close_all(s, CROWD);
+	for (size_t i = 0; i < CROWD; i++)
+		node_close(&b[i]);
+	node_close(&a);
+	node_close(&r);
+}
+
+static void test_a_crowd_is_followed_by_eights(void **state)
+{
+	net_run(59, LATENCY, story_crowd);
+}
+
 static void test_dcutr_out_of_place(void **state)
 {
 	net_run(54, LATENCY, story_bad_dcutr);
@@ -786,13 +1028,18 @@ int main(void)
 	    cmocka_unit_test(test_a_killed_relay_is_replaced),
 	    cmocka_unit_test(test_a_silent_relay_is_replaced_within_ten_seconds),
 	    cmocka_unit_test(test_relays_come_back_and_are_found),
+	    cmocka_unit_test(test_strangers_are_no_relays),
+	    cmocka_unit_test(test_a_fickle_relay_is_asked_ever_less),
 	    cmocka_unit_test(test_reservations_are_refreshed_early),
 	    cmocka_unit_test(test_the_relay_keeps_its_rules),
 	    cmocka_unit_test(test_no_circuits_within_circuits),
 	    cmocka_unit_test(test_addresses_that_lead_nowhere),
+	    cmocka_unit_test(test_the_wrong_peer_leaves_nothing_behind),
 	    cmocka_unit_test(test_a_hole_is_punched),
 	    cmocka_unit_test(test_without_a_hole_they_stay_relayed),
 	    cmocka_unit_test(test_dcutr_out_of_place),
+	    cmocka_unit_test(test_dcutr_is_followed_thrice),
+	    cmocka_unit_test(test_a_crowd_is_followed_by_eights),
 	};
 
 	if (crypto_init(NULL) != 0)
