@@ -21,26 +21,30 @@ $(BUILD)/build.ninja: | deps
 deps:
 	@$(if $(SKIP_DEPS),:,scripts/install-deps --build)
 
+# Before scripts/test: that is Python, which a fresh machine has not.
+test-deps:
+	@$(if $(SKIP_DEPS),:,scripts/install-deps --test)
+
 ## three nodes, one cluster, one prompt, answered by a real model
 demo: deps $(BUILD)/build.ninja
 	@$(NINJA) gate
 	@GATE=$(BUILD)/gate scripts/run-poc.sh
 
 ## everything: lint, unit, sanitizers, integration; ends with "N passed, N failed"
-test:
-	@scripts/test
+test: test-deps
+	@SKIP_DEPS=1 scripts/test
 
 ## the slow ones too: clang-tidy, more seeds, a fresh Debian
-test-long:
-	@scripts/test --long
+test-long: test-deps
+	@SKIP_DEPS=1 scripts/test --long
 
 ## layers, banned calls, formatting, headers, file sizes, scripts
-lint:
-	@scripts/test --only lint
+lint: test-deps
+	@SKIP_DEPS=1 scripts/test --only lint
 
 ## clang-tidy over every source file
-lint-full:
-	@scripts/test --only lint,tidy
+lint-full: test-deps
+	@SKIP_DEPS=1 scripts/test --only lint,tidy
 
 ## run every benchmark (see docs/benchmarks.md)
 bench: all
@@ -76,4 +80,4 @@ clean:
 help:
 	@awk '/^## /{text=substr($$0,4)} /^[a-z][a-z-]*:/{sub(":.*","");if(text){printf "  %-12s %s\n",$$0,text;text=""}}' Makefile
 
-.PHONY: all deps demo test test-long lint lint-full bench fuzz sim format hooks install clean help
+.PHONY: all deps test-deps demo test test-long lint lint-full bench fuzz sim format hooks install clean help

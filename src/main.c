@@ -3,8 +3,22 @@
 #include "node/node.h"
 #include "provider/engine_main.h"
 
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+/* What is opened next must not pass for a standard stream that was closed. */
+static bool fill_standard_streams(void)
+{
+	int fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO)
+		fd = open("/dev/null", O_RDWR);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
 
 static int print_version(int argc, char **argv)
 {
@@ -18,6 +32,8 @@ static int print_version(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	const char *command = argc > 1 ? argv[1] : "";
+	if (!fill_standard_streams())
+		return 1;
 	if (strcmp(command, "start") == 0)
 		return node_main(argc - 1, argv + 1);
 	if (strcmp(command, "engine") == 0)
@@ -29,5 +45,10 @@ int main(int argc, char **argv)
 		cli_print_help();
 		return command[0] ? 0 : 2;
 	}
-	return cli_main(argc - 1, argv + 1);
+	int status = cli_main(argc - 1, argv + 1);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		fprintf(stderr, "gate %s: standard output cannot be written\n", command);
+		return status == 0 ? 1 : status;
+	}
+	return status;
 }

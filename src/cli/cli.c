@@ -1,6 +1,7 @@
 /* The command line: flags, help, exit statuses, and one fiber that runs the command. */
 #include "cli/cli_priv.h"
 
+#include "base/encode.h"
 #include "rt/world_uv.h"
 
 #include <signal.h>
@@ -74,6 +75,8 @@ static int set_flag(struct cli_options *o, const struct flag *f, const char *val
 		*(bool *)at = true;
 		return 0;
 	case FLAG_TEXT:
+		if (!value[0])
+			return err_set(err, E_INVALID, "--%s: the value is empty", f->name);
 		*(const char **)at = value;
 		return 0;
 	case FLAG_DIR:
@@ -121,6 +124,10 @@ static int parse(int argc, char **argv, struct cli_options *o, struct err *err)
 	o->command = argv[0];
 	bool only_words = false;
 	for (int i = 1; i < argc; i++) {
+		if (utf8_valid_prefix(bytes_str(argv[i])) != strlen(argv[i]))
+			return err_set(err, E_INVALID, "argument %d is not valid UTF-8", i);
+		if (!argv[i][0])
+			return err_set(err, E_INVALID, "argument %d is empty", i);
 		if (!only_words && strcmp(argv[i], "--") == 0) {
 			only_words = true;
 		} else if (!only_words && strcmp(argv[i], "-h") == 0) {
@@ -193,8 +200,8 @@ static enum cli_status status_of(int code)
 
 static void report(struct cli *cli, int code, const struct err *err)
 {
-	cli->status = status_of(code);
-	if (cli->status == CLI_OK)
+	cli->status = code == 0 ? cli->outcome : status_of(code);
+	if (code == 0)
 		return;
 	const char *text = code == E_TIMEOUT && !err->text[0] ? "timed out" : err_text(err);
 	fprintf(stderr, "gate %s: %s\n", cli->opt->command, text);

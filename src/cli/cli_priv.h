@@ -42,9 +42,10 @@ struct cli {
 	struct buf in; /* bytes read and not yet used */
 	int next_id;
 	enum cli_status status;
-	struct buf prompt;  /* of ask */
-	bool at_line_start; /* of stdout, for what is streamed */
-	bool terminal;      /* stdout is one: what a model writes must not control it */
+	enum cli_status outcome; /* of a command that succeeded with bad news */
+	struct buf prompt;       /* of ask */
+	bool at_line_start;      /* of stdout, for what is streamed */
+	bool terminal;           /* stdout is one: what a model writes must not control it */
 	struct scope scope;
 };
 

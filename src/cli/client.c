@@ -152,8 +152,10 @@ int cli_call(struct cli *cli, const char *method, json_t *params,
 		rc = read_message(cli, &message, err);
 		if (rc)
 			break;
-		bool answer = json_get_int(message, "id", -1) == id;
 		const json_t *error = json_object_get(message, "error");
+		/* A call that could not even be read is refused without its id. */
+		bool answer = json_get_int(message, "id", -1) == id ||
+			      (error && json_is_null(json_object_get(message, "id")));
 		if (answer && error)
 			rc = node_error(error, err);
 		else if (answer)

@@ -122,6 +122,8 @@ static int read_prompt(const struct cli_options *o, struct buf *out, struct err 
 		return err_set(err, E_INVALID, "the prompt is longer than %zu bytes", out->max);
 	if (out->n == 0)
 		return err_set(err, E_INVALID, "nothing to ask: gate ask \"your question\"");
+	if (memchr(out->p, '\0', out->n))
+		return err_set(err, E_INVALID, "the prompt holds a NUL byte: it is no text");
 	return 0;
 }
 
@@ -317,9 +319,9 @@ static int run_doctor(struct cli *cli, struct err *err)
 	if (o->json)
 		cli_print_json(result);
 	json_decref(result);
-	if (faults == 0)
-		return 0;
-	return err_set(err, E_UNAVAILABLE, "%lld fault%s", faults, faults == 1 ? "" : "s");
+	if (faults > 0)
+		cli->outcome = CLI_FAILED;
+	return 0;
 }
 
 /* ---- models -------------------------------------------------------------------------------- */

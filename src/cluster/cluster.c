@@ -620,6 +620,7 @@ static void connector(void *arg)
 	int rc = 0;
 	while (rc != E_CANCELLED) {
 		dial_due(c);
+		table_forget_passing(c);
 		if (c->save_due)
 			save(c);
 		rc = waitq_wait_for(&c->dial, duration_ms(CONNECTOR_TICK_MS), NULL);

@@ -203,6 +203,8 @@ struct peer *table_find(const struct cluster *c, const struct peer_id *id);
  * strangers, then lost members. */
 struct peer *table_add(struct cluster *c, const struct peer_id *id, enum cluster_source source);
 void table_add_addr(struct peer *p, const struct multiaddr *addr);
+/* Forgets who merely came and went: nothing is known of them that would help to meet again. */
+void table_forget_passing(struct cluster *c);
 void table_free(struct cluster *c);
 bool peer_is_member(const struct peer *p);
 /* It belongs to another cluster now: no member that was lost. */

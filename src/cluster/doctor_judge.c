@@ -191,6 +191,12 @@ void judge_membership(const struct cluster_peer *row, struct doctor_finding *f)
 		judge_foreign(row, f);
 		break;
 	case PEER_CONNECTED:
+		if (strcmp(row->failure, "rejected") == 0) {
+			fault(f, "cluster", "rejected",
+			    "its owner has to change that: gate peers accept, there");
+			seen(f, "its owner has rejected this node's request to join");
+			break;
+		}
 		note(f, "cluster", "membership-unsettled", "try again in some seconds");
 		seen(f, "connected; membership is not settled%s%s", row->failure[0] ? ": " : "",
 		    row->failure);

@@ -79,6 +79,15 @@ void table_add_addr(struct peer *p, const struct multiaddr *addr)
 	p->addrs[0] = bare;
 }
 
+void table_forget_passing(struct cluster *c)
+{
+	struct peer *p, *next;
+	HASH_ITER (hh, c->peers, p, next)
+		if (p->sources == SOURCE_INBOUND && p->n_addrs == 0 && !p->was_member &&
+		    p->decision == UNDECIDED && forgettable(p))
+			forget(c, p);
+}
+
 void table_free(struct cluster *c)
 {
 	struct peer *p, *next;

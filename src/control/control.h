@@ -28,8 +28,9 @@ struct control_options {
 	struct cluster *cluster;
 	struct catalog *catalog;
 	struct jobs *jobs;
-	struct netaddr http;     /* where the gateway listens */
-	void (*stop)(void *arg); /* node.stop was called; must not park */
+	struct netaddr http;           /* where the gateway listens */
+	struct duration request_limit; /* for a whole answer */
+	void (*stop)(void *arg);       /* node.stop was called; must not park */
 	void *arg;
 };
 

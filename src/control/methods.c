@@ -287,9 +287,16 @@ static int chat_ask(struct control *c, const json_t *params, const struct rpc_no
 	struct job job = {.req = req, .target_node = json_get_string(params, "target", NULL)};
 	chat_new_request_id(c->opt.world, job.ctx.request_id);
 	struct instant began = rt_now();
+	struct scope sc;
+	scope_open(&sc, c->opt.request_limit);
 	rc = jobs_run(c->opt.jobs, &job, take_event, &a, err);
+	scope_close(&sc);
+	int64_t ms = duration_to_ms(instant_since(rt_now(), began));
+	rt_log(LOG_INFO, "control", "%s from a command: %s by %s in %lld ms", job.ctx.request_id,
+	    rc == 0 ? "answered" : err_info(rc)->text,
+	    job.served_by_label[0] ? job.served_by_label : "nobody", (long long)ms);
 	if (rc == 0)
-		*result = ask_result(&job, &a, duration_to_ms(instant_since(rt_now(), began)));
+		*result = ask_result(&job, &a, ms);
 	buf_free(&a.text);
 	talloc_free(req);
 	return rc;

@@ -133,6 +133,8 @@ static int find_candidates(struct jobs *j, struct job *job, struct candidates *c
 	c->n = catalog_find(j->opt.catalog, job->req->model, self_only, c->entries, CANDIDATES_MAX);
 	if (forced)
 		keep_only(c, &target);
+	if (c->n == 0 && forced && !job->req->model[0])
+		return err_set(err, E_MODEL_NOT_FOUND, "node %s serves no model", job->target_node);
 	if (c->n == 0 && forced)
 		return err_set(err, E_MODEL_NOT_FOUND, "node %s has no model \"%s\"",
 		    job->target_node, job->req->model);

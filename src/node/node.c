@@ -126,7 +126,7 @@ static int bind_port(struct node *n, const char *what, const char *flag, struct 
 			log_event(n->log, LOG_INFO, "node", "%s port %u is taken: using a free one",
 			    what, wanted.port);
 	}
-	if (rc == E_IN_USE || rc == E_FORBIDDEN)
+	if (rc == E_IN_USE || (rc == E_FORBIDDEN && wanted.port > 0 && wanted.port < 1024))
 		return err_set(err, rc,
 		    "Failed to bind to port %u (%s): %s. Choose another with %s, or 0 for any "
 		    "free one",
@@ -338,6 +338,7 @@ static int bind_control(struct node *n, uint16_t port, struct err *err)
 	    .cluster = n->cluster,
 	    .catalog = n->catalog,
 	    .jobs = n->jobs,
+	    .request_limit = duration_s(n->config->request_timeout_s),
 	    .stop = stop_asked,
 	    .arg = n,
 	};

@@ -225,7 +225,7 @@ static void failed(struct relay_listening *l, struct candidate *c, const struct 
 	c->retry_at = instant_add(rt_now(), duration_ms(ms));
 	(void)snprintf(c->failure, sizeof c->failure, "%s", err_text(err));
 	peer_id_print(&c->relay, id);
-	rt_log(LOG_INFO, "p2p", "no relaying through %s: %s", id, c->failure);
+	rt_log(LOG_DEBUG, "p2p", "no relaying through %s: %s", id, c->failure);
 }
 
 static void give_up(struct relay_listening *l, struct candidate *c)

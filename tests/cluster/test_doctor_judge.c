@@ -128,6 +128,8 @@ static void test_membership(void **state)
 	judged(&f, DOCTOR_FAULT, "cluster", "waits-for-acceptance");
 	in_state(PEER_CONNECTED, "joining", &f);
 	judged(&f, DOCTOR_NOTE, "cluster", "membership-unsettled");
+	in_state(PEER_CONNECTED, "rejected", &f);
+	judged(&f, DOCTOR_FAULT, "cluster", "rejected");
 	in_state(PEER_LOST, "reset", &f);
 	assert_string_equal(f.fault, "not-connected");
 }

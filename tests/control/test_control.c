@@ -39,6 +39,7 @@ static void desk_up(struct net *n, struct desk *d, const struct fake_step *scrip
 	    .catalog = d->site.catalog,
 	    .jobs = d->site.jobs,
 	    .http = d->site.http,
+	    .request_limit = duration_s(600),
 	    .stop = stop_asked,
 	    .arg = d};
 	universe_host_addr(opt.world, &opt.listen);

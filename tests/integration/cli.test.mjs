@@ -5,8 +5,8 @@ import { createServer } from 'node:net'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { events, gate, Node } from './lib/gate.mjs'
-import { endAll, freePort, ROOT, sleep, temporaryFolder, until } from './lib/process.mjs'
+import { events, GATE, gate, Node } from './lib/gate.mjs'
+import { endAll, freePort, ROOT, run, sleep, temporaryFolder, until } from './lib/process.mjs'
 import { writeTinyModel } from './lib/tiny-gguf.mjs'
 
 const EXIT_FAILURE = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3, EXIT_NOT_FOUND = 5
@@ -75,6 +75,40 @@ test('asking for an unknown model', async () => {
     const done = await node.cli('ask', ['--model', 'no-such-model', 'hello'])
     assert.equal(done.code, EXIT_NOT_FOUND, done.stderr)
     assert.match(done.stderr, /no-such-model/)
+})
+
+// ---- odd surroundings ---------------------------------------------------------------------------
+
+const at = (command, ...args) => [command, '--data-dir', node.data, ...args]
+
+test('a prompt with a NUL byte', () =>
+    refuses(EXIT_USAGE, [/NUL/], at('ask'), { input: 'What is 2+2?\0 and' }))
+test('an empty flag, an empty word, no UTF-8', async () => {
+    await refuses(EXIT_USAGE, [/--target/, /empty/], at('ask', '--target', '', 'hi'))
+    await refuses(EXIT_USAGE, [/empty/], at('doctor', ''))
+    const done = await run('sh', ['-c', `exec "$0" doctor "$(printf '\\377')"`, GATE])
+    assert.equal(done.code, EXIT_USAGE)
+    assert.match(done.stderr, /UTF-8/)
+})
+
+test('standard streams that are closed, or full', async () => {
+    for (const closed of ['<&-', '>&-', '2>&-', '<&- >&- 2>&-']) {
+        const done = await run('sh', ['-c', `exec "$0" status --data-dir "$1" ${closed}`, GATE, node.data])
+        assert.equal(done.code, 0, closed + done.stderr)
+    }
+    const full = await run('sh', ['-c', 'exec "$0" status --data-dir "$1" >/dev/full', GATE, node.data])
+    assert.equal(full.code, EXIT_FAILURE)
+    assert.match(full.stderr, /cannot be written/)
+})
+
+test('--request-timeout holds for commands, too', async () => {
+    const slow = await Node.start('slow', { args: ['--model', model, '--request-timeout', '1'] })
+    await slow.seesModel((await slow.models())[0].id)
+    process.kill(slow.engines()[0], 'SIGSTOP')
+    const done = await slow.cli('ask', ['hello'], { timeout: 10_000 })
+    assert.equal(done.code, 124, done.stderr)
+    process.kill(slow.engines()[0], 'SIGCONT')
+    await slow.stop()
 })
 
 test('docs/configuration.md names every setting and no other', async () => {

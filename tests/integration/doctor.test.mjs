@@ -23,7 +23,7 @@ after(() => {
 // What the doctor finds; the exit status has to agree with it.
 async function examine(from, peer) {
     const done = await from.cli('doctor', peer ? ['--json', peer] : ['--json'])
-    const report = JSON.parse(done.stdout.split('\n')[0])
+    const report = JSON.parse(done.stdout)
     assert.ok(report.findings, done.stdout + done.stderr)
     const faults = report.findings.filter((f) => f.verdict === 'fault')
     assert.equal(report.faults, faults.length)

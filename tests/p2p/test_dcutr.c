@@ -1,0 +1,255 @@
+/* Holes in place of circuits: made where they can be, given up where not, and not for everybody at
+ * once. */
+#include "relay_help.h"
+
+#include "p2p/dcutr_priv.h"
+#include "p2p/framed_priv.h"
+#include "p2p/host_priv.h"
+
+/* ---- DCUtR --------------------------------------------------------------------------------- */
+
+static size_t relayed_conns(const struct node *n)
+{
+	struct p2p_conn_info info[8];
+	size_t count = p2p_conns(n->host, info, 8), relayed = 0;
+
+	for (size_t i = 0; i < count && i < 8; i++)
+		relayed += info[i].relay.n > 0;
+	return relayed;
+}
+
+static bool any_punched(const struct node *n)
+{
+	struct p2p_conn_info info[8];
+	size_t count = p2p_conns(n->host, info, 8);
+
+	for (size_t i = 0; i < count && i < 8; i++)
+		if (info[i].punched)
+			return true;
+	return false;
+}
+
+static struct p2p_dcutr_stats dcutr_stats(const struct node *n)
+{
+	struct p2p_dcutr_stats st;
+
+	p2p_dcutr_stats(n->host, &st);
+	return st;
+}
+
+static void story_hole(struct net *n)
+{
+	struct trio t;
+	struct p2p_conn_info info;
+	const char *stall = STALL;
+	struct stream *s;
+	p2p_conn_id conn;
+
+	trio_new(n, &t, NULL);
+	OK(p2p_dcutr_start(t.a.host, NULL));
+	OK(p2p_dcutr_start(t.b.host, NULL));
+	assert_int_equal(p2p_dcutr_start(t.b.host, NULL), E_EXISTS);
+	OK(p2p_allow_limited(t.a.host, STALL, NULL));
+	OK(p2p_allow_limited(t.b.host, STALL, NULL));
+	reach_through(&t.a, &t.r, &t.b, &conn);
+	OK(p2p_open_stream_on(t.a.host, conn, &stall, 1, &s, NULL, NULL));
+	OK(fiber_sleep(duration_s(7)));
+	assert_int_equal(dcutr_stats(&t.b).succeeded, 0);
+	/* The routers let them through from now on: the second attempt finds out. */
+	universe_partition(n->u, t.a.world, t.b.world, false);
+	eventually(5, dcutr_stats(&t.b).succeeded == 1);
+	assert_int_equal(dcutr_stats(&t.b).attempts, 2);
+	assert_true(any_punched(&t.a) || any_punched(&t.b));
+	echo_check(&t.a, &t.b, 1000); /* no limits here */
+	/* The relayed connection stays as long as its stream, and not much longer. */
+	OK(fiber_sleep(duration_s(10)));
+	assert_true(p2p_conn_info(t.a.host, conn, &info) && !info.preferred);
+	stream_reset(s, E_CANCELLED);
+	stream_close(s);
+	eventually(10, relayed_conns(&t.a) == 0 && relayed_conns(&t.b) == 0);
+	echo_check(&t.b, &t.a, 1000);
+	assert_int_equal(t.a.disconnected + t.b.disconnected, 0);
+	trio_close(&t);
+}
+
+static void test_a_hole_is_punched(void **state)
+{
+	net_run(52, LATENCY, story_hole);
+}
+
+static void story_no_hole(struct net *n)
+{
+	struct trio t;
+	struct p2p_relay_limits none = unlimited();
+	p2p_conn_id conn;
+
+	trio_new(n, &t, &none);
+	OK(p2p_dcutr_start(t.a.host, NULL));
+	OK(p2p_dcutr_start(t.b.host, NULL));
+	reach_through(&t.a, &t.r, &t.b, &conn);
+	OK(fiber_sleep(duration_s(30)));
+	assert_int_equal(dcutr_stats(&t.b).tried, 1);
+	assert_int_equal(dcutr_stats(&t.b).attempts, 3);
+	assert_int_equal(dcutr_stats(&t.a).attempts, 3);
+	assert_int_equal(dcutr_stats(&t.b).succeeded, 0);
+	assert_int_equal(relayed_conns(&t.a), 1);
+	echo_check(&t.a, &t.b, 100000);
+	trio_close(&t);
+}
+
+static void test_without_a_hole_they_stay_relayed(void **state)
+{
+	net_run(53, LATENCY, story_no_hole);
+}
+
+/* What comes back on a new DCUtR stream after `raw` was sent as a message. */
+static ssize_t provoke_dcutr(struct node *from, p2p_conn_id conn, struct bytes raw)
+{
+	const char *protocol = PROTOCOL_DCUTR;
+	struct stream *s;
+	uint8_t byte;
+
+	OK(p2p_open_stream_on(from->host, conn, &protocol, 1, &s, NULL, NULL));
+	OK(framed_write(s, raw, NULL));
+	ssize_t n = stream_read(s, &byte, 1, NULL);
+	stream_close(s);
+	return n;
+}
+
+static void story_bad_dcutr(struct net *n)
+{
+	struct trio t;
+	static const uint8_t empty[] = {8, 100}, sync[] = {8, 172, 2}, odd[] = {8, 1};
+	/* CONNECT with 8.8.8.8:53 would be knocked at; 192.168.9.9 and loopback would not. */
+	static const uint8_t elsewhere[] = {
+	    8, 100, 18, 8, 4, 192, 168, 9, 9, 6, 0, 53, 18, 8, 4, 127, 0, 0, 1, 6, 0, 53};
+	p2p_conn_id relayed;
+
+	trio_new(n, &t, NULL);
+	OK(p2p_dcutr_start(t.a.host, NULL));
+	reach_through(&t.a, &t.r, &t.b, &relayed);
+	p2p_conn_id back = t.b.last_conn;
+	assert_int_equal(provoke_dcutr(&t.b, back, bytes_of(empty, 2)), E_RESET);
+	assert_int_equal(provoke_dcutr(&t.b, back, bytes_of(sync, 3)), E_RESET);
+	assert_int_equal(provoke_dcutr(&t.b, back, bytes_of(odd, 2)), E_RESET);
+	assert_int_equal(provoke_dcutr(&t.b, back, bytes_of(elsewhere, sizeof elsewhere)), E_RESET);
+	assert_int_equal(dcutr_stats(&t.a).attempts, 0);
+	/* Not on a direct connection. */
+	p2p_conn_id direct = conn_to(&t.r, &t.a);
+	assert_int_equal(provoke_dcutr(&t.r, direct, bytes_of(empty, 2)), E_RESET);
+	trio_close(&t);
+}
+
+/* A leader's part, as often as it likes: CONNECT with an address nearby, and SYNC. */
+static struct stream *lead_dcutr(struct node *from, p2p_conn_id conn)
+{
+	static const uint8_t connect[] = {8, 100, 18, 8, 4, 10, 0, 0, 77, 6, 0, 53};
+	static const uint8_t sync[] = {8, 172, 2};
+	const char *protocol = PROTOCOL_DCUTR;
+	struct stream *s;
+
+	if (p2p_open_stream_on(from->host, conn, &protocol, 1, &s, NULL, NULL) != 0)
+		return NULL;
+	if (framed_write(s, bytes_of(connect, sizeof connect), NULL) == 0 &&
+	    framed_write(s, bytes_of(sync, sizeof sync), NULL) == 0)
+		return s;
+	stream_close(s);
+	return NULL;
+}
+
+static void lead_often(struct node *from, p2p_conn_id conn, struct stream **s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		s[i] = lead_dcutr(from, conn);
+	OK(fiber_sleep(duration_s(1)));
+}
+
+static void close_all(struct stream **s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (s[i])
+			stream_close(s[i]);
+}
+
+static void story_many_dcutr(struct net *n)
+{
+	struct trio t;
+	struct stream *s[10];
+	p2p_conn_id relayed;
+
+	trio_new(n, &t, NULL);
+	OK(p2p_dcutr_start(t.a.host, NULL));
+	reach_through(&t.a, &t.r, &t.b, &relayed);
+	/* One at a time, and three in all. */
+	for (uint32_t round = 1; round <= 4; round++) {
+		lead_often(&t.b, t.b.last_conn, s, 10);
+		assert_int_equal(dcutr_stats(&t.a).attempts, round < 3 ? round : 3);
+		close_all(s, 10);
+		OK(fiber_sleep(duration_s(6)));
+	}
+	trio_close(&t);
+}
+
+static void test_dcutr_is_followed_thrice(void **state)
+{
+	net_run(58, LATENCY, story_many_dcutr);
+}
+
+#define CROWD 10
+
+static void story_crowd(struct net *n)
+{
+	static struct node a, r, b[CROWD];
+	struct p2p_relay_limits limits = unlimited();
+	struct stream *s[CROWD];
+	char name[8];
+	p2p_conn_id relayed;
+
+	limits.circuits_per_peer = limits.reservations_per_ip = 0;
+	node_new(n, "a", &a);
+	node_new(n, "r", &r);
+	serve_relay(&r, &limits);
+	OK(p2p_dcutr_start(a.host, NULL));
+	for (size_t i = 0; i < CROWD; i++) {
+		(void)snprintf(name, sizeof name, "b%zu", i);
+		node_new(n, name, &b[i]);
+		separate(n, &a, &b[i]);
+		listen_through(&b[i], &r);
+		eventually(5, reserved(&b[i]) == 1);
+		reach_through(&a, &r, &b[i], &relayed);
+	}
+	for (size_t i = 0; i < CROWD; i++)
+		s[i] = lead_dcutr(&b[i], b[i].last_conn);
+	OK(fiber_sleep(duration_s(2)));
+	assert_int_equal(dcutr_stats(&a).attempts, 8);
+	close_all(s, CROWD);
+	for (size_t i = 0; i < CROWD; i++)
+		node_close(&b[i]);
+	node_close(&a);
+	node_close(&r);
+}
+
+static void test_a_crowd_is_followed_by_eights(void **state)
+{
+	net_run(59, LATENCY, story_crowd);
+}
+
+static void test_dcutr_out_of_place(void **state)
+{
+	net_run(54, LATENCY, story_bad_dcutr);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_a_hole_is_punched),
+	    cmocka_unit_test(test_without_a_hole_they_stay_relayed),
+	    cmocka_unit_test(test_dcutr_out_of_place),
+	    cmocka_unit_test(test_dcutr_is_followed_thrice),
+	    cmocka_unit_test(test_a_crowd_is_followed_by_eights),
+	};
+
+	if (crypto_init(NULL) != 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
