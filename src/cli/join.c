@@ -17,7 +17,7 @@ static int parse_span(const char *text, int64_t *out, struct err *err)
 	static const struct {
 		const char *unit;
 		int64_t seconds;
-	} units[] = {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+	} units[] = {{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
 	char *end;
 	errno = 0;
 	long long n = strtoll(text, &end, 10);

@@ -76,7 +76,8 @@ static void id_from_path(const char *path, char out[MODEL_ID_MAX])
 		n -= 5;
 	n = n < MODEL_ID_MAX ? n : MODEL_ID_MAX - 1;
 	n = utf8_valid_prefix(bytes_of(base, n));
-	memcpy(out, base, n);
+	for (size_t i = 0; i < n; i++) /* shown on terminals, logged, typed */
+		out[i] = (unsigned char)base[i] < 0x20 || base[i] == 0x7f ? '_' : base[i];
 	out[n] = '\0';
 }
 

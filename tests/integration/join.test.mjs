@@ -101,7 +101,7 @@ test('expired, revoked, damaged, and no token at all', { timeout: 60_000 }, asyn
 })
 
 test('limits of an invitation are told', async () => {
-    for (const [args, pattern] of [[['--expires', 'soon'], /--expires/], [['--expires', '9999d'], /days/],
+    for (const [args, pattern] of [[['--expires', 'soon'], /--expires/], [['--expires', '1'], /90s/], [['--expires', '9999d'], /days/],
         [['--uses', '0'], /uses/], [['--uses', 'many'], /--uses/], [['--address', 'home'], /--address/]]) {
         const done = await a.cli('invite', args)
         assert.equal(done.code, EXIT_USAGE, done.stderr)
