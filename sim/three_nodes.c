@@ -140,9 +140,9 @@ static void refresh(struct story *st)
 
 			bool direct = usable(st, i, j), round = detour(st, i, j);
 
+			/* Whose relay has died, or come, may be between two connections. */
 			if (i != j && (p->usable != direct || p->detour != round))
-				*p = (struct pair){direct, round,
-				    p->usable != direct || !direct ? now(st) : p->since};
+				*p = (struct pair){direct, round, now(st)};
 		}
 }
 

@@ -126,8 +126,6 @@ static int parse(int argc, char **argv, struct cli_options *o, struct err *err)
 	for (int i = 1; i < argc; i++) {
 		if (utf8_valid_prefix(bytes_str(argv[i])) != strlen(argv[i]))
 			return err_set(err, E_INVALID, "argument %d is not valid UTF-8", i);
-		if (!argv[i][0])
-			return err_set(err, E_INVALID, "argument %d is empty", i);
 		if (!only_words && strcmp(argv[i], "--") == 0) {
 			only_words = true;
 		} else if (!only_words && strcmp(argv[i], "-h") == 0) {

@@ -310,6 +310,8 @@ static int run_doctor(struct cli *cli, struct err *err)
 	json_t *result;
 	if (o->n_words > 1)
 		return err_set(err, E_INVALID, "one peer at a time: gate doctor [PEER]");
+	if (o->n_words == 1 && !o->words[0][0])
+		return err_set(err, E_INVALID, "the peer's name is empty");
 	int rc =
 	    cli_call(cli, "doctor.run", json_pack("{s:s}", "peer", o->n_words ? o->words[0] : ""),
 		o->json ? NULL : print_finding, &result, err);

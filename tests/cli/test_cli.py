@@ -92,7 +92,8 @@ def asking():
     done = check(gate("ask", "--json", "hello"), NOT_FOUND)
     assert json.loads(done.stdout)["error"]["code"] == "model_not_found"
     check(gate("ask", "--target", "nobody", "hello"), NOT_FOUND, 'no node called "nobody"')
-    for flags in (["--seed", "1e3"], ["--seed", "x"], ["--max-tokens", "2.5"], ["--seed", ""],
+    check(gate("ask", "--seed", "", "hi"), USAGE, "--seed: the value is empty")
+    for flags in (["--seed", "1e3"], ["--seed", "x"], ["--max-tokens", "2.5"],
                   ["--seed", "99999999999999999999"]):
         check(gate("ask", *flags, "hello"), USAGE, flags[0], "is not a whole number")
     for value in ("warm", "nan", "inf", "1e999", ""):
