@@ -219,6 +219,36 @@ static void states(void **state)
 	assert_int_equal(peer_state(&p), PEER_FOREIGN);
 }
 
+/* Who came and went is forgotten; whom one could meet again, or who is in use, is not. */
+static void passers_by(void **state)
+{
+	struct cluster *c = *state;
+	struct multiaddr at = some_addr(1);
+	struct peer_id id[7];
+	struct peer *p[7];
+
+	for (unsigned i = 0; i < 7; i++) {
+		id[i] = some_peer(i + 1);
+		p[i] = table_add(c, &id[i], SOURCE_INBOUND);
+		assert_non_null(p[i]);
+	}
+	table_add_addr(p[1], &at);
+	p[2]->was_member = true;
+	p[3]->decision = REJECTED;
+	p[4]->connected = true;
+	p[5]->holds = 1;
+	assert_ptr_equal(table_add(c, &id[6], SOURCE_MDNS), p[6]);
+	table_forget_passing(c);
+	assert_null(table_find(c, &id[0]));
+	for (unsigned i = 1; i < 7; i++)
+		assert_ptr_equal(table_find(c, &id[i]), p[i]);
+	p[4]->connected = false;
+	p[5]->holds = 0;
+	table_forget_passing(c);
+	assert_null(table_find(c, &id[4]));
+	assert_null(table_find(c, &id[5]));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -226,6 +256,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(addresses, make, drop),
 	    cmocka_unit_test_setup_teardown(eviction, make, drop),
 	    cmocka_unit_test_setup_teardown(names, make, drop),
+	    cmocka_unit_test_setup_teardown(passers_by, make, drop),
 	    cmocka_unit_test(labels),
 	    cmocka_unit_test(states),
 	};
