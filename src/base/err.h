@@ -95,11 +95,13 @@ enum err_code {
 #undef X
 };
 
-#define ERR_TEXT_MAX 320
+#define ERR_TEXT_MAX  320
+#define ERR_PARAM_MAX 64
 
 struct err {
-	int code;                /* 0 or an E_ code */
-	char text[ERR_TEXT_MAX]; /* one line, no newline; safe to show to a user */
+	int code;                  /* 0 or an E_ code */
+	char text[ERR_TEXT_MAX];   /* one line, no newline; safe to show to a user */
+	char param[ERR_PARAM_MAX]; /* what it is about: "messages[0].role"; "" when nothing */
 };
 
 /* What the table says about a code. Unknown codes read as E_INTERNAL. Never NULL. */
@@ -121,6 +123,11 @@ int err_code_of(const char *name, int otherwise);
 /* Sets code and text; returns code, so that `return err_set(err, E_INVALID, "…")` reads well.
  * `err` may be NULL. */
 int err_set(struct err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* As err_set, about one parameter of a request: the text becomes "param: why", and err->param is the
+ * name alone, for answers that give it a field of its own. Wrapping keeps it. */
+int err_set_param(struct err *err, int code, const char *param, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
 
 /* Puts "prefix: " before the present text; returns err->code (or `code` when err is NULL). */
 int err_wrap(struct err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);

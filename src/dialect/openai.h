@@ -16,6 +16,8 @@ struct openai_param {
 	char name[OPENAI_PARAM_MAX];
 };
 
+#define OPENAI_STOPS_MAX 4
+
 /* ---- requests ------------------------------------------------------------------------------ */
 
 /* Reads the body of POST /v1/chat/completions. *out is a talloc child of `mem`; freeing it frees

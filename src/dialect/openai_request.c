@@ -291,7 +291,7 @@ static int read_stops(struct reading *r)
 
 	if (!v || !json_is_array(v))
 		return v ? read_one_stop(r, v) : 0;
-	if (json_array_size(v) > INFERENCE_STOPS_MAX)
+	if (json_array_size(v) > OPENAI_STOPS_MAX)
 		return fail(r, E_INVALID, "has more than 4 strings", "stop");
 	for (size_t i = 0; rc == 0 && i < json_array_size(v); i++)
 		rc = read_one_stop(r, json_array_get(v, i));
