@@ -124,8 +124,8 @@ int err_code_of(const char *name, int otherwise);
  * `err` may be NULL. */
 int err_set(struct err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* As err_set, about one parameter of a request: the text becomes "param: why", and err->param is the
- * name alone, for answers that give it a field of its own. Wrapping keeps it. */
+/* As err_set, about one parameter of a request: the text becomes "param: why", and err->param is
+ * the name alone, for answers that give it a field of its own. Wrapping keeps it. */
 int err_set_param(struct err *err, int code, const char *param, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
 
