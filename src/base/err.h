@@ -102,6 +102,7 @@ struct err {
 	int code;                  /* 0 or an E_ code */
 	char text[ERR_TEXT_MAX];   /* one line, no newline; safe to show to a user */
 	char param[ERR_PARAM_MAX]; /* what it is about: "messages[0].role"; "" when nothing */
+	unsigned retry_ms;         /* when trying again may help; 0: nobody knows */
 };
 
 /* What the table says about a code. Unknown codes read as E_INTERNAL. Never NULL. */

@@ -204,6 +204,8 @@ static void load_changed(void *arg)
 static void models_changed(void *arg)
 {
 	struct node *n = arg;
+	if (n->engine)
+		catalog_models_changed(n->catalog, n->engine);
 	if (n->cluster)
 		cluster_announce(n->cluster);
 }

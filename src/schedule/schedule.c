@@ -59,6 +59,8 @@ const char *schedule_exclusion_text(enum schedule_exclusion e)
 		return "queue full";
 	case SCHEDULE_FAILED:
 		return "failed this request";
+	case SCHEDULE_OTHER_FILE:
+		return "cannot continue: another model file";
 	case SCHEDULE_FORBIDDEN:
 		return "not allowed for this caller";
 	}

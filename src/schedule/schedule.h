@@ -41,7 +41,8 @@ enum schedule_exclusion {
 	SCHEDULE_BROKEN,   /* its circuit breaker is open */
 	SCHEDULE_FULL,     /* no place in its queue */
 	SCHEDULE_FAILED,   /* it failed this very request */
-	SCHEDULE_FORBIDDEN /* the caller may not use it */
+	SCHEDULE_OTHER_FILE, /* an answer has begun with another file of that model */
+	SCHEDULE_FORBIDDEN   /* the caller may not use it */
 };
 /* "not the target", "circuit breaker open", … ; "" for ELIGIBLE */
 const char *schedule_exclusion_text(enum schedule_exclusion e);
