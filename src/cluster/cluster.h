@@ -67,6 +67,12 @@ bool cluster_is_open(const struct cluster *c);
 /* Whether `peer` has proved membership. */
 bool cluster_is_member(const struct cluster *c, const struct peer_id *peer);
 
+/* Why `who` (NodeId, PeerId or unique label) is no member, for whoever wants to use it: 0 when it
+ * is one, or this node, or no such peer is known; else E_NOT_FOUND (of another cluster, or not let
+ * in) or E_UNAVAILABLE (a member that is lost, or connecting), with a text that says what it is and
+ * what to do. */
+int cluster_absent(const struct cluster *c, const char *who, struct err *err) WARN_UNUSED;
+
 /* What this node serves has changed: members are told now, not at the next heartbeat. */
 void cluster_announce(struct cluster *c);
 

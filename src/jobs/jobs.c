@@ -96,7 +96,21 @@ static int target_id(struct jobs *j, const char *name, struct peer_id *out, stru
 		*out = j->opt.self;
 		return 0;
 	}
-	return catalog_node(j->opt.catalog, name, out, err);
+	int rc = catalog_node(j->opt.catalog, name, out, err);
+	int why = rc == E_NOT_FOUND && j->opt.absent ? j->opt.absent(j->opt.arg, name, err) : 0;
+	return why ? why : rc;
+}
+
+/* The named node is in no list of providers with this model. */
+static int target_cannot(struct jobs *j, const struct job *job, struct err *err)
+{
+	int why = j->opt.absent ? j->opt.absent(j->opt.arg, job->target_node, err) : 0;
+	if (why)
+		return why;
+	if (!job->req->model[0])
+		return err_set(err, E_MODEL_NOT_FOUND, "node %s serves no model", job->target_node);
+	return err_set(err, E_MODEL_NOT_FOUND, "node %s has no model \"%s\"", job->target_node,
+	    job->req->model);
 }
 
 static int nobody_has(struct jobs *j, const struct job *job, struct err *err)
@@ -133,11 +147,8 @@ static int find_candidates(struct jobs *j, struct job *job, struct candidates *c
 	c->n = catalog_find(j->opt.catalog, job->req->model, self_only, c->entries, CANDIDATES_MAX);
 	if (forced)
 		keep_only(c, &target);
-	if (c->n == 0 && forced && !job->req->model[0])
-		return err_set(err, E_MODEL_NOT_FOUND, "node %s serves no model", job->target_node);
 	if (c->n == 0 && forced)
-		return err_set(err, E_MODEL_NOT_FOUND, "node %s has no model \"%s\"",
-		    job->target_node, job->req->model);
+		return target_cannot(j, job, err);
 	if (c->n == 0)
 		return nobody_has(j, job, err);
 	qsort(c->entries, c->n, sizeof(struct catalog_entry *), by_preference);
@@ -317,10 +328,12 @@ int jobs_run(struct jobs *j, struct job *job, inference_emit_fn emit, void *arg,
 	release(&c);
 	if (rc == E_CANCELLED && j->stopping)
 		rc = err_set(&why, E_UNAVAILABLE, "the node is shutting down");
-	if (rc)
-		j->stats.failed++;
-	else
+	if (rc == 0)
 		j->stats.completed++;
+	else if (rc == E_CANCELLED)
+		j->stats.cancelled++;
+	else
+		j->stats.failed++;
 	return rc ? err_set(err, rc, "%s", err_text(&why)) : 0;
 }
 

@@ -20,6 +20,9 @@ struct jobs_options {
 	unsigned max_queue;         /* requests waiting for the local engine; more are E_BUSY */
 	unsigned parallel;          /* answers the local engine gives at once; ≥ 1 */
 	void (*changed)(void *arg); /* the local load changed; must not park */
+	/* Why a node that serves nothing here cannot be asked, with the text in *err; 0 when there
+	 * is nothing to say against it. `name` as in struct job. Must not park; may be NULL. */
+	int (*absent)(void *arg, const char *name, struct err *err);
 	void *arg;
 };
 
@@ -42,6 +45,7 @@ struct job {
 struct jobs_stats {
 	uint32_t running, queued;
 	uint64_t completed, failed, retried;
+	uint64_t cancelled; /* given up by who had asked */
 	int64_t tokens_in, tokens_out;
 };
 
@@ -51,6 +55,7 @@ void jobs_free(struct jobs *j);
 
 /* [parks] Answers the job; see provider_infer for events and errors. Further errors:
  * E_MODEL_NOT_FOUND (nobody has it; the text lists what there is), E_NOT_FOUND (no such target),
+ * what jobs_options.absent says of the target,
  * E_BUSY (the queue is full), E_LOOP, E_UNAVAILABLE (shutting down). */
 int jobs_run(struct jobs *j, struct job *job, inference_emit_fn emit, void *arg,
     struct err *err) WARN_UNUSED;

@@ -477,6 +477,13 @@ int config_read(int argc, char **argv, struct config *out, bool *help, struct er
 	return rc;
 }
 
+void config_each_flag(
+    void (*fn)(void *arg, const char *flag, const char *metavar, const char *help), void *arg)
+{
+	for (size_t i = 0; i < N_SETTINGS; i++)
+		fn(arg, settings[i].flag, settings[i].metavar, settings[i].help);
+}
+
 /* ---- help ---------------------------------------------------------------------------------- */
 
 void config_print_help(FILE *out)

@@ -61,5 +61,8 @@ int config_read_document(
 void config_defaults(struct config *out);
 
 void config_print_help(FILE *out);
+/* Calls fn for each setting's flag; metavar is NULL for a switch. */
+void config_each_flag(
+    void (*fn)(void *arg, const char *flag, const char *metavar, const char *help), void *arg);
 
 #endif

@@ -234,6 +234,12 @@ static int start_engine(struct node *n, struct err *err)
 	return rc;
 }
 
+static int node_absent(void *arg, const char *name, struct err *err)
+{
+	struct node *n = arg;
+	return n->cluster ? cluster_absent(n->cluster, name, err) : 0;
+}
+
 static int start_jobs(struct node *n, struct err *err)
 {
 	struct jobs_options opt = {
@@ -244,6 +250,7 @@ static int start_jobs(struct node *n, struct err *err)
 	    .max_queue = n->config->max_queue,
 	    .parallel = 1,
 	    .changed = load_changed,
+	    .absent = node_absent,
 	    .arg = n,
 	};
 	n->jobs = jobs_new(&opt);
