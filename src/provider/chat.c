@@ -95,6 +95,7 @@ static int begin_stream(struct out *o, struct err *err)
 	identify_answer(o);
 	http_response_header(o->x, "cache-control", "no-cache");
 	http_response_header(o->x, "x-accel-buffering", "no");
+	http_exchange_pulse(o->x, bytes_str(":\n\n")); /* a comment */
 	int rc = http_response_begin(o->x, 200, SSE_MEDIA_TYPE, HTTP_LENGTH_CHUNKED, err);
 	return rc ? rc : http_response_flush(o->x, err);
 }
