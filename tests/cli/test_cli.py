@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The commands as a shell sees them: which node is meant, what goes to which stream, and with which
 status. Usage: test_cli.py GATE"""
-import json, os, pty, shutil, signal, subprocess, sys, tempfile, time
+import json, os, pty, shutil, signal, socket, subprocess, sys, tempfile, time
 
 GATE = sys.argv[1]
 HOME = tempfile.mkdtemp(prefix="gate-cli-")
@@ -175,6 +175,24 @@ def asking():
     assert done.returncode == USAGE and b"UTF-8" in done.stderr
     done = subprocess.run([GATE, "ask", "-"], env=ENV, input=b"hi\n", capture_output=True, timeout=30)
     assert done.returncode == NOT_FOUND
+
+
+def oversized():
+    """What is too large is refused in words, not by cutting the connection."""
+    with tempfile.TemporaryFile() as prompt:
+        prompt.write(b"\x01" * 4_000_000)  # 24 MB once escaped
+        prompt.seek(0)
+        assert refused(gate("ask", "--json", stdin=prompt), FAILED)["code"] == "request_too_large"
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(f"{HOME}/alpha/control.sock")
+        s.settimeout(30)
+        for _ in range(40):
+            s.sendall(b"x" * 1_000_000)
+        s.sendall(b'\n{"jsonrpc":"2.0","id":7,"method":"models.list"}\n')
+        lines = s.makefile()
+        refusal, answer = json.loads(lines.readline()), json.loads(lines.readline())
+        assert refusal["id"] is None and refusal["error"]["data"]["code"] == "request_too_large"
+        assert answer["id"] == 7 and answer["result"] == [], answer
 
 
 def interrupt_at_the_prompt():
@@ -366,7 +384,7 @@ def the_end():
 
 try:
     for story in (without_a_node, usage, usage_before_anything_else, no_permission, one_node,
-                  asking, interrupt_at_the_prompt, interrupted, pairing_tells, itself, peers,
+                  asking, oversized, interrupt_at_the_prompt, interrupted, pairing_tells, itself, peers,
                   completion, colours, several_nodes, engine_in_its_cage, the_end):
         story()
         print("ok", story.__name__)
