@@ -163,6 +163,9 @@ void cluster_each_invite(
 /* [parks] `id` may be shortened as long as it means one. E_NOT_FOUND, E_INVALID, E_IO. */
 int cluster_invite_revoke(struct cluster *c, const char *id, struct err *err) WARN_UNUSED;
 
+/* Whether `text` is a join token: whole, and signed by its issuer. E_INVALID, E_BAD_SIGNATURE. */
+int cluster_token_check(const char *text, struct err *err) WARN_UNUSED;
+
 /* What joining came to. */
 struct cluster_join_result {
 	char cluster[CLUSTER_ID_MAX];

@@ -325,6 +325,8 @@ static int bind_gateway(struct node *n, uint16_t port, struct err *err)
 	    .label = n->config->node_id,
 	    .max_connections = GATEWAY_CONNECTIONS_DEFAULT,
 	    .request_limit = duration_s(n->config->request_timeout_s),
+	    .cors_origins = n->config->cors_origins,
+	    .n_cors_origins = n->config->n_cors_origins,
 	};
 	int rc = parse_listen(n->config->http_listen, port, &opt.listen, err);
 	return rc ? rc : gateway_new(&opt, &n->gateway, err);

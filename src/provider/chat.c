@@ -52,14 +52,43 @@ static void take_request_id(struct world *w, const struct http_head *head, char 
 		memcpy(out, given, n + 1);
 }
 
-static int64_t header_int(const struct http_head *head, const char *name, int64_t max)
+/* A whole number, cut at `max`; -1 without the header. */
+static int header_int(
+    const struct http_head *head, const char *name, int64_t max, int64_t *out, struct err *err)
 {
 	const char *text = http_head_get(head, name);
+	*out = -1;
 	if (!text)
-		return -1;
-	char *end;
-	long long v = strtoll(text, &end, 10);
-	return end == text || *end || v < 0 ? -1 : v > max ? max : v;
+		return 0;
+	size_t n = strspn(text, "0123456789");
+	if (n == 0 || text[n])
+		return err_set(err, E_INVALID, "the header %s is not a whole number", name);
+	long long v = strtoll(text, NULL, 10);
+	*out = v > max ? max : v;
+	return 0;
+}
+
+/* What the headers ask for. Whoever errs here would get an answer from elsewhere, or at another
+ * time, than meant: refused rather than ignored. */
+static int read_headers(
+    const struct http_head *head, struct chat_call *call, int64_t *deadline_ms, struct err *err)
+{
+	static const char *const single[] = {HEADER_TARGET_NODE, HEADER_HOPS, HEADER_DEADLINE};
+	for (size_t i = 0; i < sizeof single / sizeof *single; i++)
+		if (http_head_count(head, single[i]) > 1)
+			return err_set(
+			    err, E_INVALID, "the header %s is there more than once", single[i]);
+	int64_t hops;
+	call->target_node = http_head_get(head, HEADER_TARGET_NODE);
+	if (call->target_node && !call->target_node[0])
+		return err_set(err, E_INVALID,
+		    "the header " HEADER_TARGET_NODE
+		    " is empty: it names a node by node id, peer id or label");
+	int rc = header_int(head, HEADER_HOPS, HOPS_MAX + 1, &hops, err);
+	if (rc == 0)
+		rc = header_int(head, HEADER_DEADLINE, DEADLINE_MS_MAX, deadline_ms, err);
+	call->ctx.hops = rc == 0 && hops > 0 ? (unsigned)hops : 0;
+	return rc;
 }
 
 int chat_respond_error(struct http_exchange *x, const struct err *why,
@@ -253,7 +282,7 @@ static int answer_failure(struct out *o, const struct err *why, struct err *err)
 }
 
 static int run(struct http_exchange *x, const struct chat_service *svc, struct chat_call *call,
-    struct err *err)
+    int64_t deadline_ms, struct err *err)
 {
 	char id[OPENAI_ID_MAX];
 	uint8_t random[OPENAI_ID_RANDOM];
@@ -268,10 +297,9 @@ static int run(struct http_exchange *x, const struct chat_service *svc, struct c
 	    .json = BUF_INIT(ANSWER_MAX),
 	    .text = BUF_INIT(ANSWER_MAX),
 	};
-	int64_t asked = header_int(http_request(x), HEADER_DEADLINE, DEADLINE_MS_MAX);
 	struct duration limit = svc->limit;
-	if (asked >= 0 && duration_ms(asked).ns < limit.ns)
-		limit = duration_ms(asked);
+	if (deadline_ms >= 0 && duration_ms(deadline_ms).ns < limit.ns)
+		limit = duration_ms(deadline_ms);
 	struct err why = {0};
 	struct scope sc;
 	scope_open(&sc, limit);
@@ -293,14 +321,14 @@ static int run(struct http_exchange *x, const struct chat_service *svc, struct c
 int chat_serve(struct http_exchange *x, const struct chat_service *svc, struct err *err)
 {
 	const struct http_head *head = http_request(x);
-	struct chat_call call = {.target_node = http_head_get(head, HEADER_TARGET_NODE)};
+	struct chat_call call = {0};
+	int64_t deadline_ms;
 	take_request_id(svc->world, head, call.ctx.request_id);
 	http_response_header(x, HEADER_REQUEST_ID, call.ctx.request_id);
-	int64_t hops = header_int(head, HEADER_HOPS, HOPS_MAX + 1);
-	call.ctx.hops = hops > 0 ? (unsigned)hops : 0;
-
 	struct buf body = BUF_INIT(CHAT_BODY_MAX);
-	int rc = http_body_read_all(x, CHAT_BODY_MAX, &body, err);
+	int rc = read_headers(head, &call, &deadline_ms, err);
+	if (rc == 0)
+		rc = http_body_read_all(x, CHAT_BODY_MAX, &body, err);
 	if (rc) {
 		buf_free(&body);
 		return rc; /* the server answers it */
@@ -316,7 +344,7 @@ int chat_serve(struct http_exchange *x, const struct chat_service *svc, struct e
 	memcpy(call.model, req->model, sizeof call.model);
 	rc = http_exchange_watch(x, err);
 	if (rc == 0)
-		rc = run(x, svc, &call, err);
+		rc = run(x, svc, &call, deadline_ms, err);
 	talloc_free(req);
 	return rc;
 }
