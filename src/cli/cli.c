@@ -87,6 +87,8 @@ static enum cli_status status_of(const struct cli *cli, int code)
 	case E_INVALID:
 		return CLI_USAGE;
 	case E_REFUSED:
+	case E_CLOSED:
+	case E_RESET:
 		return cli->out_of_reach ? CLI_NO_NODE : CLI_FAILED;
 	case E_FORBIDDEN:
 		return cli->out_of_reach ? CLI_DENIED : CLI_FAILED;

@@ -63,7 +63,7 @@ struct cli {
 	json_t *params;          /* of the call to come, made and checked before connecting */
 	struct buf prompt;       /* what was read from standard input, or said in words */
 	bool done;               /* prepare has done it all: no node is needed */
-	bool out_of_reach;       /* no connection to the node came about */
+	bool out_of_reach;       /* no connection to the node came about, or it broke */
 	bool at_line_start;      /* of stdout, for what is streamed */
 	bool terminal;           /* stdout is one: what a model writes must not control it */
 	struct scope scope;

@@ -148,6 +148,7 @@ static int read_message(struct cli *cli, json_t **out, struct err *err)
 		searched = cli->in.n;
 		char piece[READ_SIZE];
 		ssize_t n = stream_read(cli->control, piece, sizeof piece, err);
+		cli->out_of_reach = n == 0 || n == E_RESET;
 		if (n < 0)
 			return (int)n;
 		if (n == 0)

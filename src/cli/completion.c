@@ -6,25 +6,24 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What is completed behind a flag or a command; the name is the word of `gate completion`. */
+/* What is completed behind a word (a flag, or the command itself). */
 struct values {
-	const char *word; /* "--model", or "doctor" for the words behind a command */
-	const char *command;
-	const char *list; /* words, or NULL: the names that `gate completion NAMES` prints */
-	const char *names;
+	const char *command, *word;
+	const char *list;  /* words, or NULL: */
+	const char *names; /* what `gate completion NAMES` prints */
 };
 
 static const struct values values[] = {
-    {"--model", "ask", NULL, "models"},
-    {"--target", "ask", NULL, "peers"},
-    {"--log-level", "start", "trace debug info warn error", NULL},
-    {"--log-format", "start", "text json", NULL},
-    {"--kernels", "start", "auto ref avx2 avx512", NULL},
-    {"doctor", NULL, NULL, "peers"},
-    {"accept", NULL, NULL, "peers"},
-    {"reject", NULL, NULL, "peers"},
-    {"peers", NULL, "list accept reject", NULL},
-    {"completion", NULL, "bash zsh fish", NULL},
+    {"ask", "--model", NULL, "models"},
+    {"ask", "--target", NULL, "peers"},
+    {"start", "--log-level", "trace debug info warn error", NULL},
+    {"start", "--log-format", "text json", NULL},
+    {"start", "--kernels", "auto ref avx2 avx512", NULL},
+    {"doctor", "doctor", NULL, "peers"},
+    {"peers", "peers", "list accept reject", NULL},
+    {"peers", "accept", NULL, "peers"},
+    {"peers", "reject", NULL, "peers"},
+    {"completion", "completion", "bash zsh fish", NULL},
 };
 
 #define N_VALUES (sizeof values / sizeof *values)
@@ -37,8 +36,8 @@ static bool is_file(const char *metavar)
 static const struct values *values_of(const char *command, const char *flag)
 {
 	for (size_t i = 0; i < N_VALUES; i++)
-		if (values[i].command && strcmp(values[i].command, command) == 0 &&
-		    strcmp(values[i].word + 2, flag) == 0)
+		if (strcmp(values[i].command, command) == 0 &&
+		    strncmp(values[i].word, "--", 2) == 0 && strcmp(values[i].word + 2, flag) == 0)
 			return &values[i];
 	return NULL;
 }
@@ -110,33 +109,38 @@ static void put_command_word(const struct cli *cli, const char *name, const char
 
 static void put_file_case(void *arg, const char *flag, const char *metavar, const char *help)
 {
-	bool *first = arg;
+	const char *command = arg;
 	(void)help;
-	if (!is_file(metavar))
-		return;
-	printf("%s--%s", *first ? "" : "|", flag);
-	*first = false;
+	if (is_file(metavar))
+		printf("\t'%s --%s') files=1 ;;\n", command, flag);
+}
+
+static void put_file_cases(const struct cli *cli, const char *name, const char *about)
+{
+	char command[32];
+	(void)about;
+	snprintf(command, sizeof command, "%s", name);
+	each_flag(cli, name, put_file_case, command);
 }
 
 /* Sets `names`, a line each, or `files`, from the word before. Common to both shells. */
 static void put_values(const struct cli *cli)
 {
-	bool first = true;
-	printf("\tcase $prev in\n");
+	printf("\tcase \"$command $prev\" in\n");
 	for (size_t i = 0; i < N_VALUES; i++) {
 		const struct values *v = &values[i];
-		printf("\t%s) ", v->word);
+		printf("\t'%s %s') ", v->command, v->word);
 		if (v->list)
 			printf("names=$(printf '%%s\\n' %s)", v->list);
 		else
 			printf("names=$(gate completion %s --timeout 2 2>/dev/null)", v->names);
 		printf(" ;;\n");
 	}
-	printf("\thelp) names=$(printf '%%s\\n'");
+	printf("\t'help help') names=$(printf '%%s\\n'");
 	each_command(cli, put_command_word);
-	printf(") ;;\n\t");
-	each_flag(cli, "start", put_file_case, &first);
-	printf(") files=1 ;;\n\tesac\n\tcase $command in\n");
+	printf(") ;;\n");
+	each_command(cli, put_file_cases);
+	printf("\tesac\n\tcase $command in\n");
 	each_command(cli, put_flags_case);
 	printf("\tesac\n");
 }
@@ -183,17 +187,22 @@ static void print_zsh(const struct cli *cli)
 	       "_gate() {\n"
 	       "\tlocal cur=${words[CURRENT]} prev=${words[CURRENT-1]} command=${words[2]}\n"
 	       "\tlocal flags= names= files=\n"
+	       "\tif [[ $cur == --*=* ]]; then\n"
+	       "\t\tprev=${cur%%%%=*} cur=${cur#*=}\n"
+	       "\t\tcompset -P '*='\n"
+	       "\tfi\n"
 	       "\tif (( CURRENT <= 2 )); then\n"
 	       "\t\tnames=$(printf '%%s\\n'");
 	each_command(cli, put_command_word);
 	printf(")\n\telse\n");
 	put_values(cli);
-	printf("\tfi\n"
-	       "\tif [[ -n $files ]]; then _files; return; fi\n"
-	       "\t[[ $cur == -* ]] && names=$(printf '%%s\\n' ${=flags})\n"
-	       "\tcompadd -- ${(f)names}\n"
-	       "}\n"
-	       "compdef _gate gate\n");
+	printf(
+	    "\tfi\n"
+	    "\tif [[ -n $files ]]; then _files; return; fi\n"
+	    "\t[[ $cur == -* ]] && names=$(printf '%%s\\n' ${=flags})\n"
+	    "\tcompadd -- ${(f)names}\n"
+	    "}\n"
+	    "if [[ ${funcstack[1]} == _gate ]]; then _gate \"$@\"; else compdef _gate gate; fi\n");
 }
 
 /* ---- fish ------------------------------------------------------------------------------------ */
@@ -241,7 +250,7 @@ static void print_fish(const struct cli *cli)
 	       "complete -c gate -f\n");
 	each_command(cli, put_fish_command);
 	for (size_t i = 0; i < N_VALUES; i++) {
-		if (values[i].command)
+		if (strncmp(values[i].word, "--", 2) == 0)
 			continue;
 		printf("complete -c gate -n '__fish_seen_subcommand_from %s'", values[i].word);
 		put_fish_values(&values[i]);

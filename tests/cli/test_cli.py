@@ -295,12 +295,51 @@ def completion():
     assert complete("gate ask --model odd", names) == ["odd\\", "\\$\\(x\\)\\", "name"]
     check(gate("completion", "models"), OK)
     check(gate("completion", "peers", env={"GATE_HOME": "/nonexistent"}), OK)
-    for shell in ("zsh", "fish"):
-        script = check(gate("completion", shell), OK, "--http-listen" if shell == "zsh" else
-                       "-l http-listen", "completion models").stdout
-        if shutil.which(shell):
-            done = subprocess.run([shell, "-n"], input=script, text=True, capture_output=True)
-            assert done.returncode == 0, done.stderr
+    assert complete(f"gate start --model {HOME}/al", names) == [f"{HOME}/alpha", f"{HOME}/alpha.log"]
+    check(gate("completion", "zsh"), OK, "--http-listen")
+    check(gate("completion", "fish"), OK, "-l http-listen")
+    if shutil.which("zsh"):
+        in_zsh(names)
+    if shutil.which("fish"):
+        in_fish()
+
+
+def in_zsh(names):
+    """As zsh would call it, with its own commands for completion replaced."""
+    def offered(*words):
+        script = f"""
+            PATH={HOME}/bin:$PATH
+            compdef() {{ }}; compset() {{ }}; _files() {{ print FILES }}
+            compadd() {{ shift; print -rl -- "$@" }}
+            source <(gate completion zsh)
+            {names}
+            words=(gate "$@") CURRENT=$(( $# + 1 ))
+            _gate
+        """
+        done = subprocess.run(["zsh", "-f", "-c", script, "zsh", *words], env=ENV,
+                              capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0 and done.stderr == "", done.stderr
+        return done.stdout.splitlines()
+    assert {"start", "peers", "completion"} <= set(offered("pe"))
+    assert offered("peers", "a") == ["list", "accept", "reject"]
+    assert offered("ask", "--model", "") == ["llama3:8b", "llama3:70b", "odd $(x) name", "mist"]
+    assert offered("start", "--model", "") == ["FILES"]
+    assert offered("start", "--log-level=w") == ["trace", "debug", "info", "warn", "error"]
+    assert "--temperature" in offered("ask", "--")
+
+
+def in_fish():
+    def offered(line):
+        script = "gate completion fish | source; complete -C $argv[1]"
+        done = subprocess.run(["fish", "--no-config", "-c", script, line], capture_output=True,
+                              text=True, timeout=30, env=ENV | {"PATH": f"{HOME}/bin:/usr/bin:/bin"})
+        assert done.returncode == 0 and done.stderr == "", done.stderr
+        return [row.split("\t")[0] for row in done.stdout.splitlines()]
+    assert "peers" in offered("gate pe")
+    assert offered("gate peers a") == ["accept"]
+    assert offered("gate start --http-l") == ["--http-listen"]
+    assert "warn" in offered("gate start --log-level w")
+    assert "--all" in offered("gate peers --a") and "--all" not in offered("gate ask --a")
 
 
 def colours():
@@ -369,8 +408,13 @@ def engine_in_its_cage():
     wait_for("an answer", lambda: gate(*ask).returncode == OK)
     assert "signal 9" in open(f"{HOME}/gamma.log").read()
     (engine,) = children(node.pid)
+    os.kill(engine, signal.SIGSTOP)
+    asker = subprocess.Popen([GATE, *ask], env=ENV, stdout=subprocess.PIPE, text=True)
+    time.sleep(0.3)
     node.send_signal(signal.SIGKILL)  # and it does not outlive its node
     node.wait()
+    assert asker.wait(10) == NO_NODE  # who asked hears of it
+    assert json.loads(asker.stdout.read())["error"]["code"].startswith("connection_")
     wait_for("the engine's end", lambda: not os.path.exists(f"/proc/{engine}"))
 
 
