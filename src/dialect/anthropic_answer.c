@@ -3,7 +3,7 @@
 #include "base/encode.h"
 #include "dialect/anthropic.h"
 #include "dialect/anthropic_priv.h"
-#include "dialect/json.h"
+#include "dialect/openai_priv.h"
 #include "dialect/write_priv.h"
 #include "http/sse.h"
 
@@ -241,7 +241,7 @@ static void write_event(
 	struct message *m = w->state;
 
 	if (e->kind == INFERENCE_NOTICE) {
-		put_notice(out, e->text);
+		openai_put_comment(out, e->text);
 		return;
 	}
 	if (e->choice > 0) /* never asked for */

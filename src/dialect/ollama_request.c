@@ -4,7 +4,6 @@
 #include "dialect/ollama_priv.h"
 #include "dialect/read_priv.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <talloc.h>
@@ -148,6 +147,14 @@ static bool duration_of(const char *text, double *out)
 	return true;
 }
 
+/* Rounded up: a moment is not nothing. */
+static int64_t whole_seconds(double s)
+{
+	int64_t n = s < KEEP_ALIVE_MAX_S ? (int64_t)s : KEEP_ALIVE_MAX_S;
+
+	return n < KEEP_ALIVE_MAX_S && (double)n < s ? n + 1 : n;
+}
+
 static int read_keep_alive(struct reading *r, const json_t *root)
 {
 	const json_t *v = json_member(root, "keep_alive");
@@ -164,7 +171,7 @@ static int read_keep_alive(struct reading *r, const json_t *root)
 	if (s < 0)
 		r->req->keep_alive_s = -1;
 	else
-		r->req->keep_alive_s = s < KEEP_ALIVE_MAX_S ? (int64_t)ceil(s) : KEEP_ALIVE_MAX_S;
+		r->req->keep_alive_s = whole_seconds(s);
 	return 0;
 }
 

@@ -24,6 +24,9 @@ int refuse_parameters(
 	    {REFUSE_FORCED_TOOLS,
 		req->tool_choice == TOOL_CHOICE_REQUIRED || req->tool_choice == TOOL_CHOICE_NAMED,
 		"tool_choice"},
+	    {REFUSE_ONE_CALL, req->n_tools > 0 && req->no_parallel_tool_calls,
+		"parallel_tool_calls"},
+	    {REFUSE_ECHO, req->echo, "echo"},
 	};
 
 	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)

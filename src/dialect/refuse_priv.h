@@ -13,7 +13,9 @@ enum refusal {
 	REFUSE_SEED = 1 << 5,
 	REFUSE_ANY_JSON = 1 << 6, /* "json_object": some object, no schema */
 	REFUSE_COMPLETION = 1 << 7,
-	REFUSE_FORCED_TOOLS = 1 << 8
+	REFUSE_FORCED_TOOLS = 1 << 8,
+	REFUSE_ONE_CALL = 1 << 9, /* not several calls at once */
+	REFUSE_ECHO = 1 << 10
 };
 
 /* 0 when the request asks for none of `what` (a set of enum refusal); else E_UNSUPPORTED with the

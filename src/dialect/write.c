@@ -75,14 +75,6 @@ void put_logprobs(struct buf *out, const struct inference_logprob *l, size_t n)
 	buf_u8(out, ']');
 }
 
-void put_notice(struct buf *out, struct bytes text)
-{
-	buf_str(out, ": ");
-	for (size_t i = 0; i < text.n; i++)
-		buf_u8(out, text.p[i] < 0x20 ? ' ' : text.p[i]);
-	buf_str(out, "\n\n");
-}
-
 /* ---- times: RFC 3339 ----------------------------------------------------------------------- */
 
 void put_time(struct buf *out, int64_t unix_us)

@@ -18,9 +18,6 @@ void put_arguments_object(struct buf *out, struct bytes arguments);
 /* [{"token","logprob","bytes","top_logprobs":[…]}, …] */
 void put_logprobs(struct buf *out, const struct inference_logprob *l, size_t n);
 
-/* A notice as the comment of an event stream: one line, whatever it holds. */
-void put_notice(struct buf *out, struct bytes text);
-
 /* "2026-01-31T12:00:00.000001Z" with quotes. */
 void put_time(struct buf *out, int64_t unix_us);
 /* Seconds since 1970 of such a text, with any offset; 0 when it is none. */

@@ -321,7 +321,8 @@ int jobs_run(struct jobs *j, struct job *job, inference_emit_fn emit, void *arg,
 		j->stats.failed++;
 	else
 		j->stats.completed++;
-	return rc ? err_set(err, rc, "%s", err_text(&why)) : 0;
+	why.code = rc;
+	return rc ? err_copy(err, &why) : 0;
 }
 
 void jobs_stop(struct jobs *j, struct duration grace)

@@ -422,7 +422,7 @@ static inline int record_event(void *arg, const struct inference_event *e, struc
 
 /* What a form can say in answers. */
 struct answer_abilities {
-	bool reasoning, cached, reasoning_count, stop_strings, filter, whole_calls;
+	bool reasoning, cached, reasoning_count, stop_strings, filter, whole_calls, no_calls;
 };
 
 struct answering {
@@ -471,7 +471,7 @@ static inline void random_answer(struct answering *a)
 	for (unsigned k = below(a->c, 6); k > 0; k--)
 		answer_event(a, &(struct inference_event){.kind = INFERENCE_TEXT,
 				    .text = random_bytes(a->mem, a->c, 6)});
-	for (unsigned k = one_in(a->c, 2) ? below(a->c, 4) : 0; k > 0; k--)
+	for (unsigned k = one_in(a->c, 2) && !a->can->no_calls ? below(a->c, 4) : 0; k > 0; k--)
 		answer_call(a);
 	if (a->n_tools > 0)
 		end.finish = FINISH_TOOL_CALLS;

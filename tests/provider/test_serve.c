@@ -2,20 +2,21 @@
  * silent, abandoned, out of time. */
 #include "http_talk.h"
 
-#include "provider/chat.h"
+#include "dialect/openai.h"
+#include "provider/serve.h"
 
 struct rig {
 	struct scope scope;
 	struct world *world;
 	struct fake fake;
-	struct chat_service service;
+	struct serve_service service;
 	struct stream *client, *server;
 	enum http_mode mode;
 	int rc; /* of http_serve */
 };
 
 static int infer(
-    void *arg, struct chat_call *call, inference_emit_fn emit, void *emit_arg, struct err *err)
+    void *arg, struct serve_call *call, inference_emit_fn emit, void *emit_arg, struct err *err)
 {
 	struct rig *r = arg;
 
@@ -30,7 +31,7 @@ static int handle(struct http_exchange *x, void *arg, struct err *err)
 {
 	struct rig *r = arg;
 
-	return chat_serve(x, &r->service, err);
+	return serve_inference(x, &openai_chat, &r->service, err);
 }
 
 static void serve(void *arg)
@@ -48,7 +49,7 @@ static void start(struct rig *r, const struct fake_step *script)
 {
 	*r = (struct rig){.world = host_world};
 	fake_init(&r->fake, "tiny", script);
-	r->service = (struct chat_service){
+	r->service = (struct serve_service){
 	    .world = host_world, .infer = infer, .arg = r, .limit = duration_s(600)};
 	OK(stream_pipe("pipe", 65536, &r->client, &r->server, NULL));
 	scope_init(&r->scope, NULL);
