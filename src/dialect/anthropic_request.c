@@ -254,7 +254,8 @@ static void take_prefill(struct inference_request *req)
 {
 	struct inference_message *last = &req->messages[req->n_messages - 1];
 
-	if (strcmp(last->role, "assistant") != 0 || last->n_tool_calls > 0)
+	if (strcmp(last->role, "assistant") != 0 || last->n_tool_calls > 0 ||
+	    last->content.n == 0)
 		return;
 	req->continuation.text = last->content;
 	req->n_messages--;

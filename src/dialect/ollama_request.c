@@ -14,10 +14,10 @@
 void ollama_name_normalise(char *name)
 {
 	static const char tag[] = ":latest";
-	size_t n = strlen(name);
+	size_t n = strlen(name), tag_n = sizeof tag - 1;
 
-	if (n > sizeof tag - 1 && strcmp(name + n - (sizeof tag - 1), tag) == 0)
-		name[n - (sizeof tag - 1)] = 0;
+	for (; n > tag_n && strcmp(name + n - tag_n, tag) == 0; n -= tag_n)
+		name[n - tag_n] = 0;
 }
 
 bool ollama_is_load(const struct inference_request *req)
