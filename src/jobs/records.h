@@ -125,8 +125,8 @@ struct request_record {
 typedef int (*record_fn)(void *arg, const struct request_record *r, struct err *err);
 
 /* [parks] The newest `limit` ones, newest first: those that are open, then those that ended. */
-int records_list(struct records *book, size_t limit, record_fn fn, void *arg,
-    struct err *err) WARN_UNUSED;
+int records_list(
+    struct records *book, size_t limit, record_fn fn, void *arg, struct err *err) WARN_UNUSED;
 /* [parks] The latest with this id, or E_NOT_FOUND. */
 int records_get(
     struct records *book, const char *id, record_fn fn, void *arg, struct err *err) WARN_UNUSED;
