@@ -52,7 +52,7 @@ static inline int fake_act(
 	case FAKE_END:
 	case FAKE_FINISH:
 		e.kind = INFERENCE_FINISHED;
-		e.usage = (struct inference_usage){5, 2};
+		e.usage = (struct inference_usage){5, 2, -1, -1};
 		break;
 	case FAKE_WAIT: {
 		int rc = fiber_sleep(duration_ms(s->n));
@@ -134,7 +134,7 @@ static inline struct peer_id fake_peer(unsigned n)
 static inline struct catalog_entry *fake_add(
     struct catalog *c, struct fake *f, unsigned n, const char *label, bool local)
 {
-	struct catalog_node node = {.id = fake_peer(n), .local = local};
+	struct catalog_node node = {.id = fake_peer(n), .local = local, .slots = local};
 	struct catalog_entry *e;
 
 	snprintf(node.label, sizeof node.label, "%s", label);
