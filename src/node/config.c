@@ -105,7 +105,9 @@ static const struct setting settings[] = {
     {"hedge-ms", "jobs.hedge_ms", NUMBER, AT(hedge_ms), "0", "MS",
 	"ask a second node when the first has not begun by then; 0: never"},
     {"alias", "models.aliases", ALIASES, AT(aliases), NULL, "NAME=MODEL",
-	"another name for a model; NAME=A|B: the first that can be asked; may be repeated"},
+	"another name for a model, or for the first that can be asked of several with bars "
+	"between; "
+	"may be repeated"},
     {"discover-providers", "providers.discover", SWITCH, AT(discover_providers), "true", NULL,
 	"find Ollama, LM Studio, llama.cpp, vLLM and exo on this machine"},
     {"log-level", "log.level", LOG_LEVEL, AT(log_level), "info", "LEVEL",
