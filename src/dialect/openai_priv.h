@@ -15,8 +15,9 @@ void openai_put_head(
 void openai_put_int(struct buf *out, int64_t v);
 /* ,"usage":{…}, or nothing when the counts are unknown. */
 void openai_put_usage(struct buf *out, const struct inference_usage *u);
-/* ,"token_ids":[…], or nothing. */
-void openai_put_tokens(struct buf *out, const int32_t *tokens, size_t n);
+/* ,"token_ids":[…], where they were asked for. */
+void openai_put_tokens(
+    const struct dialect_writer *w, const int32_t *tokens, size_t n, struct buf *out);
 /* ,"stop_reason":"…", or nothing. */
 void openai_put_stop(struct buf *out, struct bytes stop);
 /* A number that JSON can say. */
