@@ -23,7 +23,6 @@
 struct out {
 	struct http_exchange *x;
 	struct serve_call *call;
-	struct world *world;
 	struct dialect_answer answer;
 	struct dialect_writer *writer;
 	struct sem turn;
