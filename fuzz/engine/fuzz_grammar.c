@@ -30,8 +30,10 @@ static void write_blindly(struct automaton *a, uint64_t seed)
 		at = to;
 	}
 	if (!a->failed && automaton_may_end(a, at)) {
-		json_t *value = json_loadb((const char *)text.p, text.n, JSON_DECODE_ANY, NULL);
-		INVARIANT(value);
+		json_error_t why;
+		json_t *value = json_loadb(
+		    (const char *)text.p, text.n, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &why);
+		INVARIANT(value || json_error_code(&why) == json_error_duplicate_key);
 		json_decref(value);
 	}
 	buf_free(&text);

@@ -230,17 +230,19 @@ static bool write_blindly(const struct fixture *f, const struct grammar *g, uint
 	return complete;
 }
 
-static void expect_valid(const char *schema, const struct buf *text)
+/* False when a key came twice, which grammars let through: nothing is to be checked then. */
+static bool expect_valid(const char *schema, struct buf *text)
 {
-	json_t *s = json_loads(schema, JSON_DECODE_ANY, NULL);
+	json_error_t why;
+	json_t *s = json_loads(schema, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
 	json_t *v = json_loadb(
-	    (const char *)text->p, text->n, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
-	if (!v) /* keys may come twice; anything else is a fault */
-		v = json_loadb((const char *)text->p, text->n, JSON_DECODE_ANY, NULL);
-	if (!v || !json_is_valid(s, s, v))
-		fail_msg("%s\nwrote %s", schema, buf_cstr((struct buf *)(uintptr_t)text));
+	    (const char *)text->p, text->n, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &why);
+	bool twice = !v && json_error_code(&why) == json_error_duplicate_key;
+	if (!twice && (!v || !json_is_valid(s, s, v)))
+		fail_msg("%s\nwrote %s", schema, buf_cstr(text));
 	json_decref(v);
 	json_decref(s);
+	return !twice;
 }
 
 static size_t write_many(
@@ -250,10 +252,8 @@ static size_t write_many(
 	size_t complete = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct buf text = BUF_INIT(1 << 20);
-		if (write_blindly(f, g, random, limit, &text)) {
-			expect_valid(schema, &text);
-			complete++;
-		}
+		if (write_blindly(f, g, random, limit, &text))
+			complete += expect_valid(schema, &text);
 		buf_free(&text);
 	}
 	grammar_free(g);
