@@ -80,8 +80,8 @@ enum err_retry {
 	    "out of memory")                                                                       \
 	X(E_LIMIT, 25, 503, "server_error", "limit_reached", RETRY_LATER, ERR_LOCAL,               \
 	    "a limit is reached")                                                                  \
-	X(E_UNSUPPORTED, 26, 400, "invalid_request_error", "unsupported", RETRY_NEVER, ERR_SELF,   \
-	    "not supported")                                                                       \
+	X(E_UNSUPPORTED, 26, 400, "invalid_request_error", "unsupported", RETRY_ELSEWHERE,         \
+	    ERR_SELF, "not supported")                                                             \
 	X(E_FORMAT, 27, 500, "server_error", "bad_file", RETRY_NEVER, ERR_LOCAL, "malformed file") \
 	X(E_EXISTS, 28, 409, "invalid_request_error", "already_exists", RETRY_NEVER, ERR_SELF,     \
 	    "already exists")                                                                      \
@@ -102,6 +102,7 @@ struct err {
 	int code;                  /* 0 or an E_ code */
 	char text[ERR_TEXT_MAX];   /* one line, no newline; safe to show to a user */
 	char param[ERR_PARAM_MAX]; /* what it is about: "messages[0].role"; "" when nothing */
+	unsigned retry_ms;         /* when trying again may help; 0: nobody knows */
 };
 
 /* What the table says about a code. Unknown codes read as E_INTERNAL. Never NULL. */
@@ -134,6 +135,9 @@ int err_wrap(struct err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* E_IO, E_IN_USE, E_REFUSED … from an errno value, with "what: strerror". */
 int err_errno(struct err *err, int errnum, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* The whole of `from`, its parameter too; returns its code. `err` may be NULL. */
+int err_copy(struct err *err, const struct err *from);
 
 void err_clear(struct err *err);
 

@@ -118,6 +118,7 @@ struct inference_request {
 	enum inference_tool_choice tool_choice;
 	char *tool_name;             /* NAMED */
 	bool no_parallel_tool_calls; /* at most one call */
+	bool function_call;          /* asked and answered in OpenAI's form from before tools */
 	/* COMPLETION */
 	struct bytes prompt;
 	struct bytes suffix; /* what follows the gap; empty: none */
