@@ -133,8 +133,10 @@ static bool emit_free(struct run *r)
 	size_t skip = r->skip < r->free.n ? r->skip : r->free.n;
 	buf_consume(&r->free, skip);
 	r->skip -= skip;
-	struct generate_piece piece = {
-	    (const char *)r->free.p, r->free.n, r->waiting, r->n_waiting};
+	struct generate_piece piece = {.utf8 = (const char *)r->free.p,
+	    .n = r->free.n,
+	    .tokens = r->waiting,
+	    .n_tokens = r->n_waiting};
 	bool go_on = piece.n == 0 || r->job->emit(r->job->arg, &piece) == 0;
 	if (piece.n)
 		forget_waiting(r);
@@ -206,9 +208,13 @@ static int replay(struct run *r, struct generate_result *result, bool *stopped, 
 			return err_set(err, E_INVALID, "no token %d to go on from", token);
 		*stopped = push_piece(r, token);
 		emitted += r->free.n;
+		struct generate_piece old = {
+		    .utf8 = (const char *)r->free.p, .n = r->free.n, .replayed = true};
+		if (job->replay && old.n && job->emit(job->arg, &old))
+			rc = E_CANCELLED;
 		buf_reset(&r->free);
 		sampler_see_generated(r->sampler, token);
-		if (r->constraint)
+		if (r->constraint && rc == 0)
 			rc = constraint_accept(r->constraint, token, err);
 		result->completion_tokens++;
 	}

@@ -36,6 +36,7 @@ struct generate_piece {
 	size_t n;
 	const struct generate_token *tokens;
 	size_t n_tokens;
+	bool replayed; /* of the continued part; without tokens */
 };
 
 /* The piece is not kept after the call. Any result but 0 ends the generation as cancelled. */
@@ -49,6 +50,7 @@ struct generate_job {
 	const int32_t *continued;
 	size_t n_continued;
 	size_t continued_text; /* bytes of text emitted of it, where known; else 0 */
+	bool replay;           /* hand on the text of the continued part, too, marked as such */
 	size_t max_tokens;     /* of the answer, the continued part included */
 	struct sampler_params sampling;
 	const struct bytes *stops; /* borrowed; see engine/stop.h for the limits */

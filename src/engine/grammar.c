@@ -163,7 +163,16 @@ static void build_shape(struct builder *b, const struct grammar_shape *s)
 		if (i)
 			at = build_split(b, build_literal(b, s->separator, at), end);
 	}
-	b->g->starts[RULE_ROOT] = build_literal(b, s->prefix, at);
+	const uint8_t *line = s->prefix.n ? memchr(s->prefix.p, '\n', s->prefix.n) : NULL;
+	size_t mark = line ? (size_t)(line - s->prefix.p) : s->prefix.n;
+	struct bytes tail = bytes_of(s->prefix.p + mark, s->prefix.n - mark);
+	if (!s->optional)
+		b->g->starts[RULE_ROOT] = build_literal(b, s->prefix, at);
+	else if (mark)
+		b->g->starts[RULE_ROOT] =
+		    build_until(b, bytes_of(s->prefix.p, mark), build_literal(b, tail, at));
+	else
+		b->g->starts[RULE_ROOT] = build_split(b, build_plain_text(b), at);
 }
 
 static void builder_free(struct builder *b)

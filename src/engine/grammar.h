@@ -52,12 +52,15 @@ struct grammar_sequence {
 	size_t n;
 };
 
-/* prefix item (separator item)* suffix, where an item is any one of the alternatives. */
+/* prefix item (separator item)* suffix, where an item is any one of the alternatives. With
+ * `optional`, free text may come before or instead: whatever does not contain the first line of the
+ * prefix; or, when there is no prefix, whatever does not begin with a bracket. */
 struct grammar_shape {
 	const struct grammar_sequence *alternatives;
 	size_t n;
 	struct bytes prefix, separator, suffix;
 	unsigned max_items; /* 1 … 64 */
+	bool optional;
 };
 
 /* E_SYNTAX, E_INVALID (no schema, or one that nothing is valid under), E_UNSUPPORTED (the keyword,

@@ -339,6 +339,59 @@ uint32_t build_other_key(struct builder *b, const struct bytes *names, size_t n,
 	return at;
 }
 
+/* ---- free text ----------------------------------------------------------------------------- */
+
+#define MARK_MAX 64
+
+/* Knuth, Morris and Pratt: after the first i bytes of the mark and then `byte`, how many of its
+ * bytes the text now ends in. */
+static size_t fall_back(struct bytes mark, size_t i, uint8_t byte)
+{
+	for (size_t n = i + 1; n > 0; n--)
+		if (mark.p[n - 1] == byte && memcmp(mark.p, mark.p + i - (n - 1), n - 1) == 0)
+			return n;
+	return 0;
+}
+
+uint32_t build_until(struct builder *b, struct bytes mark, uint32_t next)
+{
+	uint32_t at[MARK_MAX + 1];
+	if (mark.n == 0 || mark.n > MARK_MAX)
+		return build_fail(b, E_INVALID, "a mark of %zu bytes", mark.n);
+	for (size_t i = 0; i < mark.n; i++)
+		at[i] = build_node(b, NODE_SPLIT, G_DEAD, G_RETURN);
+	at[mark.n] = next;
+	for (size_t i = 0; i < mark.n && built_ok(b); i++) {
+		uint32_t moves = G_DEAD;
+		for (size_t to = 0; to <= i + 1; to++) {
+			struct byte_set s = {0};
+			for (unsigned c = 0; c < 256; c++)
+				if (fall_back(mark, i, (uint8_t)c) == to)
+					set_range(&s, c, c);
+			moves = build_split(b, moves, build_set(b, &s, at[to]));
+		}
+		b->g->nodes[at[i]].a = moves;
+	}
+	return at[0];
+}
+
+uint32_t build_plain_text(struct builder *b)
+{
+	struct byte_set first = {0};
+	set_range(&first, 0, 255);
+	for (const char *c = " \t\r\n[{"; *c; c++)
+		first.bits[(uint8_t)*c >> 5] &= ~(1u << (*c & 31));
+	uint32_t any = build_node(b, NODE_SPLIT, G_DEAD, G_RETURN);
+	uint32_t more = build_range(b, 0, 255, any);
+	uint32_t space = build_node(b, NODE_SPLIT, G_DEAD, build_set(b, &first, any));
+	uint32_t again = build_any_of(b, " \t\r\n", space);
+	if (built_ok(b)) {
+		b->g->nodes[any].a = more;
+		b->g->nodes[space].a = again;
+	}
+	return space;
+}
+
 /* ---- the rules of JSON --------------------------------------------------------------------- */
 
 /* Nothing, one space, or a new line and its indentation. */

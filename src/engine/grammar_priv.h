@@ -114,6 +114,12 @@ uint32_t build_code_points(struct builder *b, uint32_t low, uint32_t high, uint3
 uint32_t build_char(struct builder *b, uint32_t next);
 /* A key of an additional property: any string without escapes but these (sorted or not). */
 uint32_t build_other_key(struct builder *b, const struct bytes *names, size_t n, uint32_t next);
+/* Any bytes without `mark`, then the end; or up to and with the mark's first occurrence, then
+ * `next`.
+ */
+uint32_t build_until(struct builder *b, struct bytes mark, uint32_t next);
+/* Any bytes that do not begin, after white space, with a bracket; then the end. */
+uint32_t build_plain_text(struct builder *b);
 void build_builtin_rules(struct builder *b);
 
 /* grammar_number.c: integers and numbers between bounds, as minimum … say. */
