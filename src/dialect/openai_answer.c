@@ -129,7 +129,13 @@ static void put_logprobs(struct buf *out, const struct inference_logprob *p, siz
 void openai_put_tokens(
     const struct dialect_writer *w, const int32_t *tokens, size_t n, struct buf *out)
 {
-	if (n == 0 || !w->answer->req->want_tokens)
+	if (w->answer->req->want_tokens)
+		openai_put_ids(out, tokens, n);
+}
+
+void openai_put_ids(struct buf *out, const int32_t *tokens, size_t n)
+{
+	if (n == 0)
 		return;
 	buf_str(out, ",\"token_ids\":[");
 	for (size_t i = 0; i < n; i++)

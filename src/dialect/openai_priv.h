@@ -28,6 +28,21 @@ void openai_put_comment(struct buf *out, struct bytes text);
 void openai_pulse(struct dialect_writer *w, struct buf *out);
 void openai_failure(struct dialect_writer *w, const struct err *why, struct buf *out);
 
+/* ---- requests ------------------------------------------------------------------------------ */
+
+/* Who is to read a request. */
+enum openai_form {
+	OPENAI_FORM_NODE, /* a node of ours: everything */
+	OPENAI_FORM_OTHERS,
+	OPENAI_FORM_CLOUD /* the original, which has renamed max_tokens and refuses the old name */
+};
+
+int openai_put_request(const struct inference_request *req, enum openai_form form, struct buf *out,
+    struct err *err) WARN_UNUSED;
+
+/* ,"token_ids":[…], or nothing. */
+void openai_put_ids(struct buf *out, const int32_t *tokens, size_t n);
+
 /* ---- reading answers ----------------------------------------------------------------------- */
 
 /* struct upstream's take and end. */
