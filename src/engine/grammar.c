@@ -139,6 +139,23 @@ static uint32_t build_sequence(struct builder *b, const struct grammar_sequence 
 	return next;
 }
 
+/* What may come before the items, or instead of them. */
+static uint32_t build_root(struct builder *b, const struct grammar_shape *s, uint32_t items)
+{
+	const uint8_t *line = s->prefix.n ? memchr(s->prefix.p, '\n', s->prefix.n) : NULL;
+	size_t mark = line ? (size_t)(line - s->prefix.p) : s->prefix.n;
+	struct bytes tail = bytes_of(s->prefix.p + mark, s->prefix.n - mark);
+	struct grammar_sequence instead = {s->instead, 1};
+	if (s->instead)
+		return build_split(
+		    b, build_sequence(b, &instead, G_RETURN), build_literal(b, s->prefix, items));
+	if (!s->optional)
+		return build_literal(b, s->prefix, items);
+	if (mark == 0)
+		return build_split(b, build_plain_text(b), items);
+	return build_until(b, bytes_of(s->prefix.p, mark), build_literal(b, tail, items));
+}
+
 /* Literals that several alternatives begin with stay apart: the automaton walks them together. */
 static void build_shape(struct builder *b, const struct grammar_shape *s)
 {
@@ -163,16 +180,7 @@ static void build_shape(struct builder *b, const struct grammar_shape *s)
 		if (i)
 			at = build_split(b, build_literal(b, s->separator, at), end);
 	}
-	const uint8_t *line = s->prefix.n ? memchr(s->prefix.p, '\n', s->prefix.n) : NULL;
-	size_t mark = line ? (size_t)(line - s->prefix.p) : s->prefix.n;
-	struct bytes tail = bytes_of(s->prefix.p + mark, s->prefix.n - mark);
-	if (!s->optional)
-		b->g->starts[RULE_ROOT] = build_literal(b, s->prefix, at);
-	else if (mark)
-		b->g->starts[RULE_ROOT] =
-		    build_until(b, bytes_of(s->prefix.p, mark), build_literal(b, tail, at));
-	else
-		b->g->starts[RULE_ROOT] = build_split(b, build_plain_text(b), at);
+	b->g->starts[RULE_ROOT] = build_root(b, s, at);
 }
 
 static void builder_free(struct builder *b)

@@ -61,6 +61,7 @@ struct grammar_shape {
 	struct bytes prefix, separator, suffix;
 	unsigned max_items; /* 1 … 64 */
 	bool optional;
+	const struct grammar_part *instead; /* a document that may come instead, or NULL */
 };
 
 /* E_SYNTAX, E_INVALID (no schema, or one that nothing is valid under), E_UNSUPPORTED (the keyword,

@@ -15,6 +15,7 @@
 
 struct grammar;
 struct grammar_alphabet;
+struct grammar_part;
 struct tokenizer;
 
 enum tool_form {
@@ -91,8 +92,9 @@ struct reply_tool {
 
 struct reply_call_options {
 	enum tool_form form;
-	bool optional;      /* plain text may come instead, and before */
-	unsigned max_calls; /* 1 … 64 */
+	bool optional;                      /* plain text may come instead, and before */
+	unsigned max_calls;                 /* 1 … 64 */
+	const struct grammar_part *instead; /* a document that may come instead, or NULL */
 };
 
 /* The grammar of replies that call these tools. Parameters that a grammar cannot express become any

@@ -144,7 +144,8 @@ int reply_call_grammar(const struct reply_tool *tools, size_t n,
 	    .separator = bytes_str(f->separator),
 	    .suffix = bytes_str(f->suffix),
 	    .max_items = opt->max_calls,
-	    .optional = opt->optional};
+	    .optional = opt->optional,
+	    .instead = opt->instead};
 	if (rc == 0)
 		rc = grammar_new(&shape, alphabet, out, err);
 	for (size_t i = 0; calls && i < n; i++)
