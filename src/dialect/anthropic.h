@@ -16,8 +16,8 @@ extern const struct dialect anthropic_messages;
 
 /* POST /v1/messages/count_tokens: the same body, in which max_tokens may be missing. As
  * dialect.parse. */
-int anthropic_count_parse(void *mem, struct bytes body, struct inference_request **out,
-    struct err *err) WARN_UNUSED;
+int anthropic_count_parse(
+    void *mem, struct bytes body, struct inference_request **out, struct err *err) WARN_UNUSED;
 /* Its answer. */
 void anthropic_count_write(struct buf *out, int64_t input_tok);
 

@@ -4,8 +4,7 @@
 
 #include "dialect/inference.h"
 
-int anthropic_parse(
-    void *mem, struct bytes body, struct inference_request **out, struct err *err);
+int anthropic_parse(void *mem, struct bytes body, struct inference_request **out, struct err *err);
 
 /* As upstream.error. */
 int anthropic_error_parse(struct bytes body, int status, struct err *err);
