@@ -55,6 +55,7 @@ int err_set(struct err *err, int code, const char *fmt, ...)
 	one_line(text);
 	memcpy(err->text, text, sizeof(text));
 	err->param[0] = 0;
+	err->retry_ms = 0;
 	err->code = code;
 	return code;
 }
@@ -185,6 +186,7 @@ void err_clear(struct err *err)
 	err->code = 0;
 	err->text[0] = 0;
 	err->param[0] = 0;
+	err->retry_ms = 0;
 }
 
 const char *err_text(const struct err *err)

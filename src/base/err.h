@@ -80,8 +80,8 @@ enum err_retry {
 	    "out of memory")                                                                       \
 	X(E_LIMIT, 25, 503, "server_error", "limit_reached", RETRY_LATER, ERR_LOCAL,               \
 	    "a limit is reached")                                                                  \
-	X(E_UNSUPPORTED, 26, 400, "invalid_request_error", "unsupported", RETRY_NEVER, ERR_SELF,   \
-	    "not supported")                                                                       \
+	X(E_UNSUPPORTED, 26, 400, "invalid_request_error", "unsupported", RETRY_ELSEWHERE,         \
+	    ERR_SELF, "not supported")                                                             \
 	X(E_FORMAT, 27, 500, "server_error", "bad_file", RETRY_NEVER, ERR_LOCAL, "malformed file") \
 	X(E_EXISTS, 28, 409, "invalid_request_error", "already_exists", RETRY_NEVER, ERR_SELF,     \
 	    "already exists")                                                                      \
@@ -102,6 +102,7 @@ struct err {
 	int code;                  /* 0 or an E_ code */
 	char text[ERR_TEXT_MAX];   /* one line, no newline; safe to show to a user */
 	char param[ERR_PARAM_MAX]; /* what it is about: "messages[0].role"; "" when nothing */
+	unsigned retry_ms;         /* when trying again may help; 0: nobody knows */
 };
 
 /* What the table says about a code. Unknown codes read as E_INTERNAL. Never NULL. */

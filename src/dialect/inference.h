@@ -135,6 +135,8 @@ struct inference_request {
 	enum inference_format format;
 	struct bytes schema;       /* SCHEMA: JSON text */
 	char *schema_name;         /* SCHEMA: may be NULL */
+	char *schema_description;  /* SCHEMA: may be NULL */
+	bool schema_strict;        /* SCHEMA: the client insists on it */
 	bool logprobs;             /* of each token of the answer … */
 	unsigned top_logprobs;     /* … and of so many others; ≤ INFERENCE_TOP_LOGPROBS */
 	char reasoning_effort[16]; /* "none", "low", "medium", "high" …; "" not said */

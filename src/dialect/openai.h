@@ -12,10 +12,10 @@
 /* POST /v1/chat/completions. */
 extern const struct dialect openai_chat;
 
-/* Servers of this dialect. */
-extern const struct upstream openai_upstream;
-
-#define OPENAI_STOPS_MAX 4
+/* Servers of this dialect: of others, such as vLLM, llama.cpp, LM Studio; OpenAI's own, which has
+ * renamed max_tokens and refuses the old name; and nodes of ours, engines included, which are told
+ * and tell more: token ids, and how far an answer has come that another node began. */
+extern const struct upstream openai_upstream, openai_cloud_upstream, gate_upstream;
 
 /* ---- requests ------------------------------------------------------------------------------ */
 
@@ -25,8 +25,8 @@ extern const struct upstream openai_upstream;
 int openai_request_parse(
     void *mem, struct bytes body, struct inference_request **out, struct err *err) WARN_UNUSED;
 
-/* Appends the request as a body that openai_request_parse reads back to the same. E_TOO_LARGE when
- * `out` has no room. */
+/* Appends the request as a body that openai_request_parse reads back to the same, as nodes of ours
+ * tell each other. E_TOO_LARGE when `out` has no room. */
 int openai_request_write(
     const struct inference_request *req, struct buf *out, struct err *err) WARN_UNUSED;
 

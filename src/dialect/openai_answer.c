@@ -126,7 +126,14 @@ static void put_logprobs(struct buf *out, const struct inference_logprob *p, siz
 	buf_str(out, "],\"refusal\":null}");
 }
 
-void openai_put_tokens(struct buf *out, const int32_t *tokens, size_t n)
+void openai_put_tokens(
+    const struct dialect_writer *w, const int32_t *tokens, size_t n, struct buf *out)
+{
+	if (w->answer->req->want_tokens)
+		openai_put_ids(out, tokens, n);
+}
+
+void openai_put_ids(struct buf *out, const int32_t *tokens, size_t n)
 {
 	if (n == 0)
 		return;
@@ -181,14 +188,15 @@ static void chunk_begin(struct dialect_writer *w, unsigned choice, struct buf *o
 }
 
 /* What comes after the delta of a chunk that ends nothing. */
-static void chunk_end(const struct inference_event *e, struct buf *out)
+static void chunk_end(
+    const struct dialect_writer *w, const struct inference_event *e, struct buf *out)
 {
 	buf_u8(out, '}');
 	if (e->n_logprobs > 0)
 		put_logprobs(out, e->logprobs, e->n_logprobs);
 	else
 		buf_str(out, ",\"logprobs\":null");
-	openai_put_tokens(out, e->tokens, e->n_tokens);
+	openai_put_tokens(w, e->tokens, e->n_tokens, out);
 	buf_str(out, ",\"finish_reason\":null}]}\n\n");
 }
 
@@ -206,7 +214,7 @@ static void put_roles(struct dialect_writer *w, struct buf *out)
 	for (unsigned i = 0; i == 0 || i < w->answer->req->choices; i++) {
 		chunk_begin(w, i, out);
 		buf_str(out, "\"role\":\"assistant\",\"content\":\"\"");
-		chunk_end(&bare, out);
+		chunk_end(w, &bare, out);
 	}
 }
 
@@ -245,7 +253,7 @@ static void put_delta(struct dialect_writer *w, const struct inference_event *e,
 		buf_str(out, e->kind == INFERENCE_TEXT ? "\"content\":" : "\"reasoning_content\":");
 		json_put_text(out, e->text);
 	}
-	chunk_end(e, out);
+	chunk_end(w, e, out);
 }
 
 static void put_choice_end(
@@ -253,7 +261,7 @@ static void put_choice_end(
 {
 	chunk_begin(w, e->choice, out);
 	buf_str(out, "},\"logprobs\":null");
-	openai_put_tokens(out, e->tokens, e->n_tokens);
+	openai_put_tokens(w, e->tokens, e->n_tokens, out);
 	openai_put_stop(out, e->stop);
 	buf_str(out, ",\"finish_reason\":\"");
 	buf_str(out, finish_name(w, e->finish));
@@ -376,7 +384,7 @@ static void whole(struct dialect_writer *w, const struct inference_result *r, st
 			put_logprobs(out, c->logprobs, c->n_logprobs);
 		else
 			buf_str(out, ",\"logprobs\":null");
-		openai_put_tokens(out, c->tokens, c->n_tokens);
+		openai_put_tokens(w, c->tokens, c->n_tokens, out);
 		openai_put_stop(out, c->stop);
 		buf_str(out, ",\"finish_reason\":\"");
 		buf_str(out, finish_name(w, c->finish));

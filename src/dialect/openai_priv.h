@@ -15,8 +15,9 @@ void openai_put_head(
 void openai_put_int(struct buf *out, int64_t v);
 /* ,"usage":{…}, or nothing when the counts are unknown. */
 void openai_put_usage(struct buf *out, const struct inference_usage *u);
-/* ,"token_ids":[…], or nothing. */
-void openai_put_tokens(struct buf *out, const int32_t *tokens, size_t n);
+/* ,"token_ids":[…], where they were asked for. */
+void openai_put_tokens(
+    const struct dialect_writer *w, const int32_t *tokens, size_t n, struct buf *out);
 /* ,"stop_reason":"…", or nothing. */
 void openai_put_stop(struct buf *out, struct bytes stop);
 /* A number that JSON can say. */
@@ -26,6 +27,21 @@ void openai_put_comment(struct buf *out, struct bytes text);
 /* struct dialect's pulse and failure in server-sent events. */
 void openai_pulse(struct dialect_writer *w, struct buf *out);
 void openai_failure(struct dialect_writer *w, const struct err *why, struct buf *out);
+
+/* ---- requests ------------------------------------------------------------------------------ */
+
+/* Who is to read a request. */
+enum openai_form {
+	OPENAI_FORM_NODE, /* a node of ours: everything */
+	OPENAI_FORM_OTHERS,
+	OPENAI_FORM_CLOUD /* the original, which has renamed max_tokens and refuses the old name */
+};
+
+int openai_put_request(const struct inference_request *req, enum openai_form form, struct buf *out,
+    struct err *err) WARN_UNUSED;
+
+/* ,"token_ids":[…], or nothing. */
+void openai_put_ids(struct buf *out, const int32_t *tokens, size_t n);
 
 /* ---- reading answers ----------------------------------------------------------------------- */
 

@@ -343,6 +343,11 @@ static int read_format(struct reading *r, const json_t *root)
 		    r, E_INVALID, &at, "type", "must be text, json_object or json_schema");
 	req->format = FORMAT_SCHEMA;
 	rc = reading_string(r, format, &at, "name", OPTIONAL, &req->schema_name);
+	if (rc == 0)
+		rc = reading_string(
+		    r, format, &at, "description", OPTIONAL, &req->schema_description);
+	if (rc == 0)
+		rc = reading_flag(r, format, &at, "strict", &req->schema_strict);
 	return rc ? rc : reading_schema(r, format, &at, "schema", REQUIRED, &req->schema);
 }
 

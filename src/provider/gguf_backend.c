@@ -171,6 +171,8 @@ static int backend_ready(void *arg, struct model_entry *out, struct err *err)
 struct answer {
 	struct gguf_backend *backend;
 	const struct inference_request *req;
+	unsigned choice;
+	bool started;
 	uint64_t seed;
 	int64_t now_s;
 	struct feed *text;
@@ -189,6 +191,10 @@ static int emit_piece(void *arg, const char *utf8, size_t n)
 static int render(struct answer *a, struct buf *out, struct err *err)
 {
 	const struct inference_request *req = a->req;
+	if (req->kind == INFERENCE_COMPLETION) {
+		buf_bytes(out, req->prompt);
+		return buf_ok(out, err);
+	}
 	struct chat_message *messages = calloc(req->n_messages + 1, sizeof *messages);
 	if (!messages)
 		return err_set(err, E_MEMORY, "no memory for %zu messages", req->n_messages);
@@ -218,7 +224,7 @@ static struct sampler_params sampling_of(const struct answer *a)
 		p.repeat_penalty = (float)s->repeat_penalty;
 	p.frequency_penalty = (float)s->frequency_penalty;
 	p.presence_penalty = (float)s->presence_penalty;
-	p.seed = s->has_seed ? (uint64_t)s->seed : a->seed;
+	p.seed = (s->has_seed ? (uint64_t)s->seed : a->seed) + a->choice;
 	return p;
 }
 
@@ -267,29 +273,32 @@ static void generate_fiber(void *arg)
 	feed_end(a->text);
 }
 
+static int emit_text(
+    struct answer *a, struct bytes text, inference_emit_fn emit, void *arg, struct err *err)
+{
+	int rc = 0;
+	if (!a->started)
+		rc = emit(arg, &(struct inference_event){.kind = INFERENCE_STARTED}, err);
+	a->started = true;
+	struct inference_event e = {.kind = INFERENCE_TEXT, .choice = a->choice, .text = text};
+	return rc ? rc : emit(arg, &e, err);
+}
+
 static int pass_on(struct answer *a, inference_emit_fn emit, void *arg, struct err *err)
 {
-	bool started = false;
 	for (;;) {
 		struct buf text;
 		int rc = feed_take(a->text, &text, err);
 		if (rc)
 			return rc == E_CLOSED ? 0 : rc;
-		if (!started)
-			rc = emit(arg, &(struct inference_event){.kind = INFERENCE_STARTED}, err);
-		started = true;
-		if (rc == 0)
-			rc = emit(arg,
-			    &(struct inference_event){
-				.kind = INFERENCE_TEXT, .text = buf_view(&text)},
-			    err);
+		rc = emit_text(a, buf_view(&text), emit, arg, err);
 		buf_free(&text);
 		if (rc)
 			return rc;
 	}
 }
 
-static int finish(struct answer *a, inference_emit_fn emit, void *arg, struct err *err)
+static int end_choice(struct answer *a, inference_emit_fn emit, void *arg, struct err *err)
 {
 	if (a->rc) {
 		a->err.code = a->rc;
@@ -297,17 +306,33 @@ static int finish(struct answer *a, inference_emit_fn emit, void *arg, struct er
 	}
 	if (a->result.finish == GENERATE_CANCELLED)
 		return err_set(err, E_CANCELLED, "cancelled");
-	struct inference_event end = {
+	struct inference_event e = {
 	    .kind = INFERENCE_CHOICE_END,
+	    .choice = a->choice,
 	    .finish = a->result.finish == GENERATE_LENGTH ? FINISH_LENGTH : FINISH_STOP,
 	};
-	struct inference_event e = {.kind = INFERENCE_FINISHED, .usage = INFERENCE_USAGE_UNKNOWN};
-	e.usage.prompt_tok = (int64_t)a->result.prompt_tokens;
-	e.usage.completion_tok = (int64_t)a->result.completion_tokens;
-	int rc = emit(arg, &end, err);
-	return rc ? rc : emit(arg, &e, err);
+	return emit(arg, &e, err);
 }
 
+static int answer_choice(struct answer *a, inference_emit_fn emit, void *arg, struct err *err)
+{
+	int rc = feed_new(PENDING_MAX, &a->text, err);
+	if (rc)
+		return rc;
+	struct scope sc;
+	scope_open(&sc, DURATION_FOREVER);
+	rc = fiber_spawn(NULL, "generate", generate_fiber, a, err);
+	if (rc == 0 && a->req->echo)
+		rc = emit_text(a, a->req->prompt, emit, arg, err);
+	if (rc == 0)
+		rc = pass_on(a, emit, arg, err);
+	feed_cut(a->text);
+	scope_close(&sc); /* waits for the worker: it ends within a token */
+	feed_free(a->text);
+	return rc ? rc : end_choice(a, emit, arg, err);
+}
+
+/* One choice after the other: they share nothing but the question. */
 static int answer(struct gguf_backend *b, const struct inference_request *req,
     inference_emit_fn emit, void *arg, struct err *err)
 {
@@ -317,27 +342,64 @@ static int answer(struct gguf_backend *b, const struct inference_request *req,
 	    .seed = world_random_u64(b->opt.world),
 	    .now_s = world_wall_ms(b->opt.world) / 1000,
 	};
-	int rc = feed_new(PENDING_MAX, &a.text, err);
-	if (rc)
-		return rc;
-	struct scope sc;
-	scope_open(&sc, DURATION_FOREVER);
-	rc = fiber_spawn(NULL, "generate", generate_fiber, &a, err);
-	if (rc == 0)
-		rc = pass_on(&a, emit, arg, err);
-	feed_cut(a.text);
-	scope_close(&sc); /* waits for the worker: it ends within a token */
-	if (rc == 0)
-		rc = finish(&a, emit, arg, err);
-	feed_free(a.text);
-	return rc;
+	struct inference_event e = {.kind = INFERENCE_FINISHED, .usage = {0, 0, -1, -1}};
+	for (; a.choice == 0 || a.choice < req->choices; a.choice++) {
+		a.rc = 0;
+		int rc = answer_choice(&a, emit, arg, err);
+		if (rc)
+			return rc;
+		e.usage.prompt_tok = (int64_t)a.result.prompt_tokens;
+		e.usage.completion_tok += (int64_t)a.result.completion_tokens;
+	}
+	return emit(arg, &e, err);
+}
+
+/* ---- what it does not do ------------------------------------------------------------------- */
+
+static int refuse(struct err *err, const char *param, const char *what)
+{
+	return err_set_param(err, E_UNSUPPORTED, param, "this engine does not do %s", what);
+}
+
+static int refuse_messages(const struct inference_request *req, struct err *err)
+{
+	for (size_t i = 0; i < req->n_messages; i++) {
+		const struct inference_message *m = &req->messages[i];
+		char param[ERR_PARAM_MAX];
+		snprintf(param, sizeof param, "messages[%zu]", i);
+		if (m->n_parts > 0)
+			return refuse(err, param, "images");
+		if (m->n_tool_calls > 0 || strcmp(m->role, "tool") == 0)
+			return refuse(err, param, "tool calls");
+	}
+	return 0;
+}
+
+/* Ignored, these would give another answer than the one that was asked for. */
+static int refuse_unsupported(const struct inference_request *req, struct err *err)
+{
+	if (req->n_tools > 0 && req->tool_choice != TOOL_CHOICE_NONE)
+		return refuse(err, "tools", "tool calls");
+	if (req->format != FORMAT_TEXT)
+		return refuse(err, "response_format", "constrained formats");
+	if (req->logprobs)
+		return refuse(err, "logprobs", "log probabilities");
+	if (req->n_biases > 0)
+		return refuse(err, "logit_bias", "biases");
+	if (req->suffix.n > 0)
+		return refuse(err, "suffix", "filling gaps");
+	if (req->continuation.text.n > 0 || req->continuation.n_tokens > 0)
+		return refuse(err, "gate_continue", "going on with an answer");
+	return refuse_messages(req, err);
 }
 
 static int backend_infer(void *arg, const struct inference_request *req, inference_emit_fn emit,
     void *emit_arg, struct err *err)
 {
 	struct gguf_backend *b = arg;
-	int rc = load_once(b, err);
+	int rc = refuse_unsupported(req, err);
+	if (rc == 0)
+		rc = load_once(b, err);
 	if (rc == 0)
 		rc = sem_acquire(&b->turn, err);
 	if (rc)

@@ -141,7 +141,7 @@ static inline struct peer_id fake_peer(unsigned n)
 static inline struct catalog_entry *fake_add(
     struct catalog *c, struct fake *f, unsigned n, const char *label, bool local)
 {
-	struct catalog_node node = {.id = fake_peer(n), .local = local};
+	struct catalog_node node = {.id = fake_peer(n), .local = local, .slots = local};
 	struct catalog_entry *e;
 
 	snprintf(node.label, sizeof node.label, "%s", label);

@@ -43,8 +43,6 @@ static void serve(void *arg)
 	stream_close(r->server);
 }
 
-static struct world *host_world;
-
 static void start(struct rig *r, const struct fake_step *script)
 {
 	*r = (struct rig){.world = host_world};
@@ -348,29 +346,11 @@ static void keep_alive(void *arg)
 	buf_free(&out);
 }
 
-static void on_host(void **state)
-{
-	struct universe *u = universe_of_seed(3);
-	void (*const *fn)(void *) = *state;
-
-	host_world = universe_host(u, "alone");
-	OK(universe_boot(u, host_world, NULL, *fn, NULL, NULL));
-	assert_int_equal(universe_run(u), UNIVERSE_DONE);
-	universe_free(u);
-}
-
-#define ON_HOST(fn)                                                                                \
-	{                                                                                          \
-#fn, on_host, NULL, NULL, &(void (*[1])(void *))                                   \
-		{                                                                                  \
-			fn                                                                         \
-		}                                                                                  \
-	}
-
 int main(void)
 {
-	const struct CMUnitTest tests[] = {ON_HOST(plain), ON_HOST(streamed),
-	    ON_HOST(early_failure), ON_HOST(late_failure), ON_HOST(pulse), ON_HOST(hang_up),
-	    ON_HOST(deadlines), ON_HOST(context), ON_HOST(bad_requests), ON_HOST(keep_alive)};
+	const struct CMUnitTest tests[] = {FIBER_TEST(plain), FIBER_TEST(streamed),
+	    FIBER_TEST(early_failure), FIBER_TEST(late_failure), FIBER_TEST(pulse),
+	    FIBER_TEST(hang_up), FIBER_TEST(deadlines), FIBER_TEST(context),
+	    FIBER_TEST(bad_requests), FIBER_TEST(keep_alive)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
