@@ -73,12 +73,12 @@ struct listing {
 	bool all;
 };
 
-/* Members and whoever waits for a decision; with `all`, everyone heard of. */
+/* Members, lost ones too, and whoever waits for a decision; with `all`, everyone heard of. */
 static void list_peer(void *arg, const struct cluster_peer *p)
 {
 	struct listing *l = arg;
-	if (!l->all && p->state != PEER_MEMBER && p->state != PEER_ASKING &&
-	    p->state != PEER_WAITING)
+	if (!l->all && p->state != PEER_MEMBER && p->state != PEER_LOST &&
+	    p->state != PEER_ASKING && p->state != PEER_WAITING)
 		return;
 	json_t *j = control_node_json(&p->id, p->label);
 	json_object_set_new(j, "state", json_string(cluster_peer_state_name(p->state)));
@@ -193,9 +193,10 @@ static int node_status(struct control *c, const json_t *params, const struct rpc
 	json_object_set_new(j, "peers", json_integer(members));
 	json_object_set_new(j, "models", models_json(c));
 	json_object_set_new(j, "jobs",
-	    json_pack("{s:I, s:I, s:I, s:I, s:I}", "running", (json_int_t)stats.running, "queued",
-		(json_int_t)stats.queued, "completed", (json_int_t)stats.completed, "failed",
-		(json_int_t)stats.failed, "retried", (json_int_t)stats.retried));
+	    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "running", (json_int_t)stats.running,
+		"queued", (json_int_t)stats.queued, "completed", (json_int_t)stats.completed,
+		"failed", (json_int_t)stats.failed, "cancelled", (json_int_t)stats.cancelled,
+		"retried", (json_int_t)stats.retried));
 	*result = j;
 	return 0;
 }

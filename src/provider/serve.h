@@ -20,6 +20,7 @@ struct serve_call {
 	const struct inference_request *req;
 	struct request_context ctx;
 	const char *target_node; /* the X-Target-Node header, or NULL */
+	int64_t deadline_ms;     /* the X-Gate-Deadline-Ms header, or −1 */
 	/* Filled by the service before its first event. The answering node's id and label are shown
 	 * in response headers; "" leaves them out. */
 	char served_by[65];
