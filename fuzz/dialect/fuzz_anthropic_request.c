@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int rc = anthropic_messages.parse(mem, bytes_of(data, size), &req, &err);
 
 	if (parsed(rc, &err)) {
-		hold(anthropic_count_parse(mem, bytes_of(data, size), &counted, NULL) == 0);
+		hold(anthropic_count_tokens.parse(mem, bytes_of(data, size), &counted, NULL) == 0);
 		check_rounds(&anthropic_messages, &anthropic_upstream, mem, req);
 	}
 	talloc_free(mem);

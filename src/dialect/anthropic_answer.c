@@ -305,9 +305,9 @@ static void whole(struct dialect_writer *w, const struct inference_result *r, st
 	buf_u8(out, '}');
 }
 
-void anthropic_count_write(struct buf *out, int64_t input_tok)
+static void whole_count(struct dialect_writer *w, const struct inference_result *r, struct buf *out)
 {
-	buf_printf(out, "{\"input_tokens\":%lld}", (long long)input_tok);
+	buf_printf(out, "{\"input_tokens\":%lld}", (long long)r->usage.prompt_tok);
 }
 
 /* ---- errors -------------------------------------------------------------------------------- */
@@ -383,5 +383,17 @@ const struct dialect anthropic_messages = {
     .pulse = pulse,
     .failure = failure,
     .whole = whole,
+    .error = write_error,
+};
+
+const struct dialect anthropic_count_tokens = {
+    .name = "anthropic.count_tokens",
+    .stream_type = SSE_MEDIA_TYPE,
+    .parse = anthropic_count_parse,
+    .begin = begin,
+    .event = write_event,
+    .pulse = pulse,
+    .failure = failure,
+    .whole = whole_count,
     .error = write_error,
 };

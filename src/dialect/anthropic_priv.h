@@ -6,6 +6,9 @@
 
 int anthropic_parse(void *mem, struct bytes body, struct inference_request **out, struct err *err);
 
+int anthropic_count_parse(
+    void *mem, struct bytes body, struct inference_request **out, struct err *err);
+
 /* As upstream.error. */
 int anthropic_error_parse(struct bytes body, int status, struct err *err);
 

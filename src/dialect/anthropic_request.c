@@ -502,5 +502,11 @@ int anthropic_parse(void *mem, struct bytes body, struct inference_request **out
 int anthropic_count_parse(
     void *mem, struct bytes body, struct inference_request **out, struct err *err)
 {
-	return parse(mem, body, true, out, err);
+	int rc = parse(mem, body, true, out, err);
+
+	if (rc == 0) {
+		(*out)->max_tokens = 1;
+		(*out)->stream = false;
+	}
+	return rc;
 }

@@ -144,12 +144,17 @@ static void test_refused(void **state)
 static void test_count(void **state)
 {
 	void *mem = talloc_new(NULL);
-	struct inference_request *r = NULL;
+	struct inference_request *r =
+	    parse_ok(mem, &anthropic_count_tokens, "{" M ",\"stream\":true}");
+	struct dialect_writer *w = new_writer(mem, &anthropic_count_tokens, r);
+	struct inference_result *result = inference_result_new(mem, 1, 1000);
 	struct buf out = BUF_INIT(100);
 
-	assert_int_equal(anthropic_count_parse(mem, bytes_str("{" M "}"), &r, NULL), 0);
 	assert_int_equal(r->n_messages, 1);
-	anthropic_count_write(&out, 2095);
+	assert_int_equal(r->max_tokens, 1);
+	assert_false(r->stream);
+	result->usage.prompt_tok = 2095;
+	anthropic_count_tokens.whole(w, result, &out);
 	assert_string_equal(buf_cstr(&out), "{\"input_tokens\":2095}");
 	buf_free(&out);
 	talloc_free(mem);
@@ -181,29 +186,28 @@ static void test_stream(void **state)
 	    "\"usage\":{\"input_tokens\":0,\"cache_creation_input_tokens\":0,"
 	    "\"cache_read_input_tokens\":0,\"output_tokens\":0}}") E("content_block_start",
 	    ",\"index\":0,\"content_block\":{\"type\":\"thinking\","
-	    "\"thinking\":\"\",\"signature\":\"\"}")
-	    E("content_block_delta", ",\"index\":0,\"delta\":{\"type\":\"thinking_delta\","
-				     "\"thinking\":\"hm\"}") ": moved house\n\n" E(
-		"content_block_stop", ",\"index\":0") E("content_block_start",
-		",\"index\":1,\"content_block\":{\"type\":\"text\",\"text\":\"\"}")
+	    "\"thinking\":\"\",\"signature\":\"\"}") E("content_block_delta",
+	    ",\"index\":0,\"delta\":{\"type\":\"thinking_delta\","
+	    "\"thinking\":\"hm\"}") ": moved house\n\n" E("content_block_stop",
+	    ",\"index\":0") E("content_block_start",
+	    ",\"index\":1,\"content_block\":{\"type\":\"text\",\"text\":\"\"}")
+	    E("content_block_delta",
+		",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\"H\xc3\xa9\"}")
 		E("content_block_delta",
-		    ",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\"H\xc3\xa9\"}")
-		    E("content_block_delta",
-			",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\"\\\"\\n\"}")
-			E("content_block_stop", ",\"index\":1") E("content_block_start",
-			    ",\"index\":2,\"content_block\":{\"type\":\"tool_use\","
-			    "\"id\":\"t1\",\"name\":\"get\",\"input\":{}}") E("content_block_delta",
-			    ",\"index\":2,\"delta\":{\"type\":\"input_json_delta\","
-			    "\"partial_json\":\"{\\\"a\\\":\"}") E("content_block_delta",
-			    ",\"index\":2,\"delta\":{\"type\":\"input_json_delta\","
-			    "\"partial_json\":\"1}\"}") E("content_block_stop", ",\"index\":2")
-			    E("message_delta",
-				",\"delta\":{\"stop_reason\":\"tool_use\","
-				"\"stop_sequence\":null},\"usage\":{\"input_tokens\":6,"
-				"\"cache_creation_input_tokens\":0,"
-				"\"cache_read_input_tokens\":4,\"output_tokens\":5,"
-				"\"output_tokens_details\":{\"thinking_tokens\":2}}")
-				E("message_stop", "");
+		    ",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\"\\\"\\n\"}")
+		    E("content_block_stop", ",\"index\":1") E("content_block_start",
+			",\"index\":2,\"content_block\":{\"type\":\"tool_use\","
+			"\"id\":\"t1\",\"name\":\"get\",\"input\":{}}") E("content_block_delta",
+			",\"index\":2,\"delta\":{\"type\":\"input_json_delta\","
+			"\"partial_json\":\"{\\\"a\\\":\"}") E("content_block_delta",
+			",\"index\":2,\"delta\":{\"type\":\"input_json_delta\","
+			"\"partial_json\":\"1}\"}") E("content_block_stop", ",\"index\":2")
+			E("message_delta", ",\"delta\":{\"stop_reason\":\"tool_use\","
+					   "\"stop_sequence\":null},\"usage\":{\"input_tokens\":6,"
+					   "\"cache_creation_input_tokens\":0,"
+					   "\"cache_read_input_tokens\":4,\"output_tokens\":5,"
+					   "\"output_tokens_details\":{\"thinking_tokens\":2}}")
+			    E("message_stop", "");
 	void *mem = talloc_new(NULL);
 	struct writing t = {new_writer(mem, &anthropic_messages, NULL), BUF_INIT(1 << 20)};
 
