@@ -97,6 +97,10 @@ static void put_summary_part(struct buf *out, const struct item *it)
 	buf_u8(out, '}');
 }
 
+/* Clients that keep nothing with the server give thoughts back only together with their sealed
+ * form. Ours are readable as they are: the seal only says so. */
+#define SEAL "not-encrypted"
+
 /* With `empty`, as it was when it began. */
 static void put_item(struct buf *out, const struct dialect_answer *a, const struct item *it,
     const char *status, bool empty)
@@ -108,7 +112,8 @@ static void put_item(struct buf *out, const struct dialect_answer *a, const stru
 		buf_str(out, ",\"type\":\"reasoning\",\"summary\":[");
 		if (!empty)
 			put_summary_part(out, it);
-		buf_str(out, "]}");
+		buf_str(
+		    out, a->req->sealed_reasoning ? "],\"encrypted_content\":\"" SEAL "\"}" : "]}");
 		return;
 	case ITEM_TEXT:
 		buf_printf(out,

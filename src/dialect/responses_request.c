@@ -365,7 +365,7 @@ static int read_effort(struct reading *r, const json_t *root)
 }
 
 /* Log probabilities are asked for by the list of what to include; how many by a number. */
-static int read_logprobs(struct reading *r, const json_t *root)
+static int read_include(struct reading *r, const json_t *root)
 {
 	const json_t *include;
 	int64_t top = 0;
@@ -378,6 +378,8 @@ static int read_logprobs(struct reading *r, const json_t *root)
 			rc = reading_fail(r, E_INVALID, NULL, "include", "must be strings");
 		else if (strcmp(json_string_value(v), "message.output_text.logprobs") == 0)
 			r->req->logprobs = true;
+		else if (strcmp(json_string_value(v), "reasoning.encrypted_content") == 0)
+			r->req->sealed_reasoning = true;
 	}
 	if (rc == 0)
 		rc = reading_integer(
@@ -506,7 +508,7 @@ static int read_all(struct reading *r, const json_t *root, size_t limit)
 	if (rc == 0)
 		rc = read_effort(r, root);
 	if (rc == 0)
-		rc = read_logprobs(r, root);
+		rc = read_include(r, root);
 	if (rc == 0)
 		rc = read_sampling(r, root);
 	if (rc == 0)
