@@ -65,6 +65,7 @@ static void test_full_request(void **state)
 	assert_true(r->no_parallel_tool_calls && r->stream && r->logprobs);
 	assert_int_equal(r->format, FORMAT_SCHEMA);
 	assert_string_equal(r->schema_name, "n");
+	assert_true(r->schema_strict && r->sealed_reasoning);
 	assert_string_equal(r->reasoning_effort, "high");
 	assert_int_equal(r->max_tokens, 100);
 	assert_int_equal(r->top_logprobs, 3);
