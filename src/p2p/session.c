@@ -144,6 +144,20 @@ static int feed(struct session *s, struct bytes v, struct err *err)
 	return rc;
 }
 
+/* Keeps to the rate; the peer's silence meanwhile is our doing. */
+static int pause_reading(struct session *s, size_t n, struct err *err)
+{
+	struct duration wait = account_pay(s->opt.account, RES_IN, n);
+
+	if (wait.ns == 0)
+		return 0;
+	s->paused = true;
+	int rc = fiber_sleep(wait);
+	s->paused = false;
+	s->last_read = rt_now();
+	return rc == 0 ? 0 : err_set(err, rc, "while reading had to wait");
+}
+
 static int read_frames(struct session *s, struct err *err)
 {
 	struct bytes v;
@@ -154,7 +168,7 @@ static int read_frames(struct session *s, struct err *err)
 			return err_set(err, E_CLOSED, "closed by the other side");
 		s->last_read = rt_now();
 		s->bytes_in += v.n;
-		if ((rc = feed(s, v, err)) != 0)
+		if ((rc = feed(s, v, err)) != 0 || (rc = pause_reading(s, v.n, err)) != 0)
 			return rc;
 	}
 	return rc;
@@ -215,6 +229,8 @@ static void end_streams(struct session *s)
 	HASH_ITER (hh, s->core.streams, y, next)
 		if (y->user)
 			ystream_orphaned(y->user);
+	account_streams_end(s->opt.account);
+	s->opt.account = NULL;
 	yamux_free(&s->core);
 	s->core.streams = NULL;
 }
@@ -299,7 +315,7 @@ static void keepalive(struct session *s, struct instant now)
 	 */
 	struct instant heard =
 	    instant_before(s->ping_sent, s->last_read) ? s->last_read : s->ping_sent;
-	if (instant_since(now, heard).ns >= s->opt.ping_answer.ns)
+	if (!s->paused && instant_since(now, heard).ns >= s->opt.ping_answer.ns)
 		session_fail(s, E_TIMEOUT, "no sign of life for %lld ms",
 		    (long long)duration_to_ms(instant_since(now, heard)));
 }
@@ -315,6 +331,7 @@ void session_tick(struct session *s)
 	    instant_since(now, s->last_write).ns > duration_s(1).ns) {
 		secure_out_free(&s->out);
 		secure_out_free(&s->sending);
+		session_out_shrunk(s);
 	}
 }
 

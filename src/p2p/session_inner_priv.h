@@ -24,6 +24,7 @@ struct ystream {
 	struct session *session;
 	struct yamux_stream *core; /* NULL once the session is over */
 	bool inbound;
+	struct res_idle member, idle; /* of the account's lists */
 	bool reading, writing;
 	bool ended;   /* no more bytes will come: the peer's FIN */
 	bool fin_due; /* a half-close that waits for the answer to our proposal */
@@ -63,6 +64,7 @@ struct session {
 
 	/* Frames out: `out` is filled while `sending` is being written. */
 	struct secure_out out, sending;
+	size_t out_counted;                      /* their sizes, as the account knows them */
 	struct ystream *ready_head, *ready_tail; /* streams with bytes and window */
 	struct waitq out_ready, written;
 	bool writer_alive, in_write;
@@ -71,6 +73,7 @@ struct session {
 	struct instant ping_sent, last_read, last_write, last_stream;
 	struct duration rtt;
 	uint64_t bytes_in, bytes_out;
+	bool paused;        /* reading waits for its rate */
 	bool over;          /* no more frames from streams */
 	struct err failure; /* the first reason, when code is not 0 */
 };
@@ -88,6 +91,8 @@ void session_ready(struct session *s, struct ystream *ys);
 void session_unready(struct session *s, struct ystream *ys);
 /* One frame from the stream's pending bytes. False when there is no room for it. */
 bool session_pull(struct session *s, struct ystream *ys);
+/* Tells the account of the queues' sizes. */
+void session_out_shrunk(struct session *s);
 
 /* ---- ystream.c ---- */
 /* Takes `core` over on success. */

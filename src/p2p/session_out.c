@@ -14,6 +14,21 @@
 /* Memory kept between bursts by a quiet session. */
 #define OUT_KEEP 4096
 
+static bool count_out(struct session *s)
+{
+	size_t now = s->out.cap + s->sending.cap;
+	bool counted = account_resize(s->opt.account, s->out_counted, now);
+
+	s->out_counted = counted ? now : s->out_counted;
+	return counted;
+}
+
+void session_out_shrunk(struct session *s)
+{
+	account_shrink(s->opt.account, s->out_counted, s->out.cap + s->sending.cap);
+	s->out_counted = s->out.cap + s->sending.cap;
+}
+
 /* Room for a frame of n bytes, or NULL: the session is over, or thereby ends. */
 static uint8_t *frame_room(struct session *s, size_t n)
 {
@@ -22,7 +37,9 @@ static uint8_t *frame_room(struct session *s, size_t n)
 	if (s->over)
 		return NULL;
 	p = secure_out_frame(s->sec, &s->out, n);
-	if (!p)
+	if (p && !count_out(s))
+		session_fail(s, E_LIMIT, "no memory is left for what waits to be sent");
+	else if (!p)
 		session_fail(s, E_LIMIT, "too much waits to be sent: it does not read");
 	else
 		waitq_wake_one(&s->out_ready);
@@ -99,6 +116,7 @@ bool session_pull(struct session *s, struct ystream *ys)
 		return false;
 	memcpy(p, header, YAMUX_HEADER);
 	take_source(ys, p + YAMUX_HEADER, n);
+	account_stream_moved(s->opt.account, ys);
 	return true;
 }
 
@@ -118,13 +136,15 @@ static void fill(struct session *s)
 }
 
 /* Writes one batch. Not cut short by cancellation, which would tear a record. */
-static int write_batch(struct session *s, struct duration limit, struct err *err)
+static int write_batch(
+    struct session *s, struct duration limit, struct duration *pause, struct err *err)
 {
 	struct scope sc;
 	struct secure_out swap = s->sending;
 	size_t n;
 	int rc;
 
+	*pause = account_pay(s->opt.account, RES_OUT, s->out.n);
 	s->sending = s->out;
 	s->out = swap;
 	n = s->sending.n;
@@ -141,15 +161,19 @@ static int write_batch(struct session *s, struct duration limit, struct err *err
 void session_writer(void *arg)
 {
 	struct session *s = arg;
+	struct duration pause = {0};
 	struct err err = {0};
 	int rc = 0;
 
 	while (rc == 0) {
+		if (pause.ns > 0 && !s->over && fiber_sleep(pause) != 0)
+			break;
+		pause = (struct duration){0};
 		if (!s->over)
 			fill(s);
 		if (s->out.n > 0)
 			rc = write_batch(
-			    s, duration_s(s->over ? GOODBYE_LIMIT_S : WRITE_LIMIT_S), &err);
+			    s, duration_s(s->over ? GOODBYE_LIMIT_S : WRITE_LIMIT_S), &pause, &err);
 		else if (s->over)
 			break;
 		else if (waitq_wait(&s->out_ready, NULL) != 0)
