@@ -1,7 +1,8 @@
 /* See accounts_priv.h.
  *
- * Under pressure strangers' idle streams give way, the longest idle first. Who wants room may take
- * it only from a stranger that has no less than itself, so a flood cannot push others out. */
+ * Under pressure strangers' idle streams give way, the longest idle first; then the quietest stream
+ * of whoever has at least twice as much as the one that asks. Room is taken only from strangers
+ * that have more than who asks, so a flood cannot push others out. */
 #include "p2p/accounts_priv.h"
 #include "p2p/session_inner_priv.h"
 
@@ -30,6 +31,11 @@ static struct ystream *member_of(struct res_idle *item)
 	return (struct ystream *)((uint8_t *)item - offsetof(struct ystream, member));
 }
 
+static struct account *account_of(struct res_idle *item)
+{
+	return (struct account *)((uint8_t *)item - offsetof(struct account, of_peer));
+}
+
 /* ---- life ---------------------------------------------------------------------------------- */
 
 /* A connection without streams is idle. */
@@ -52,6 +58,7 @@ int account_open(struct account *a, struct resources *r, struct res_peer *peer, 
 	a->resources = r;
 	a->peer = peer;
 	a->place = inbound;
+	res_touch(&peer->accounts, &a->of_peer, rt_now());
 	settle_place(a);
 	return 0;
 }
@@ -73,6 +80,7 @@ void account_close(struct account *a)
 	account_streams_end(a);
 	resources_give(a->resources, a->peer, RES_STREAMS, a->streams);
 	resources_give(a->resources, a->peer, RES_MEMORY, a->memory);
+	res_unlist(&a->peer->accounts, &a->of_peer);
 	*a = (struct account){0};
 }
 
@@ -92,56 +100,66 @@ struct ystream *account_idlest(struct resources *r, struct duration least)
 	return NULL;
 }
 
-/* Whether `a` may take what `other` has. */
-static bool outranks(const struct account *a, const struct account *other, enum res_kind kind)
+static void put_out(struct ystream *ys, enum res_kind kind)
 {
-	return !stranger(a) || other->peer->used[kind] > a->peer->used[kind];
-}
+	struct account *a = ys->session->opt.account;
 
-static void put_out(struct ystream *ys)
-{
-	account_stream_end(ys->session->opt.account, ys);
+	a->resources->evicted[kind]++;
+	account_stream_end(a, ys);
 	stream_reset(&ys->stream, E_LIMIT);
 }
 
-static bool room_for_stream(struct account *a)
+/* Whether resetting it would give back some of `kind`. */
+static bool holds(const struct ystream *ys, enum res_kind kind)
 {
-	struct ystream *ys = account_idlest(a->resources, duration_s(GIVES_WAY_S));
-
-	if (!ys || !outranks(a, ys->session->opt.account, RES_STREAMS))
-		return false;
-	a->resources->evicted[RES_STREAMS]++;
-	put_out(ys);
-	return true;
+	return ys->inbound && (kind == RES_STREAMS || ys->in.cap > 0);
 }
 
-static bool room_for_memory(struct account *a)
+/* Of all strangers' streams the one that is idle for longest. */
+static struct ystream *idle_victim(const struct account *a, enum res_kind kind)
 {
 	struct ystream *ys = account_idlest(a->resources, duration_s(GIVES_WAY_S));
 	struct res_idle *item = ys ? &ys->idle : NULL;
 
 	for (int i = 0; item && i < LOOK_AT_MAX; i++, item = item->newer) {
-		const struct account *other;
-		ys = stream_of(item);
-		other = ys->session->opt.account;
+		const struct account *other = stream_of(item)->session->opt.account;
 		if (instant_since(rt_now(), item->since).ns < duration_s(GIVES_WAY_S).ns)
-			return false;
-		if (ys->in.cap == 0 || !stranger(other) || !outranks(a, other, RES_MEMORY))
-			continue;
-		a->resources->evicted[RES_MEMORY]++;
-		put_out(ys);
-		return true;
+			return NULL;
+		if (holds(stream_of(item), kind) && stranger(other) &&
+		    (!stranger(a) || other->peer->used[kind] > a->peer->used[kind]))
+			return stream_of(item);
 	}
-	return false;
+	return NULL;
+}
+
+/* Of the peer that has by far the most, the one on which nothing moved for longest. */
+static struct ystream *greedy_victim(const struct account *a, enum res_kind kind, uint64_t n)
+{
+	uint64_t mine = stranger(a) ? a->peer->used[kind] : 0;
+	const struct res_peer *p = resources_greediest(a->resources, kind, 2 * (mine + n));
+
+	for (struct res_idle *of = p ? p->accounts.oldest : NULL; of; of = of->newer) {
+		struct res_idle *item = account_of(of)->open.oldest;
+		for (int i = 0; item && i < LOOK_AT_MAX; i++, item = item->newer)
+			if (holds(member_of(item), kind))
+				return member_of(item);
+	}
+	return NULL;
 }
 
 static enum res_answer take(struct account *a, enum res_kind kind, uint64_t n)
 {
-	bool (*room)(struct account *) = kind == RES_STREAMS ? room_for_stream : room_for_memory;
 	enum res_answer answer = resources_judge(a->resources, a->peer, kind, n);
 
-	while (answer != RES_TAKEN && answer != RES_OVER_PEER && room(a))
+	while (answer == RES_OVER_STRANGERS || answer == RES_OVER_TOTAL) {
+		struct ystream *ys = idle_victim(a, kind);
+		if (!ys)
+			ys = greedy_victim(a, kind, n);
+		if (!ys)
+			break;
+		put_out(ys, kind);
 		answer = resources_judge(a->resources, a->peer, kind, n);
+	}
 	return resources_take(a->resources, a->peer, kind, n);
 }
 
@@ -184,16 +202,23 @@ void account_streams_end(struct account *a)
 
 void account_stream_moved(struct account *a, struct ystream *ys)
 {
-	if (is_open(a) && ys->inbound && ys->member.listed && stranger(a))
-		res_touch(&a->resources->idle_streams, &ys->idle, rt_now());
+	struct instant now;
+
+	if (!is_open(a) || !ys->member.listed)
+		return;
+	now = rt_now();
+	res_touch(&a->open, &ys->member, now);
+	if (ys->inbound && stranger(a))
+		res_touch(&a->resources->idle_streams, &ys->idle, now);
 }
 
 void account_settle(struct account *a)
 {
 	if (!is_open(a))
 		return;
-	for (struct res_idle *item = a->open.oldest; item; item = item->newer)
-		account_stream_moved(a, member_of(item));
+	for (struct res_idle *item = a->open.oldest; item && stranger(a); item = item->newer)
+		if (member_of(item)->inbound)
+			res_touch(&a->resources->idle_streams, &member_of(item)->idle, rt_now());
 	settle_place(a);
 }
 

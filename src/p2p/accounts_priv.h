@@ -16,9 +16,10 @@ struct account {
 	bool place;           /* one of RES_CONNS is taken */
 	bool carried;         /* by another connection of ours, which pays for the bytes */
 	uint32_t streams;     /* inbound ones that are counted */
-	struct res_list open; /* all of them, by their `member` */
+	struct res_list open; /* all of them, by when bytes moved last */
 	uint64_t memory;
-	struct res_idle idle; /* a stranger's, inbound, without streams */
+	struct res_idle idle;    /* a stranger's, inbound, without streams */
+	struct res_idle of_peer; /* in peer->accounts */
 };
 
 /* Takes a place when `inbound`. E_LIMIT, said which: then it is closed. */

@@ -473,6 +473,8 @@ static void count_resources(struct p2p_host *h)
 	    .rate_per_peer = l->rate_per_stranger,
 	};
 
+	INVARIANT(l->rate_total == 0 || l->rate_total >= P2P_RATE_MIN);
+	INVARIANT(l->rate_per_stranger == 0 || l->rate_per_stranger >= P2P_RATE_MIN);
 	resources_init(&h->resources, &limits);
 }
 

@@ -16,9 +16,9 @@
  *
  * A peer is known when this host dialled it or it is protected (p2p_protect); the others are
  * strangers. Part of everything that is limited in total is kept for known peers. When the
- * strangers' part is used up, their idle streams give way, then their idle connections; among
- * strangers, one gets streams and memory only up to what is left for the others. Who is refused
- * hears of it by a reset or an end, and the reason stands in the log. */
+ * strangers' part is used up, their idle streams give way, then streams of those who have many to
+ * those who have few, and for connections the idle ones. Who is refused hears of it by a reset or
+ * an end, and the reason stands in the log. */
 #ifndef P2P_P2P_H
 #define P2P_P2P_H
 
@@ -39,6 +39,9 @@ typedef uint64_t p2p_conn_id;
 
 /* ---- a host -------------------------------------------------------------------------------- */
 
+/* With less, keepalives would wait for too long behind other bytes. */
+#define P2P_RATE_MIN 65536
+
 struct p2p_limits {
 	uint32_t conns_in;       /* inbound connections that finished their handshake */
 	uint32_t conns_out;      /* outbound ones, and dials under way */
@@ -53,7 +56,7 @@ struct p2p_limits {
 	 * under way. */
 	uint64_t memory_per_peer, memory_total;
 	/* Bytes a second in each direction, of all and of each stranger; 0: no limit, otherwise at
-	 * least 1024. Who is above has to wait, nothing is lost. */
+	 * least P2P_RATE_MIN. Who is above has to wait, nothing is lost. */
 	uint64_t rate_total, rate_per_stranger;
 	unsigned reserve_percent; /* of conns_in and each total, for known peers; at most 50 */
 };

@@ -1,6 +1,8 @@
 /* See resources_priv.h. */
 #include "p2p/resources_priv.h"
 
+#include <stddef.h>
+
 void resources_init(struct resources *r, const struct res_limits *limits)
 {
 	INVARIANT(limits->reserve_percent <= 50);
@@ -14,15 +16,38 @@ void resources_init(struct resources *r, const struct res_limits *limits)
 
 /* ---- taking and giving --------------------------------------------------------------------- */
 
-/* A connection is small and its peer is bounded by its own limit; of streams and memory each
- * stranger gets as much as is left. */
-static bool strangers_have(
-    const struct resources *r, const struct res_peer *p, enum res_kind kind, uint64_t n)
+static unsigned rank(uint64_t amount)
 {
-	uint64_t used = r->used[RES_STRANGER][kind], max = r->strangers_max[kind];
-	uint64_t left = used < max ? max - used : 0;
+	unsigned n = 0;
 
-	return n <= left && (kind == RES_CONNS || p->used[kind] + n <= left);
+	while (amount >>= 1)
+		n++;
+	return n;
+}
+
+/* Moves it between the lists after it had `before`. */
+static void sort_in(struct resources *r, struct res_peer *p, enum res_kind kind, uint64_t before)
+{
+	struct res_idle *item = &p->by_amount[kind];
+	uint64_t now = p->class == RES_STRANGER ? p->used[kind] : 0;
+
+	if (item->listed && (now == 0 || rank(now) != rank(before)))
+		res_unlist(&r->by_amount[kind][rank(before)], item);
+	if (!item->listed && now > 0)
+		res_touch(&r->by_amount[kind][rank(now)], item, (struct instant){0});
+}
+
+struct res_peer *resources_greediest(const struct resources *r, enum res_kind kind, uint64_t least)
+{
+	for (unsigned i = 64; i-- > rank(least);) {
+		struct res_idle *item = r->by_amount[kind][i].oldest;
+		if (!item)
+			continue;
+		struct res_peer *p = (struct res_peer *)((uint8_t *)(item - kind) -
+							 offsetof(struct res_peer, by_amount));
+		return p->used[kind] >= least ? p : NULL;
+	}
+	return NULL;
 }
 
 enum res_answer resources_judge(
@@ -34,7 +59,7 @@ enum res_answer resources_judge(
 		return RES_OVER_PEER;
 	if (total + n > r->limits.total[kind])
 		return RES_OVER_TOTAL;
-	if (p->class == RES_STRANGER && !strangers_have(r, p, kind, n))
+	if (p->class == RES_STRANGER && r->used[RES_STRANGER][kind] + n > r->strangers_max[kind])
 		return RES_OVER_STRANGERS;
 	return RES_TAKEN;
 }
@@ -47,6 +72,7 @@ enum res_answer resources_take(
 	if (answer == RES_TAKEN) {
 		p->used[kind] += n;
 		r->used[p->class][kind] += n;
+		sort_in(r, p, kind, p->used[kind] - n);
 	} else {
 		r->refused[kind]++;
 	}
@@ -58,6 +84,7 @@ void resources_give(struct resources *r, struct res_peer *p, enum res_kind kind,
 	INVARIANT(p->used[kind] >= n && r->used[p->class][kind] >= n);
 	p->used[kind] -= n;
 	r->used[p->class][kind] -= n;
+	sort_in(r, p, kind, p->used[kind] + n);
 }
 
 int resources_explain(const struct resources *r, const struct res_peer *p, enum res_kind kind,
@@ -92,6 +119,8 @@ void resources_set_class(struct resources *r, struct res_peer *p, enum res_class
 		r->used[class][k] += p->used[k];
 	}
 	p->class = class;
+	for (int k = 0; k < RES_KINDS; k++)
+		sort_in(r, p, (enum res_kind)k, p->used[k]);
 }
 
 /* ---- bytes a second ------------------------------------------------------------------------ */

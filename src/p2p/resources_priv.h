@@ -3,11 +3,11 @@
  *
  * There are three bounds on each: for one peer, for all strangers together, and in total. A peer is
  * known when we dialled it or somebody protects it; the difference between the last two bounds is
- * kept for those, so strangers never starve them. Among strangers, streams and memory are shared by
- * a dynamic threshold: one may hold as much as is left free. However many take all they can, some
- * always remains for the next.
+ * kept for those, so strangers never starve them.
  *
  * What strangers hold idle stands in lists, the longest idle first: it gives way under pressure.
+ * And strangers stand in lists by how much they have: whoever has by far the most gives way to
+ * those who have little, so that many who take all they can leave some to the next.
  *
  * Must stay true: each sum in `used` is that of its class's peers; nothing is taken beyond a bound;
  * all is 0 once everything was given back. */
@@ -39,7 +39,7 @@ enum res_direction {
 
 /* What may be used at once without waiting, after a pause: a second's worth. */
 #define RES_BURST_S  1
-#define RES_RATE_MIN 1024
+#define RES_RATE_MIN 100
 
 struct res_limits {
 	uint64_t total[RES_KINDS];
@@ -66,6 +66,9 @@ struct res_peer {
 	enum res_class class;
 	uint64_t used[RES_KINDS];
 	struct instant paid[2]; /* its bytes are paid for until then */
+	/* A stranger's, in resources.by_amount; and whatever the owner keeps of its connections. */
+	struct res_idle by_amount[RES_KINDS];
+	struct res_list accounts;
 };
 
 struct resources {
@@ -75,12 +78,13 @@ struct resources {
 	uint64_t refused[RES_KINDS], evicted[RES_KINDS];
 	struct instant paid[RES_CLASSES][2]; /* what is there for all; the reserve */
 	struct res_list idle_streams, idle_conns;
+	struct res_list by_amount[RES_KINDS][64]; /* of [2^i, 2^(i+1)) */
 };
 
 enum res_answer {
 	RES_TAKEN,
 	RES_OVER_PEER,      /* the peer has as much as one may have */
-	RES_OVER_STRANGERS, /* what is left is kept for known peers, or for other strangers */
+	RES_OVER_STRANGERS, /* what is left is kept for known peers */
 	RES_OVER_TOTAL
 };
 
@@ -94,8 +98,7 @@ enum res_answer resources_take(
     struct resources *r, struct res_peer *p, enum res_kind kind, uint64_t n);
 /* More than was taken is a bug. */
 void resources_give(struct resources *r, struct res_peer *p, enum res_kind kind, uint64_t n);
-/* "strangers hold 400 inbound connections, what is left is kept for known peers": E_LIMIT, or 0 for
- * RES_TAKEN. */
+/* "strangers have 400 inbound connections of 400, this one 2": E_LIMIT, or 0 for RES_TAKEN. */
 int resources_explain(const struct resources *r, const struct res_peer *p, enum res_kind kind,
     enum res_answer answer, struct err *err) WARN_UNUSED;
 
@@ -106,6 +109,10 @@ void resources_set_class(struct resources *r, struct res_peer *p, enum res_class
 /* Pays for `n` bytes that were moved; for how long the next ones are to wait. */
 struct duration resources_pay(struct resources *r, struct res_peer *p, enum res_direction way,
     uint64_t n, struct instant now);
+
+/* A stranger that has at least `least` (not 0), and at least half as much as whoever has the most;
+ * or NULL. */
+struct res_peer *resources_greediest(const struct resources *r, enum res_kind kind, uint64_t least);
 
 /* ---- what is idle -------------------------------------------------------------------------- */
 

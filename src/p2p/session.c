@@ -40,8 +40,12 @@ static struct ystream *accept_stream(struct session *s, struct yamux_stream *cor
 {
 	uint8_t header[YAMUX_HEADER];
 	struct ystream *ys;
+	struct err err = {0};
 
-	if (s->n_in >= s->opt.max_in || ystream_new(s, core, true, &ys, NULL) != 0) {
+	if (s->n_in >= s->opt.max_in || ystream_new(s, core, true, &ys, &err) != 0) {
+		rt_log(LOG_DEBUG, "p2p", "%s: a stream is refused: %s", s->remote,
+		    s->n_in >= s->opt.max_in ? "the connection has as many as it may"
+					     : err_text(&err));
 		if (yamux_release(&s->core, core, header))
 			session_control(s, header);
 		return NULL;

@@ -78,28 +78,28 @@ static void test_known_peers_have_the_total(void **state)
 	assert_int_equal(resources_take(&r, &friends[1], RES_STREAMS, 400), RES_TAKEN);
 }
 
-/* However many strangers take all that they can, the next one finds something. */
-static void test_greedy_strangers_leave_some(void **state)
+static void test_the_greediest_is_found(void **state)
 {
 	struct resources r;
-	struct res_peer greedy[10] = {0}, next = {0};
+	struct res_peer p[PEERS] = {0};
 
 	resources_init(&r, &small);
-	for (int round = 0; round < 1000; round++)
-		for (int i = 0; i < 10; i++)
-			(void)resources_take(&r, &greedy[i], RES_STREAMS, 1);
-	/* 800 in eleven parts: ten of them taken. */
-	assert_in_range(r.used[RES_STRANGER][RES_STREAMS], 720, 730);
-	for (int i = 0; i < 10; i++)
-		assert_in_range(greedy[i].used[RES_STREAMS], 72, 73);
-	for (int i = 0; i < 30; i++)
-		assert_int_equal(resources_take(&r, &next, RES_STREAMS, 1), RES_TAKEN);
-	/* The first alone gets half. */
-	resources_init(&r, &small);
-	memset(greedy, 0, sizeof greedy);
-	while (resources_take(&r, &greedy[0], RES_STREAMS, 1) == RES_TAKEN)
-		;
-	assert_int_equal(greedy[0].used[RES_STREAMS], 400);
+	assert_null(resources_greediest(&r, RES_STREAMS, 1));
+	for (unsigned i = 0; i < PEERS; i++)
+		assert_int_equal(resources_take(&r, &p[i], RES_STREAMS, i + 1), RES_TAKEN);
+	assert_int_equal(resources_take(&r, &p[3], RES_STREAMS, 96), RES_TAKEN);
+	assert_ptr_equal(resources_greediest(&r, RES_STREAMS, 100), &p[3]);
+	assert_null(resources_greediest(&r, RES_STREAMS, 101));
+	assert_null(resources_greediest(&r, RES_MEMORY, 1));
+	/* Known peers do not count. */
+	resources_set_class(&r, &p[3], RES_KNOWN);
+	struct res_peer *next = resources_greediest(&r, RES_STREAMS, 1);
+	assert_non_null(next);
+	assert_true(next->used[RES_STREAMS] >= PEERS / 2);
+	assert_true(next != &p[3]);
+	resources_set_class(&r, &p[3], RES_STRANGER);
+	resources_give(&r, &p[3], RES_STREAMS, 99);
+	assert_true(resources_greediest(&r, RES_STREAMS, 2) != &p[3]);
 }
 
 /* ---- bytes a second ------------------------------------------------------------------------ */
@@ -198,6 +198,21 @@ static uint32_t draw(uint64_t *random, uint32_t below)
 	return (uint32_t)(*random >> 33) % below;
 }
 
+static void check_greediest(const struct resources *r, const struct res_peer *p, enum res_kind k)
+{
+	const struct res_peer *found = resources_greediest(r, k, 1);
+	uint64_t most = 0;
+
+	for (int i = 0; i < PEERS; i++)
+		if (p[i].class == RES_STRANGER && p[i].used[k] > most)
+			most = p[i].used[k];
+	assert_int_equal(found != NULL, most > 0);
+	if (found) {
+		assert_int_equal(found->class, RES_STRANGER);
+		assert_true(found->used[k] * 2 > most);
+	}
+}
+
 static void check(const struct resources *r, const struct res_peer *p, bool demoted)
 {
 	for (int k = 0; k < RES_KINDS; k++) {
@@ -210,6 +225,7 @@ static void check(const struct resources *r, const struct res_peer *p, bool demo
 		assert_int_equal(sum[RES_KNOWN], r->used[RES_KNOWN][k]);
 		assert_true(sum[RES_STRANGER] + sum[RES_KNOWN] <= r->limits.total[k]);
 		assert_true(demoted || sum[RES_STRANGER] <= r->strangers_max[k]);
+		check_greediest(r, p, (enum res_kind)k);
 	}
 }
 
@@ -263,7 +279,7 @@ int run_resources_tests(void)
 	    cmocka_unit_test(test_a_peer_has_its_bound),
 	    cmocka_unit_test(test_strangers_leave_the_reserve),
 	    cmocka_unit_test(test_known_peers_have_the_total),
-	    cmocka_unit_test(test_greedy_strangers_leave_some),
+	    cmocka_unit_test(test_the_greediest_is_found),
 	    cmocka_unit_test(test_the_rate_is_kept_and_shared),
 	    cmocka_unit_test(test_a_stranger_has_its_own_rate),
 	    cmocka_unit_test(test_the_longest_idle_come_first),
