@@ -19,6 +19,7 @@ struct secure {
 	struct stream *carrier;
 	struct account *account; /* where the large buffer is counted */
 	bool plain;
+	bool quiet; /* nothing came for a while */
 	struct noise_cipher tx, rx;
 	uint8_t *in; /* `small`, or IN_SIZE bytes */
 	size_t in_cap, in_at, in_have;
@@ -62,13 +63,14 @@ static int in_grow(struct secure *s, struct err *err)
 	return 0;
 }
 
-/* Reads with a big buffer for a second, then with the small one for as long as it takes. */
+/* Reads for a second, then, without the big buffer and with as little stack as can be, for as long
+ * as it takes. */
 static ssize_t read_patiently(struct secure *s, struct err *err)
 {
 	struct scope sc;
 	ssize_t n;
 
-	if (s->in != s->small) {
+	if (!s->quiet) {
 		scope_open(&sc, duration_s(QUIET_S));
 		n = stream_read(s->carrier, s->in + s->in_have, s->in_cap - s->in_have, err);
 		scope_close(&sc);
@@ -77,8 +79,12 @@ static ssize_t read_patiently(struct secure *s, struct err *err)
 			return rc != 0 ? rc : n;
 		if (s->in_have == 0)
 			in_shrink(s);
+		s->quiet = true;
+		fiber_trim();
 	}
-	return stream_read(s->carrier, s->in + s->in_have, s->in_cap - s->in_have, err);
+	n = stream_read(s->carrier, s->in + s->in_have, s->in_cap - s->in_have, err);
+	s->quiet = false;
+	return n;
 }
 
 /* More ciphertext: 1, 0 at the end, or an error. */

@@ -207,7 +207,7 @@ int session_new(
 	s->sec = sec;
 	s->opt = *opt;
 	s->opt.remote = s->remote;
-	s->last_read = s->last_write = s->last_stream = rt_now();
+	s->last_read = s->last_stream = rt_now();
 	yamux_init(&s->core, &config, s->last_read);
 	*out = s;
 	return 0;
@@ -256,38 +256,24 @@ void session_release(struct session *s)
 	secure_close(session_detach(s));
 }
 
-/* Gives the writer a second for what is queued. */
-static void say_goodbye(struct session *s)
-{
-	struct scope sc;
-	int rc = 0;
-
-	waitq_wake_one(&s->out_ready);
-	scope_open_shielded(&sc, duration_s(GOODBYE_LIMIT_S));
-	while (s->writer_alive && rc == 0)
-		rc = waitq_wait(&s->written, NULL);
-	scope_close(&sc);
-}
-
 int session_run(struct session *s, struct err *err)
 {
 	struct scope sc;
 	int rc;
 
-	s->writer_alive = true;
 	scope_open(&sc, DURATION_FOREVER);
-	rc = fiber_spawn(&sc, "p2p writer", session_writer, s, err);
-	if (rc != 0)
-		s->writer_alive = false;
-	else
-		rc = read_frames(s, err);
+	s->writers = &sc;
+	if (s->out.n > 0 || s->ready_head)
+		session_wake_writer(s);
+	rc = read_frames(s, err);
+	s->writers = NULL;
 	if (s->failure.code != 0)
 		rc = err_set(err, s->failure.code, "%s", s->failure.text);
 	if (rc == E_CANCELLED)
 		send_goaway(s, YAMUX_NORMAL);
 	end_streams(s);
 	if (s->core.goaway_sent)
-		say_goodbye(s);
+		session_write_rest(s);
 	if (s->writer_alive)
 		secure_reset(s->sec, rc);
 	else if (rc == E_PROTOCOL && s->core.goaway_sent)
@@ -331,12 +317,6 @@ void session_tick(struct session *s)
 	if (s->over)
 		return;
 	keepalive(s, now);
-	if (s->out.n == 0 && !s->in_write &&
-	    instant_since(now, s->last_write).ns > duration_s(1).ns) {
-		secure_out_free(&s->out);
-		secure_out_free(&s->sending);
-		session_out_shrunk(s);
-	}
 }
 
 void session_probe(struct session *s)

@@ -67,10 +67,11 @@ struct session {
 	size_t out_counted;                      /* their sizes, as the account knows them */
 	struct ystream *ready_head, *ready_tail; /* streams with bytes and window */
 	struct waitq out_ready, written;
-	bool writer_alive, in_write;
+	struct scope *writers; /* where the writer fiber belongs, while session_run reads */
+	bool writer_alive;
 
 	uint32_t ping_value;
-	struct instant ping_sent, last_read, last_write, last_stream;
+	struct instant ping_sent, last_read, last_stream;
 	struct duration rtt;
 	uint64_t bytes_in, bytes_out;
 	bool paused;        /* reading waits for its rate */
@@ -86,7 +87,10 @@ void session_unref(struct session *s);
 /* ---- session_out.c ---- */
 /* Queues a frame without payload. */
 void session_control(struct session *s, const uint8_t header[YAMUX_HEADER]);
-void session_writer(void *arg); /* the fiber */
+/* There is something to write. */
+void session_wake_writer(struct session *s);
+/* [parks] Gives what is queued a second to go out. */
+void session_write_rest(struct session *s);
 void session_ready(struct session *s, struct ystream *ys);
 void session_unready(struct session *s, struct ystream *ys);
 /* One frame from the stream's pending bytes. False when there is no room for it. */
