@@ -595,6 +595,41 @@ static void test_all_places_taken(void **state)
 	net_run(51, LATENCY, story_all_places);
 }
 
+/* A store of our own that takes nothing more keeps nobody from being found. */
+static void story_full_store(struct net *n)
+{
+	struct member *all = grow(n, 3);
+	struct kad_store *store = &all[0].kad->store;
+	uint8_t raw[P2P_KAD_MULTIHASH_SIZE];
+	struct peer_id found[4];
+	char text[32];
+	size_t full = 0, count = 0;
+
+	/* The key has all its providers already, here alone. */
+	p2p_kad_multihash(bytes_str("cluster"), raw);
+	struct bytes key = bytes_of(raw, sizeof raw);
+	for (unsigned i = 0; full == 0; i++) {
+		uint8_t digest[SHA256_SIZE];
+		struct identity passing;
+		(void)snprintf(text, sizeof text, "provider %u", i);
+		sha256(bytes_str(text), digest);
+		identity_from_seed(digest, &passing);
+		int rc = kad_store_provide(
+		    store, key, &passing.peer_id, &all[1].node.addr, 1, rt_now(), NULL);
+		full += rc == E_LIMIT;
+		assert_true(rc == 0 || rc == E_LIMIT);
+	}
+	OK(p2p_kad_provide(all[0].kad, key, NULL));
+	OK(p2p_kad_find_providers(all[2].kad, key, found, 4, &count, NULL));
+	assert_true(holds(found, count, &all[0]));
+	end(all, 3);
+}
+
+static void test_a_full_store_of_our_own(void **state)
+{
+	net_run(52, LATENCY, story_full_store);
+}
+
 /* ---- options and addresses ----------------------------------------------------------------- */
 
 static void story_options(struct net *n)
@@ -659,6 +694,7 @@ int main(void)
 	    cmocka_unit_test(test_bad_values),
 	    cmocka_unit_test(test_many_streams),
 	    cmocka_unit_test(test_all_places_taken),
+	    cmocka_unit_test(test_a_full_store_of_our_own),
 	    cmocka_unit_test(test_options),
 	    cmocka_unit_test(test_addresses_that_are_passed_on),
 	};
