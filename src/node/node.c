@@ -205,6 +205,8 @@ static void load_changed(void *arg)
 static void models_changed(void *arg)
 {
 	struct node *n = arg;
+	if (n->engine)
+		catalog_models_changed(n->catalog, n->engine);
 	if (n->cluster)
 		cluster_announce(n->cluster);
 }
@@ -227,12 +229,18 @@ static int start_engine(struct node *n, struct err *err)
 	int rc = engine_provider_new(&opt, &engine, err);
 	if (rc)
 		return err_wrap(err, rc, "cannot serve the model");
-	struct catalog_node self = {.id = n->identity.peer_id, .local = true};
+	struct catalog_node self = {.id = n->identity.peer_id, .local = true, .slots = 1};
 	snprintf(self.label, sizeof self.label, "%s", c->node_id);
 	rc = catalog_add(n->catalog, engine, &self, &n->engine, err);
 	if (rc)
 		provider_close(engine);
 	return rc;
+}
+
+static int node_absent(void *arg, const char *name, struct err *err)
+{
+	struct node *n = arg;
+	return n->cluster ? cluster_absent(n->cluster, name, err) : 0;
 }
 
 static int start_jobs(struct node *n, struct err *err)
@@ -243,8 +251,8 @@ static int start_jobs(struct node *n, struct err *err)
 	    .self = n->identity.peer_id,
 	    .label = n->config->node_id,
 	    .max_queue = n->config->max_queue,
-	    .parallel = 1,
 	    .changed = load_changed,
+	    .absent = node_absent,
 	    .arg = n,
 	};
 	n->jobs = jobs_new(&opt);
@@ -319,6 +327,8 @@ static int bind_gateway(struct node *n, uint16_t port, struct err *err)
 	    .label = n->config->node_id,
 	    .max_connections = GATEWAY_CONNECTIONS_DEFAULT,
 	    .request_limit = duration_s(n->config->request_timeout_s),
+	    .cors_origins = n->config->cors_origins,
+	    .n_cors_origins = n->config->n_cors_origins,
 	};
 	int rc = parse_listen(n->config->http_listen, port, &opt.listen, err);
 	return rc ? rc : gateway_new(&opt, &n->gateway, err);
