@@ -135,6 +135,11 @@ def one_node():
     status = json.loads(check(gate("status", "--json"), OK).stdout)
     assert status["label"] == "alpha" and status["data_dir"] == f"{HOME}/alpha"
     assert status["cluster"]["joined"] and status["models"] == [] and status["peers"] == 0
+    network = status["network"]
+    assert network["connections"]["limit"] == 512
+    assert network["memory"]["limit"] == 256 << 20
+    assert network["streams"]["used"] <= network["streams"]["limit"]
+    assert network["connections"]["for_strangers"] < network["connections"]["limit"]
     assert set(status["jobs"]) == {"running", "queued", "completed", "failed", "cancelled",
                                    "retried"}
     identity = json.loads(check(gate("id", "--json"), OK).stdout)
