@@ -71,11 +71,12 @@ static void log_members(struct cluster *c)
 
 /* What it told last, to those who choose between providers. It may have told before it became a
  * member here: the two directions are proved one after the other. */
-static void show_state(struct peer *p)
+static void show_state(struct cluster *c, struct peer *p)
 {
 	if (!p->entry || !p->state)
 		return;
 	peer_provider_set_models(p->entry->provider, p->state->models, p->state->n_models);
+	catalog_models_changed(c->opt.catalog, p->entry);
 	p->entry->node.running = p->state->running;
 	p->entry->node.queued = p->state->queued;
 }
@@ -95,7 +96,7 @@ static void enter_catalog(struct cluster *c, struct peer *p)
 	if (rc)
 		rt_log(LOG_WARN, "cluster", "cannot use %s: %s", p->label, err_text(&err));
 	else
-		show_state(p);
+		show_state(c, p);
 }
 
 static void leave_catalog(struct cluster *c, struct peer *p)
@@ -173,7 +174,7 @@ void cluster_peer_told(struct cluster *c, struct peer *p, struct member_state *s
 		hear_of(c, &st->peers[i]);
 	free(p->state);
 	p->state = st;
-	show_state(p);
+	show_state(c, p);
 	waitq_wake_all(&c->dial);
 }
 

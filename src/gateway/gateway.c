@@ -3,10 +3,11 @@
 
 #include "base/encode.h"
 #include "dialect/json.h"
+#include "dialect/openai.h"
 #include "gateway/cors.h"
 #include "http/route.h"
-#include "provider/chat.h"
 #include "provider/peer.h"
+#include "provider/serve.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,7 @@ struct caller {
 /* ---- chat completions ---------------------------------------------------------------------- */
 
 struct emitting {
-	struct chat_call *call;
+	struct serve_call *call;
 	struct job job;
 	inference_emit_fn emit;
 	void *arg;
@@ -62,7 +63,7 @@ static int emit_with_origin(void *arg, const struct inference_event *e, struct e
 }
 
 static int infer(
-    void *arg, struct chat_call *call, inference_emit_fn emit, void *emit_arg, struct err *err)
+    void *arg, struct serve_call *call, inference_emit_fn emit, void *emit_arg, struct err *err)
 {
 	struct caller *caller = arg;
 	struct gateway *g = caller->gateway;
@@ -88,13 +89,13 @@ static int infer(
 static int post_chat(struct http_exchange *x, void *arg, struct err *err)
 {
 	struct caller *caller = arg;
-	struct chat_service service = {
+	struct serve_service service = {
 	    .world = caller->gateway->opt.world,
 	    .infer = infer,
 	    .arg = caller,
 	    .limit = caller->gateway->opt.request_limit,
 	};
-	return chat_serve(x, &service, err);
+	return serve_inference(x, &openai_chat, &service, err);
 }
 
 /* ---- models and health --------------------------------------------------------------------- */
@@ -256,7 +257,7 @@ static void error_body(
 	(void)arg;
 	(void)status;
 	*type = JSON_TYPE;
-	openai_error_write(body, why, NULL);
+	openai_error_write(why, body);
 }
 
 /* ---- connections --------------------------------------------------------------------------- */

@@ -204,6 +204,8 @@ static void load_changed(void *arg)
 static void models_changed(void *arg)
 {
 	struct node *n = arg;
+	if (n->engine)
+		catalog_models_changed(n->catalog, n->engine);
 	if (n->cluster)
 		cluster_announce(n->cluster);
 }
@@ -226,7 +228,7 @@ static int start_engine(struct node *n, struct err *err)
 	int rc = engine_provider_new(&opt, &engine, err);
 	if (rc)
 		return err_wrap(err, rc, "cannot serve the model");
-	struct catalog_node self = {.id = n->identity.peer_id, .local = true};
+	struct catalog_node self = {.id = n->identity.peer_id, .local = true, .slots = 1};
 	snprintf(self.label, sizeof self.label, "%s", c->node_id);
 	rc = catalog_add(n->catalog, engine, &self, &n->engine, err);
 	if (rc)
@@ -248,7 +250,6 @@ static int start_jobs(struct node *n, struct err *err)
 	    .self = n->identity.peer_id,
 	    .label = n->config->node_id,
 	    .max_queue = n->config->max_queue,
-	    .parallel = 1,
 	    .changed = load_changed,
 	    .absent = node_absent,
 	    .arg = n,

@@ -48,14 +48,14 @@ static inline void site_up(struct net *n, struct site *t, const char *label, con
 	node_start(&t->node, &opt);
 	t->catalog = catalog_new();
 	fake_init(&t->fake, model, script);
-	struct catalog_node self = {.id = t->node.id.peer_id, .local = true};
+	struct catalog_node self = {.id = t->node.id.peer_id, .local = true, .slots = 1};
 	snprintf(self.label, sizeof self.label, "%s", label);
 	OK(catalog_add(t->catalog, &t->fake.base, &self, &t->entry, NULL));
-	struct jobs_options jobs = {.catalog = t->catalog,
+	struct jobs_options jobs = {.world = t->node.world,
+	    .catalog = t->catalog,
 	    .self = self.id,
 	    .label = label,
 	    .max_queue = 10,
-	    .parallel = 1,
 	    .changed = ignore};
 	t->jobs = jobs_new(&jobs);
 	OK(file_mkdirs(t->node.world, "/data", 0700, NULL));

@@ -29,11 +29,11 @@ static void count_change(void *arg)
 static void rig_make(struct rig *r, unsigned max_queue)
 {
 	*r = (struct rig){.catalog = catalog_new()};
-	struct jobs_options opt = {.catalog = r->catalog,
+	struct jobs_options opt = {.world = host_world,
+	    .catalog = r->catalog,
 	    .self = fake_peer(SELF),
 	    .label = "self",
 	    .max_queue = max_queue,
-	    .parallel = 1,
 	    .changed = count_change,
 	    .absent = absent,
 	    .arg = r};
@@ -129,7 +129,7 @@ static void choice(void *arg)
 	fake_init(&busy, "tiny", good);
 	fake_init(&idle, "tiny", good);
 	fake_init(&far, "tiny", good);
-	fake_add(r.catalog, &own, SELF, "self", true);
+	struct catalog_entry *o = fake_add(r.catalog, &own, SELF, "self", true);
 	struct catalog_entry *b = fake_add(r.catalog, &busy, 2, "busy", false);
 	struct catalog_entry *i = fake_add(r.catalog, &idle, 3, "idle", false);
 	struct catalog_entry *f = fake_add(r.catalog, &far, 4, "far", false);
@@ -142,7 +142,7 @@ static void choice(void *arg)
 	a = ask(&r, "tiny", NULL); /* the least work, then the shortest way */
 	served(&a, 3, "Four");
 	assert_string_equal(a.job.served_by_label, "idle");
-	i->node.running = 1;
+	i->node.running = 100000; /* more than the way, and its cache of this prompt, are worth */
 	a = ask(&r, "tiny", NULL);
 	served(&a, 4, "Four");
 	/* The model left open: our own, with the name filled in. */
@@ -153,6 +153,8 @@ static void choice(void *arg)
 	/* Once this node has it too, nobody else is asked. */
 	own.n_models = 2;
 	snprintf(own.models[1].id, MODEL_ID_MAX, "tiny");
+	own.models[1].ready = true;
+	catalog_models_changed(r.catalog, o);
 	a = ask(&r, "tiny", NULL);
 	served(&a, SELF, "Four");
 	rig_drop(&r);

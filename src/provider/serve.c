@@ -1,5 +1,5 @@
-/* One chat completion over HTTP, as the server. */
-#include "provider/chat.h"
+/* One inference over HTTP, as the server. */
+#include "provider/serve.h"
 
 #include "base/encode.h"
 #include "http/sse.h"
@@ -10,28 +10,28 @@
 #include <string.h>
 #include <talloc.h>
 
-#define PULSE_MS         10000
-#define ANSWER_MAX       (16u << 20) /* bytes of an answer that is not streamed */
-#define CHUNK_MAX        (1u << 20)
-#define ERROR_MAX        4096
-#define GOODBYE_LIMIT_MS 5000
-#define DEADLINE_MS_MAX  (24 * 3600 * 1000LL)
+#define PULSE_MS          10000
+#define ANSWER_MAX        (16u << 20) /* bytes kept of an answer that is not streamed … */
+#define DOCUMENT_MAX      (64u << 20) /* … and of the document it becomes */
+#define PIECE_MAX         (32u << 20) /* bytes that one event becomes */
+#define ERROR_MAX         4096
+#define RETRY_AFTER_MAX_S 60
+#define GOODBYE_LIMIT_MS  5000
+#define DEADLINE_MS_MAX   (24 * 3600 * 1000LL)
 
 /* An answer on its way out. `turn` orders the inference's events and the pulse. */
 struct out {
 	struct http_exchange *x;
-	struct chat_call *call;
-	struct openai_answer answer;
+	struct serve_call *call;
+	struct world *world;
+	struct dialect_answer answer;
+	struct dialect_writer *writer;
 	struct sem turn;
-	struct buf chunk; /* one SSE event being written */
-	struct buf json;
-	struct buf text; /* the whole answer, when not streamed */
-	struct inference_event last;
-	bool wrote_role;
+	struct buf piece; /* being written */
 	bool any_since_pulse;
 };
 
-void chat_new_request_id(struct world *w, char out[64])
+void serve_new_request_id(struct world *w, char out[64])
 {
 	uint8_t random[12];
 	world_random(w, random, sizeof random);
@@ -47,7 +47,7 @@ static void take_request_id(struct world *w, const struct http_head *head, char 
 					 "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:")
 			 : 0;
 	if (n == 0 || n > 63 || given[n] != '\0')
-		chat_new_request_id(w, out);
+		serve_new_request_id(w, out);
 	else
 		memcpy(out, given, n + 1);
 }
@@ -70,8 +70,7 @@ static int header_int(
 
 /* What the headers ask for. Whoever errs here would get an answer from elsewhere, or at another
  * time, than meant: refused rather than ignored. */
-static int read_headers(
-    const struct http_head *head, struct chat_call *call, int64_t *deadline_ms, struct err *err)
+static int read_headers(const struct http_head *head, struct serve_call *call, struct err *err)
 {
 	static const char *const single[] = {HEADER_TARGET_NODE, HEADER_HOPS, HEADER_DEADLINE};
 	for (size_t i = 0; i < sizeof single / sizeof *single; i++)
@@ -86,20 +85,30 @@ static int read_headers(
 		    " is empty: it names a node by node id, peer id or label");
 	int rc = header_int(head, HEADER_HOPS, HOPS_MAX + 1, &hops, err);
 	if (rc == 0)
-		rc = header_int(head, HEADER_DEADLINE, DEADLINE_MS_MAX, deadline_ms, err);
+		rc = header_int(head, HEADER_DEADLINE, DEADLINE_MS_MAX, &call->deadline_ms, err);
 	call->ctx.hops = rc == 0 && hops > 0 ? (unsigned)hops : 0;
 	return rc;
 }
 
-int chat_respond_error(struct http_exchange *x, const struct err *why,
-    const struct openai_param *param, struct err *err)
+/* Clients obey whatever is said here: never more than a minute. */
+static void add_retry_after(struct http_exchange *x, const struct err *why)
+{
+	char seconds[16];
+	unsigned s = why->retry_ms > 0 ? (why->retry_ms + 999) / 1000 : 1;
+	if (why->retry_ms == 0 && why->code != E_BUSY)
+		return;
+	snprintf(seconds, sizeof seconds, "%u", s < RETRY_AFTER_MAX_S ? s : RETRY_AFTER_MAX_S);
+	http_response_header(x, "retry-after", seconds);
+}
+
+int serve_error(
+    struct http_exchange *x, const struct dialect *d, const struct err *why, struct err *err)
 {
 	struct buf body = BUF_INIT(ERROR_MAX);
-	openai_error_write(&body, why, param);
+	d->error(why, &body);
 	int rc = buf_ok(&body, err);
 	if (rc == 0) {
-		if (why->code == E_BUSY)
-			http_response_header(x, "retry-after", "1");
+		add_retry_after(x, why);
 		rc = http_respond(
 		    x, err_info(why->code)->http_status, "application/json", buf_view(&body), err);
 	}
@@ -124,53 +133,29 @@ static int begin_stream(struct out *o, struct err *err)
 	identify_answer(o);
 	http_response_header(o->x, "cache-control", "no-cache");
 	http_response_header(o->x, "x-accel-buffering", "no");
-	http_exchange_pulse(o->x, bytes_str(":\n\n")); /* a comment */
-	int rc = http_response_begin(o->x, 200, SSE_MEDIA_TYPE, HTTP_LENGTH_CHUNKED, err);
+	if (strcmp(o->call->dialect->stream_type, SSE_MEDIA_TYPE) == 0)
+		http_exchange_pulse(o->x, bytes_str(":\n\n")); /* a comment */
+	int rc =
+	    http_response_begin(o->x, 200, o->call->dialect->stream_type, HTTP_LENGTH_CHUNKED, err);
 	return rc ? rc : http_response_flush(o->x, err);
 }
 
-/* Sends what is in o->json as one event. */
-static int send_json(struct out *o, struct err *err)
+/* Sends what is in o->piece, the first of it after the status line. */
+static int send_piece(struct out *o, struct err *err)
 {
-	int rc = buf_ok(&o->json, err);
-	if (rc)
-		return rc;
-	buf_reset(&o->chunk);
-	sse_put_event(&o->chunk, NULL, buf_view(&o->json));
-	buf_reset(&o->json);
-	rc = buf_ok(&o->chunk, err);
-	return rc ? rc : http_response_write(o->x, buf_view(&o->chunk), err);
+	int rc = buf_ok(&o->piece, err);
+	if (rc == 0 && o->piece.n > 0)
+		rc = begin_stream(o, err);
+	if (rc == 0 && o->piece.n > 0)
+		rc = http_response_write(o->x, buf_view(&o->piece), err);
+	buf_reset(&o->piece);
+	return rc;
 }
 
-/* The first chunk of every answer has the role. */
-static int stream_role(struct out *o, struct err *err)
+static struct dialect_writer *writer_now(struct out *o)
 {
-	if (o->wrote_role)
-		return 0;
-	o->wrote_role = true;
-	openai_chunk_role(&o->json, &o->answer);
-	return send_json(o, err);
-}
-
-static int stream_text(struct out *o, struct bytes text, struct err *err)
-{
-	openai_chunk_text(&o->json, &o->answer, text);
-	return send_json(o, err);
-}
-
-static int stream_finish(struct out *o, const struct inference_event *e, struct err *err)
-{
-	openai_chunk_finish(&o->json, &o->answer, e->finish);
-	int rc = send_json(o, err);
-	if (rc == 0 && o->call->req->include_usage) {
-		openai_chunk_usage(&o->json, &o->answer, &e->usage);
-		rc = send_json(o, err);
-	}
-	if (rc == 0) {
-		buf_str(&o->json, OPENAI_DONE);
-		rc = send_json(o, err);
-	}
-	return rc ? rc : http_response_end(o->x, err);
+	o->writer->now_us = rt_now().ns / 1000;
+	return o->writer;
 }
 
 static int emit_stream(void *arg, const struct inference_event *e, struct err *err)
@@ -180,18 +165,17 @@ static int emit_stream(void *arg, const struct inference_event *e, struct err *e
 	if (rc)
 		return rc;
 	o->any_since_pulse = true;
-	rc = begin_stream(o, err);
-	if (rc == 0)
-		rc = stream_role(o, err);
-	if (rc == 0 && e->kind == INFERENCE_TEXT)
-		rc = stream_text(o, e->text, err);
+	o->call->dialect->event(writer_now(o), e, &o->piece);
+	rc = send_piece(o, err);
 	if (rc == 0 && e->kind == INFERENCE_FINISHED)
-		rc = stream_finish(o, e, err);
+		rc = begin_stream(o, err);
+	if (rc == 0 && e->kind == INFERENCE_FINISHED)
+		rc = http_response_end(o->x, err);
 	sem_release(&o->turn);
 	return rc;
 }
 
-/* While nothing comes, the client hears a comment now and then. */
+/* While nothing comes, the client hears a sign of life now and then. */
 static void pulse(void *arg)
 {
 	struct out *o = arg;
@@ -202,33 +186,29 @@ static void pulse(void *arg)
 			continue;
 		if (sem_acquire(&o->turn, NULL) != 0)
 			return;
-		int rc = begin_stream(o, NULL);
-		if (rc == 0) {
-			buf_reset(&o->chunk);
-			sse_put_comment(&o->chunk, "keep-alive");
-			rc = http_response_write(o->x, buf_view(&o->chunk), NULL);
-		}
+		o->call->dialect->pulse(writer_now(o), &o->piece);
+		int rc = send_piece(o, NULL);
 		sem_release(&o->turn);
 		if (rc)
 			return;
 	}
 }
 
-/* The failure of an answer that has begun: an error event, then the end, without [DONE]. */
-static int stream_error(struct out *o, const struct err *why)
+/* The failure of an answer that has begun. */
+static int stream_failure(struct out *o, const struct err *why)
 {
 	struct scope sc;
 	scope_open_shielded(&sc, duration_ms(GOODBYE_LIMIT_MS));
-	buf_reset(&o->json);
-	openai_error_write(&o->json, why, NULL);
-	int rc = send_json(o, NULL);
+	buf_reset(&o->piece);
+	o->call->dialect->failure(writer_now(o), why, &o->piece);
+	int rc = send_piece(o, NULL);
 	if (rc == 0)
 		rc = http_response_end(o->x, NULL);
 	scope_close(&sc);
 	return rc;
 }
 
-static int run_stream(struct out *o, const struct chat_service *svc, struct err *err)
+static int run_stream(struct out *o, const struct serve_service *svc, struct err *err)
 {
 	struct scope sc;
 	scope_open(&sc, DURATION_FOREVER);
@@ -241,25 +221,36 @@ static int run_stream(struct out *o, const struct chat_service *svc, struct err 
 
 /* ---- not streaming ------------------------------------------------------------------------- */
 
-static int emit_whole(void *arg, const struct inference_event *e, struct err *err)
+static int respond_whole(struct out *o, const struct inference_result *result, struct err *err)
 {
-	struct out *o = arg;
-	if (e->kind == INFERENCE_TEXT)
-		buf_bytes(&o->text, e->text);
-	if (e->kind == INFERENCE_FINISHED)
-		o->last = *e;
-	return buf_ok(&o->text, err);
+	struct buf document = BUF_INIT(DOCUMENT_MAX);
+	o->call->dialect->whole(writer_now(o), result, &document);
+	int rc = buf_ok(&document, err);
+	if (rc == 0) {
+		identify_answer(o);
+		rc = http_respond(o->x, 200, "application/json", buf_view(&document), err);
+	}
+	buf_free(&document);
+	return rc;
 }
 
-static int respond_whole(struct out *o, struct err *err)
+/* `*answered`: whether an error is one of telling the client, no longer of the inference. */
+static int run_whole(
+    struct out *o, const struct serve_service *svc, bool *answered, struct err *err)
 {
-	openai_completion_write(
-	    &o->json, &o->answer, buf_view(&o->text), o->last.finish, &o->last.usage);
-	int rc = buf_ok(&o->json, err);
-	if (rc)
-		return rc;
-	identify_answer(o);
-	return http_respond(o->x, 200, "application/json", buf_view(&o->json), err);
+	struct inference_result *result =
+	    inference_result_new(o->writer, o->call->req->choices, ANSWER_MAX);
+	if (!result)
+		return err_set(err, E_MEMORY, "no memory for an answer");
+	int rc = svc->infer(svc->arg, o->call, inference_collect, result, err);
+	if (rc == E_TOO_LARGE) /* not the client's request */
+		rc = err_set(err, E_UPSTREAM, "the answer is too large: ask for it as a stream");
+	if (rc == 0) {
+		*answered = true;
+		rc = respond_whole(o, result, err);
+	}
+	talloc_free(result);
+	return rc;
 }
 
 /* ---- the exchange -------------------------------------------------------------------------- */
@@ -271,80 +262,87 @@ static int answer_failure(struct out *o, const struct err *why, struct err *err)
 		return err_set(err, E_CANCELLED, "the client hung up");
 	int rc;
 	if (http_response_begun(o->x)) {
-		rc = stream_error(o, why);
+		rc = stream_failure(o, why);
 	} else {
 		struct scope sc;
 		scope_open_shielded(&sc, duration_ms(GOODBYE_LIMIT_MS));
-		rc = chat_respond_error(o->x, why, NULL, NULL);
+		rc = serve_error(o->x, o->call->dialect, why, NULL);
 		scope_close(&sc);
 	}
 	return rc ? err_set(err, rc, "%s; the client could not be told", err_text(why)) : 0;
 }
 
-static int run(struct http_exchange *x, const struct chat_service *svc, struct chat_call *call,
-    int64_t deadline_ms, struct err *err)
+static int run_limited(struct out *o, const struct serve_service *svc, struct err *err)
 {
-	char id[OPENAI_ID_MAX];
-	uint8_t random[OPENAI_ID_RANDOM];
-	world_random(svc->world, random, sizeof random);
-	openai_id(random, id);
-	struct out o = {
-	    .x = x,
-	    .call = call,
-	    .answer = {id, call->model, world_wall_ms(svc->world) / 1000, NULL},
-	    .turn = {.free = 1},
-	    .chunk = BUF_INIT(CHUNK_MAX),
-	    .json = BUF_INIT(ANSWER_MAX),
-	    .text = BUF_INIT(ANSWER_MAX),
-	};
 	struct duration limit = svc->limit;
+	int64_t deadline_ms = o->call->deadline_ms;
 	if (deadline_ms >= 0 && duration_ms(deadline_ms).ns < limit.ns)
 		limit = duration_ms(deadline_ms);
+	bool answered = false;
 	struct err why = {0};
 	struct scope sc;
 	scope_open(&sc, limit);
-	int rc = call->req->stream ? run_stream(&o, svc, &why)
-				   : svc->infer(svc->arg, call, emit_whole, &o, &why);
+	int rc =
+	    o->call->req->stream ? run_stream(o, svc, &why) : run_whole(o, svc, &answered, &why);
 	scope_close(&sc);
-	if (rc) {
-		why.code = rc;
-		rc = answer_failure(&o, &why, err);
-	} else if (!call->req->stream) {
-		rc = respond_whole(&o, err);
-	}
-	buf_free(&o.chunk);
-	buf_free(&o.json);
-	buf_free(&o.text);
+	if (rc == 0 || answered)
+		return rc ? err_copy(err, &why) : 0;
+	why.code = rc;
+	return answer_failure(o, &why, err);
+}
+
+static int run(struct http_exchange *x, const struct serve_service *svc, struct serve_call *call,
+    struct err *err)
+{
+	struct out o = {
+	    .x = x,
+	    .call = call,
+	    .answer =
+		{
+		    .model = call->model,
+		    .created_s = world_wall_ms(svc->world) / 1000,
+		    .began_us = rt_now().ns / 1000,
+		    .req = call->req,
+		},
+	    .turn = {.free = 1},
+	    .piece = BUF_INIT(PIECE_MAX),
+	};
+	world_random(svc->world, o.answer.random, sizeof o.answer.random);
+	int rc = dialect_writer_new(NULL, call->dialect, &o.answer, &o.writer, err);
+	if (rc)
+		return rc;
+	rc = run_limited(&o, svc, err);
+	talloc_free(o.writer);
+	buf_free(&o.piece);
 	return rc;
 }
 
-int chat_serve(struct http_exchange *x, const struct chat_service *svc, struct err *err)
+int serve_inference(struct http_exchange *x, const struct dialect *d,
+    const struct serve_service *svc, struct err *err)
 {
 	const struct http_head *head = http_request(x);
-	struct chat_call call = {0};
-	int64_t deadline_ms;
+	struct serve_call call = {.dialect = d};
 	take_request_id(svc->world, head, call.ctx.request_id);
 	http_response_header(x, HEADER_REQUEST_ID, call.ctx.request_id);
-	struct buf body = BUF_INIT(CHAT_BODY_MAX);
-	int rc = read_headers(head, &call, &deadline_ms, err);
+	struct buf body = BUF_INIT(SERVE_BODY_MAX);
+	int rc = read_headers(head, &call, err);
 	if (rc == 0)
-		rc = http_body_read_all(x, CHAT_BODY_MAX, &body, err);
+		rc = http_body_read_all(x, SERVE_BODY_MAX, &body, err);
 	if (rc) {
 		buf_free(&body);
 		return rc; /* the server answers it */
 	}
 	struct err why = {0};
-	struct openai_param param = {""};
 	struct inference_request *req;
-	rc = openai_request_parse(NULL, buf_view(&body), &req, &param, &why);
+	rc = d->parse(NULL, buf_view(&body), &req, &why);
 	buf_free(&body);
 	if (rc)
-		return chat_respond_error(x, &why, &param, err);
+		return serve_error(x, d, &why, err);
 	call.req = req;
 	memcpy(call.model, req->model, sizeof call.model);
 	rc = http_exchange_watch(x, err);
 	if (rc == 0)
-		rc = run(x, svc, &call, deadline_ms, err);
+		rc = run(x, svc, &call, err);
 	talloc_free(req);
 	return rc;
 }
