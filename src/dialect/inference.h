@@ -120,6 +120,7 @@ struct inference_request {
 	char *tool_name;             /* NAMED */
 	bool no_parallel_tool_calls; /* at most one call */
 	bool function_call;          /* asked and answered in OpenAI's form from before tools */
+	bool sealed_reasoning;       /* in Responses: thoughts are to be such as can be given back */
 	/* COMPLETION */
 	struct bytes prompt;
 	struct bytes suffix; /* what follows the gap; empty: none */
@@ -135,6 +136,8 @@ struct inference_request {
 	enum inference_format format;
 	struct bytes schema;       /* SCHEMA: JSON text */
 	char *schema_name;         /* SCHEMA: may be NULL */
+	char *schema_description;  /* SCHEMA: may be NULL */
+	bool schema_strict;        /* SCHEMA: the client insists on it */
 	bool logprobs;             /* of each token of the answer … */
 	unsigned top_logprobs;     /* … and of so many others; ≤ INFERENCE_TOP_LOGPROBS */
 	char reasoning_effort[16]; /* "none", "low", "medium", "high" …; "" not said */

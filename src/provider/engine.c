@@ -37,7 +37,7 @@ struct engine_provider {
 /* ---- learning what it serves --------------------------------------------------------------- */
 
 static const struct upstream_server engine_server = {
-    .dialect = &openai_upstream, .host = ENGINE_HOST, .base_path = "", .node = true};
+    .dialect = &gate_upstream, .host = ENGINE_HOST, .base_path = "", .node = true};
 
 static int read_models(struct http_client *http, struct model_entry *out, struct err *err)
 {

@@ -32,7 +32,7 @@ static int peer_infer(struct provider *base, const struct inference_request *req
 	if (rc)
 		return err_wrap(err, rc, "%s", p->name);
 	struct upstream_server server = {
-	    .dialect = &openai_upstream, .host = p->host_name, .base_path = "", .node = true};
+	    .dialect = &gate_upstream, .host = p->host_name, .base_path = "", .node = true};
 	rc = upstream_infer_once(s, &server, req, ctx, emit, arg, err);
 	return rc ? err_wrap(err, rc, "%s", p->name) : 0;
 }

@@ -28,6 +28,7 @@ struct remote_provider {
 	struct scope scope;
 	struct waitq look; /* woken when a look is wanted now */
 	bool looked;       /* at least once */
+	bool reached;      /* a look went well at least once */
 	bool wanted;
 	unsigned failures; /* looks in a row */
 	char reason[160];
@@ -36,6 +37,17 @@ struct remote_provider {
 };
 
 /* ---- looking --------------------------------------------------------------------------------- */
+
+static void tell(struct remote_provider *r)
+{
+	if (r->opt.changed)
+		r->opt.changed(r->opt.arg);
+}
+
+void remote_provider_detach(struct provider *base)
+{
+	((struct remote_provider *)base)->opt.changed = NULL;
+}
 
 static void set_models(struct remote_provider *r, const struct model_entry *models, size_t n)
 {
@@ -93,7 +105,7 @@ static void look_failed(struct remote_provider *r, const struct err *why)
 {
 	r->failures++;
 	snprintf(r->reason, sizeof r->reason, "%s", err_text(why));
-	if (r->failures == 1 && r->looked)
+	if (r->failures < UNHEALTHY_AFTER && r->reached)
 		return; /* degraded: its models stay listed */
 	if (r->n_models > 0 || !r->looked)
 		rt_log(LOG_WARN, "provider", "%s is out of reach: %s", r->name, r->reason);
@@ -106,6 +118,7 @@ static void look_went_well(struct remote_provider *r, const struct listing *l)
 		rt_log(LOG_INFO, "provider", "%s at %s serves %zu models", r->name,
 		    r->opt.url.authority, l->n);
 	r->failures = 0;
+	r->reached = true;
 	r->reason[0] = '\0';
 	set_models(r, l->models, l->n);
 }
@@ -125,7 +138,7 @@ static void look(struct remote_provider *r)
 	talloc_free(l.mem);
 	if (rc != E_CANCELLED) {
 		r->looked = true;
-		r->opt.changed(r->opt.arg);
+		tell(r);
 	}
 }
 
@@ -195,8 +208,8 @@ static void remote_status(struct provider *base, struct provider_status *out)
 	const struct remote_provider *r = (const struct remote_provider *)base;
 	*out = (struct provider_status){.health = PROVIDER_HEALTHY};
 	if (r->failures > 0)
-		out->health =
-		    r->failures < UNHEALTHY_AFTER ? PROVIDER_DEGRADED : PROVIDER_UNHEALTHY;
+		out->health = r->reached && r->failures < UNHEALTHY_AFTER ? PROVIDER_DEGRADED
+									  : PROVIDER_UNHEALTHY;
 	else if (!r->looked)
 		out->health = PROVIDER_STARTING;
 	snprintf(out->reason, sizeof out->reason, "%s", r->reason);
@@ -272,7 +285,7 @@ int remote_provider_new(const struct remote_options *opt, struct provider **out,
 	r->server = (struct upstream_server){
 	    .dialect = opt->dialect, .host = r->opt.url.authority, .base_path = r->opt.url.path};
 	set_key(r, opt->key);
-	scope_init(&r->scope, NULL);
+	scope_init(&r->scope, opt->scope);
 	int rc = http_pool_new(opt->world, &r->opt.url, opt->tls, &r->pool, err);
 	if (rc == 0)
 		rc = fiber_spawn(&r->scope, "provider", looker, r, err);

@@ -23,7 +23,6 @@
 struct out {
 	struct http_exchange *x;
 	struct serve_call *call;
-	struct world *world;
 	struct dialect_answer answer;
 	struct dialect_writer *writer;
 	struct sem turn;
@@ -324,6 +323,8 @@ int serve_inference(struct http_exchange *x, const struct dialect *d,
 	struct serve_call call = {.dialect = d};
 	take_request_id(svc->world, head, call.ctx.request_id);
 	http_response_header(x, HEADER_REQUEST_ID, call.ctx.request_id);
+	if (svc->id_header)
+		http_response_header(x, svc->id_header, call.ctx.request_id);
 	struct buf body = BUF_INIT(SERVE_BODY_MAX);
 	int rc = read_headers(head, &call, err);
 	if (rc == 0)
