@@ -280,6 +280,7 @@ def completion():
     assert complete("gate pe") == ["peers"]
     assert complete("gate peers a") == ["accept"]
     assert complete("gate peers --a") == ["--all"]
+    assert complete("gate providers re") == ["remove", "refresh"]
     assert "--temperature" in complete("gate ask --") and "--all" not in complete("gate ask --")
     assert complete("gate start --http-l") == ["--http-listen"]
     assert complete("gate start --log-level w") == ["warn"]
