@@ -1,5 +1,6 @@
 /* The inside of the command line: options (options.c), running a command (cli.c), the connection to
- * the node (client.c), and what commands print (commands.c, join.c, completion.c). */
+ * the node (client.c), and what commands print (commands.c, join.c, completion.c,
+ * providers.c, proxy.c). */
 #ifndef CLI_CLI_PRIV_H
 #define CLI_CLI_PRIV_H
 
@@ -32,6 +33,8 @@ struct cli_options {
 	const char *expires, *uses, *address, *revoke;           /* of invite */
 	const char *kind, *url, *key_env, *price_in, *price_out; /* of providers */
 	const char *strategy;                                    /* of route */
+	const char *to, *listen, *service;                       /* of proxy */
+	bool any_host;                                           /* of proxy */
 	bool share, explain;
 	int timeout_s;
 	bool json, all, help;
@@ -65,6 +68,7 @@ struct cli {
 	enum cli_status outcome; /* of a command that succeeded with bad news */
 	json_t *params;          /* of the call to come, made and checked before connecting */
 	struct buf prompt;       /* what was read from standard input, or said in words */
+	bool listening;          /* proxy: the port is open, and Ctrl-C the way to close it */
 	bool done;               /* prepare has done it all: no node is needed */
 	bool out_of_reach;       /* no connection to the node came about, or it broke */
 	bool at_line_start;      /* of stdout, for what is streamed */
@@ -154,6 +158,10 @@ int cli_prepare_join(struct cli *cli, struct err *err) WARN_UNUSED;
 int cli_run_join(struct cli *cli, struct err *err) WARN_UNUSED;
 int cli_offline_join(struct cli *cli, struct err *err) WARN_UNUSED;
 int cli_run_pair(struct cli *cli, struct err *err) WARN_UNUSED;
+
+/* ---- proxy.c ---- */
+int cli_prepare_proxy(struct cli *cli, struct err *err) WARN_UNUSED;
+int cli_run_proxy(struct cli *cli, struct err *err) WARN_UNUSED;
 
 /* ---- providers.c ---- */
 int cli_prepare_providers(struct cli *cli, struct err *err) WARN_UNUSED;

@@ -19,6 +19,7 @@ static const struct values values[] = {
     {"route", "--model", NULL, "models"},
     {"route", "--target", NULL, "peers"},
     {"route", "--strategy", "prefer-local local-only load-balance cheapest fastest", NULL},
+    {"proxy", "--to", NULL, "peers"},
     {"providers", "providers", "list add remove refresh", NULL},
     {"providers", "--kind", "ollama lmstudio llamacpp vllm exo openai anthropic", NULL},
     {"start", "--log-level", "trace debug info warn error", NULL},

@@ -47,6 +47,12 @@ static const struct cli_flag flags[] = {
     {"max-tokens", FLAG_TEXT, AT(max_tokens), "N", "the longest answer", "route"},
     {"explain", FLAG_SWITCH, AT(explain), NULL, "every candidate, with each term of its score",
 	"route"},
+    {"to", FLAG_TEXT, AT(to), "NODE", "whose service: label, node id or peer id", "proxy"},
+    {"service", FLAG_TEXT, AT(service), "NAME", "which service [the only one]", "proxy"},
+    {"listen", FLAG_TEXT, AT(listen), "[IP:]PORT", "the port to open [127.0.0.1, a free one]",
+	"proxy"},
+    {"any-host", FLAG_SWITCH, AT(any_host), NULL,
+	"serve under any name: no check of Host and Origin against foreign web pages", "proxy"},
     {"all", FLAG_SWITCH, AT(all), NULL, "everyone ever heard of, with the last failure", "peers"},
 };
 

@@ -73,6 +73,13 @@ bool cluster_is_member(const struct cluster *c, const struct peer_id *peer);
  * what to do. */
 int cluster_absent(const struct cluster *c, const char *who, struct err *err) WARN_UNUSED;
 
+/* Who is meant by `who` (NodeId, PeerId or unique label): this node, or a peer that is known.
+ * E_NOT_FOUND, E_INVALID (several have that label). */
+int cluster_find(
+    const struct cluster *c, const char *who, struct peer_id *out, struct err *err) WARN_UNUSED;
+/* The label of a peer; "" while unknown. Valid until the caller parks. */
+const char *cluster_label(const struct cluster *c, const struct peer_id *peer);
+
 /* What this node serves has changed: members are told now, not at the next heartbeat. */
 void cluster_announce(struct cluster *c);
 

@@ -222,6 +222,26 @@ int cluster_absent(const struct cluster *c, const char *who, struct err *err)
 	    why, p->failure[0] ? ": " : "", p->failure, name);
 }
 
+int cluster_find(
+    const struct cluster *c, const char *who, struct peer_id *out, struct err *err)
+{
+	struct peer *p;
+	if (table_is_self(c, who)) {
+		*out = c->self;
+		return 0;
+	}
+	int rc = table_named(c, who, &p, err);
+	if (rc == 0)
+		*out = p->id;
+	return rc;
+}
+
+const char *cluster_label(const struct cluster *c, const struct peer_id *peer)
+{
+	const struct peer *p = table_find(c, peer);
+	return p ? p->label : "";
+}
+
 int table_named(const struct cluster *c, const char *who, struct peer **out, struct err *err)
 {
 	struct peer_id id;

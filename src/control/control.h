@@ -8,10 +8,12 @@
  *   providers.remove {name}   providers.refresh
  *   chat.ask {prompt, model, target, system, max_tokens, temperature, seed}
  *   invite.create {expires_s, uses, addresses}   invite.list   invite.revoke {id}
+ *   proxy.open {node, service, listen, any_host}
  *   cluster.join {token, leave}   pair.show   pair.enter {code, leave}
  *
  * pair.show sends one notification "pair.code" {id, code, seconds} and has its result when somebody
- * was let in; hanging up ends it (Unix socket only). chat.ask sends notifications "chat.text" {id,
+ * was let in; hanging up ends it (Unix socket only). proxy.open listens for as long as the caller
+ * stays, and says where in a notification "proxy.ready" {id, address} (Unix socket only). chat.ask sends notifications "chat.text" {id,
  * text} as the answer comes (Unix socket only), then its result. SPEC JSON-RPC 2.0; errors carry
  * data {code} with our own name for the error. */
 #ifndef CONTROL_CONTROL_H
@@ -22,6 +24,13 @@
 #include "provider/fleet.h"
 
 struct control;
+
+/* A port that stands for one service of one node (HTTP over P2P). */
+struct control_forward {
+	struct netaddr listen;
+	const char *node, *service; /* "*": the only one */
+	bool any_host;
+};
 
 struct control_options {
 	struct world *world;
@@ -36,6 +45,10 @@ struct control_options {
 	struct netaddr http;           /* where the gateway listens */
 	struct duration request_limit; /* for a whole answer */
 	void (*stop)(void *arg);       /* node.stop was called; must not park */
+	/* [parks] proxy.open: serves until its scope ends, having told `ready` where. */
+	int (*forward)(void *arg, const struct control_forward *what,
+	    int (*ready)(void *arg, const struct netaddr *at, struct err *err), void *ready_arg,
+	    struct err *err);
 	void *arg;
 };
 

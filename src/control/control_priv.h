@@ -46,6 +46,9 @@ CONTROL_METHOD(control_cluster_join);
 CONTROL_METHOD(control_pair_show);
 CONTROL_METHOD(control_pair_enter);
 
+/* ---- methods_proxy.c ---- */
+CONTROL_METHOD(control_proxy_open);
+
 /* ---- methods_route.c ---- */
 CONTROL_METHOD(control_route_explain);
 CONTROL_METHOD(control_providers_list);

@@ -396,6 +396,7 @@ static const struct {
     {"pair.enter", control_pair_enter},
     {"chat.ask", chat_ask},
     {"doctor.run", doctor_run},
+    {"proxy.open", control_proxy_open},
     {"route.explain", control_route_explain},
     {"providers.list", control_providers_list},
     {"providers.add", control_providers_add},

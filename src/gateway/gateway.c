@@ -7,6 +7,7 @@
 #include "dialect/responses.h"
 #include "gateway/cors.h"
 #include "gateway/gateway_priv.h"
+#include "gateway/proxy_priv.h"
 #include "provider/peer.h"
 
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct gateway {
 	struct listener *listener;
 	struct netaddr addr;
 	struct http_group group;
+	struct proxy *proxy;
 	struct instant started;
 	uint64_t requests;
 	int peers_served; /* handlers of peer streams under way */
@@ -250,6 +252,24 @@ static const struct http_route openai_routes[] = {
 static const struct surface openai_surface = {
     openai_routes, sizeof openai_routes / sizeof *openai_routes, openai_error_write};
 
+static const struct surface services_surface = {NULL, 0, openai_error_write};
+
+/* A request for a service that a node exposes: its path is the service's. */
+static int pass_on(
+    struct caller *caller, struct http_exchange *x, const char *service, struct err *err)
+{
+	const struct http_head *head = http_request(x);
+	struct proxy *proxy = caller->gateway->proxy;
+	struct proxy_request r = {
+	    .service = service, .own_cors = http_head_get(head, "origin") != NULL};
+	if (caller->peer)
+		return proxy_serve(proxy, x, caller->peer, caller->remote, err);
+	int rc = proxy_header(head, "x-target-node", &r.node, err);
+	if (rc == 0 && !r.node)
+		rc = err_set(err, E_INVALID, "x-gate-service without x-target-node: whose?");
+	return rc ? rc : proxy_ask(proxy, x, &r, err);
+}
+
 /* Whose path it is tells in which form errors are, those of the server too. */
 static const struct surface *surface_of(const char *path)
 {
@@ -267,9 +287,17 @@ static int handle(struct http_exchange *x, void *arg, struct err *err)
 	struct caller *caller = arg;
 	caller->gateway->requests++;
 	caller->surface = surface_of(http_head_path(http_request(x)));
+	const char *service;
 	int rc = caller->peer ? 0 : check_browser(caller->gateway, x, err);
 	if (rc)
 		return rc;
+	rc = proxy_header(http_request(x), "x-gate-service", &service, err);
+	if (rc)
+		return rc;
+	if (service) {
+		caller->surface = &services_surface;
+		return pass_on(caller, x, service, err);
+	}
 	if (!caller->peer && strcmp(http_request(x)->method, "OPTIONS") == 0)
 		return preflight(x, err);
 	return http_route(x, caller->surface->routes, caller->surface->n, arg, err);
@@ -320,7 +348,7 @@ static void admit_client(struct gateway *g, struct stream *s)
 	else if (!(caller = malloc(sizeof *caller)))
 		rc = err_set(&err, E_MEMORY, "no memory for a connection");
 	if (rc == 0) {
-		*caller = (struct caller){g, NULL, s, &openai_surface};
+		*caller = (struct caller){g, NULL, s, &openai_surface, NULL};
 		rc = fiber_spawn(&g->scope, "client", client_fiber, caller, &err);
 	}
 	if (rc) {
@@ -356,7 +384,7 @@ static void accept_fiber(void *arg)
 static void serve_peer(void *arg, struct stream *s, const struct p2p_stream_info *info)
 {
 	struct gateway *g = arg;
-	struct caller caller = {g, &info->peer, s, &openai_surface};
+	struct caller caller = {g, &info->peer, s, &openai_surface, info->remote};
 	g->peers_served++;
 	serve(&caller, s, HTTP_ONE_SHOT);
 	stream_close(s);
@@ -373,14 +401,25 @@ int gateway_new(const struct gateway_options *opt, struct gateway **out, struct 
 		return err_set(err, E_MEMORY, "no memory for the gateway");
 	g->opt = *opt;
 	g->started = rt_now();
-	int rc = world_tcp_listen(opt->world, &opt->listen, &g->listener, err);
+	struct proxy_options proxy = {.world = opt->world,
+	    .cluster = opt->cluster,
+	    .host = opt->host,
+	    .label = opt->label,
+	    .exposed = opt->exposed,
+	    .n_exposed = opt->n_exposed};
+	int rc = proxy_new(&proxy, &g->proxy, err);
+	if (rc == 0)
+		rc = world_tcp_listen(opt->world, &opt->listen, &g->listener, err);
 	if (rc) {
+		proxy_free(g->proxy);
 		free(g);
 		return rc;
 	}
 	listener_addr(g->listener, &g->addr);
 	scope_init(&g->scope, NULL);
-	rc = p2p_handle(opt->host, HTTP_OVER_P2P, serve_peer, g, err);
+	rc = proxy_forbid(g->proxy, &g->addr, err);
+	if (rc == 0)
+		rc = p2p_handle(opt->host, HTTP_OVER_P2P, serve_peer, g, err);
 	if (rc == 0)
 		rc = fiber_spawn(&g->scope, "accept", accept_fiber, g, err);
 	if (rc) {
@@ -394,6 +433,11 @@ int gateway_new(const struct gateway_options *opt, struct gateway **out, struct 
 void gateway_addr(const struct gateway *g, struct netaddr *out)
 {
 	*out = g->addr;
+}
+
+struct proxy *gateway_proxy(const struct gateway *g)
+{
+	return g->proxy;
 }
 
 void gateway_stats(const struct gateway *g, struct gateway_stats *out)
@@ -411,6 +455,7 @@ void gateway_close(struct gateway *g)
 	if (!g)
 		return;
 	gateway_drain(g);
+	proxy_stop(g->proxy);
 	p2p_unhandle(g->opt.host, HTTP_OVER_P2P);
 	scope_close(&g->scope);
 	listener_close(g->listener);
@@ -422,5 +467,6 @@ void gateway_close(struct gateway *g)
 		if (waitq_wait(&g->served, NULL) != 0)
 			BUG("%d requests of peers did not end", g->peers_served);
 	scope_close(&sc);
+	proxy_free(g->proxy);
 	free(g);
 }

@@ -5,6 +5,8 @@
  *   POST /api/chat   POST /api/generate   POST /api/show   GET /api/tags   GET /api/ps
  *   GET /api/version   GET /   GET /health
  *
+ * With X-Gate-Service any method and path: a service that a node exposes (proxy.h).
+ *
  * A peer is served exactly as a client is, with its peer id as its credential. Requests over TCP
  * are checked for whose pages they come from: see cors.h. */
 #ifndef GATEWAY_GATEWAY_H
@@ -12,6 +14,7 @@
 
 #include "cluster/cluster.h"
 #include "gateway/cors.h"
+#include "gateway/proxy.h"
 #include "jobs/jobs.h"
 
 struct gateway;
@@ -28,15 +31,19 @@ struct gateway_options {
 	struct duration request_limit;               /* for a whole answer */
 	const char (*cors_origins)[CORS_ORIGIN_MAX]; /* whose pages may use it; borrowed */
 	size_t n_cors_origins;
+	const char (*exposed)[EXPOSE_TEXT_MAX]; /* services for members; borrowed */
+	size_t n_exposed;
 };
 
 #define GATEWAY_CONNECTIONS_DEFAULT 4096
 
-/* Binds and serves, over TCP and as handler of HTTP_OVER_P2P. E_IN_USE, E_FORBIDDEN from the bind.
- */
+/* Binds and serves, over TCP and as handler of HTTP_OVER_P2P. E_IN_USE, E_FORBIDDEN from the bind;
+ * the errors of proxy_new. */
 int gateway_new(
     const struct gateway_options *opt, struct gateway **out, struct err *err) WARN_UNUSED;
 void gateway_addr(const struct gateway *g, struct netaddr *out);
+/* HTTP over P2P; lives as long as the gateway. */
+struct proxy *gateway_proxy(const struct gateway *g);
 /* Stops accepting and ends idle connections; busy ones finish their answer. */
 void gateway_drain(struct gateway *g);
 /* [parks] Cancels what still runs and waits for it. */

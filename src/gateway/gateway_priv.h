@@ -22,6 +22,7 @@ struct caller {
 	const struct peer_id *peer; /* NULL: a client over TCP */
 	struct stream *stream;
 	const struct surface *surface; /* of the request under way */
+	const char *remote;            /* a peer's multiaddr */
 };
 
 /* [parks] struct serve_service's infer: through the jobs. `arg` is the caller. */

@@ -14,7 +14,9 @@ struct http_call {
 	const char *method; /* "POST" */
 	const char *target; /* "/v1/models"; no spaces or control characters (E_INVALID) */
 	const char *host;   /* the Host header */
-	const struct http_header *headers; /* more of them; not Host, Content-Length, Connection */
+	/* More of them; not Host, Content-Length and Transfer-Encoding. Connection is kept alive
+	 * unless one says otherwise. */
+	const struct http_header *headers;
 	size_t n_headers;
 	struct bytes body; /* sent with Content-Length, also when empty for POST, PUT and PATCH */
 };
@@ -31,10 +33,30 @@ void http_client_free(struct http_client *c);
 int http_client_send(
     struct http_client *c, const struct http_call *call, struct err *err) WARN_UNUSED;
 
+/* [parks] The same in pieces: the head, of a body of `length` bytes or HTTP_LENGTH_CHUNKED, …
+ * (call->body is left out), … */
+int http_client_begin(struct http_client *c, const struct http_call *call, int64_t length,
+    struct err *err) WARN_UNUSED;
+/* [parks] … the body, by one fiber while another may wait for the answer, … E_INVALID for more than
+ * was announced; E_CLOSED, E_RESET: the server takes no more, but may have answered. */
+int http_client_write(struct http_client *c, struct bytes data, struct err *err) WARN_UNUSED;
+/* [parks] … and its end. E_INVALID for less than was announced. */
+int http_client_finish(struct http_client *c, struct err *err) WARN_UNUSED;
+
 /* [parks] Reads the answer's head, skipping 1xx. `*head` is valid until the next request. E_CLOSED
  * or E_RESET when the connection ended before, E_PROTOCOL, E_TOO_LARGE. */
 int http_client_head(
     struct http_client *c, const struct http_head **head, struct err *err) WARN_UNUSED;
+
+/* [parks] The same, but interim answers (a status below 200, not 101) are handed out too, and the
+ * next call reads on; so is 101, after which http_client_switch has the stream. E_TIMEOUT and
+ * E_CANCELLED leave everything as it was: it can be called again. */
+int http_client_next_head(
+    struct http_client *c, const struct http_head **head, struct err *err) WARN_UNUSED;
+
+/* After 101: the stream is the caller's, what was read of it too far comes first. `c` is freed, on
+ * failure too (E_MEMORY; the stream is closed then). */
+int http_client_switch(struct http_client *c, struct stream **out, struct err *err) WARN_UNUSED;
 
 /* [parks] At most cap > 0 bytes of the answer's body; 0 at its end, E_CLOSED when it was cut short.
  */

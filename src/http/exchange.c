@@ -4,6 +4,7 @@
 #include "http/exchange_priv.h"
 
 #include <stdio.h>
+#include <strings.h>
 
 struct duration http_limit(struct duration configured, int64_t default_ms)
 {
@@ -36,20 +37,42 @@ static struct duration body_allowance(const struct http_exchange *x)
 	struct duration total =
 	    duration_ns(grace.ns + duration_ms((int64_t)(earned_ms % (1ull << 40))).ns);
 
+	if (x->patience.ns > 0)
+		return x->patience;
 	return duration_ns(total.ns - x->waited.ns);
 }
 
-/* SPEC http: RFC 9110 section 10.1.1. */
+void http_exchange_patience(struct http_exchange *x, struct duration each)
+{
+	x->patience = each;
+}
+
+static struct duration write_allowance(const struct http_exchange *x)
+{
+	if (x->patience.ns > 0)
+		return x->patience;
+	return http_limit(x->server->service->write_limit, HTTP_WRITE_LIMIT_MS);
+}
+
+/* SPEC http: RFC 9110 section 10.1.1. Another fiber may be writing the answer, which needs no such
+ * thing before it. */
 static int ask_for_body(struct http_exchange *x, struct err *err)
 {
 	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	int rc;
 
 	if (x->asked)
 		return 0;
 	x->asked = true;
 	if (!x->server->head.expect_continue || http_reader_held(&x->server->in) > 0)
 		return 0;
-	return stream_write(x->server->in.stream, text, sizeof(text) - 1, err);
+	rc = sem_acquire(&x->turn, err);
+	if (rc != 0)
+		return rc;
+	if (!http_response_sent(x))
+		rc = stream_write(x->server->in.stream, text, sizeof(text) - 1, err);
+	sem_release(&x->turn);
+	return rc;
 }
 
 static void body_failed(struct http_exchange *x, int rc)
@@ -145,7 +168,7 @@ static bool probe_client(struct http_exchange *x)
 		return false;
 	if (sem_acquire(&x->turn, NULL) != 0)
 		return true;
-	scope_open(&limit, http_limit(c->service->write_limit, HTTP_WRITE_LIMIT_MS));
+	scope_open(&limit, write_allowance(x));
 	rc = http_response_sent(x) ? send_body(x, x->pulse, NULL)
 				   : stream_write(c->in.stream, interim, sizeof(interim) - 1, NULL);
 	scope_close(&limit);
@@ -228,6 +251,7 @@ void http_response_header(struct http_exchange *x, const char *name, const char 
 
 	if (x->header_rc == 0)
 		x->header_rc = rc;
+	x->dated |= strcasecmp(name, "date") == 0;
 }
 
 /* Whether the connection can serve another request after this answer, as far as is known now. */
@@ -296,7 +320,7 @@ int http_response_begin(
 		return err_set(err, x->header_rc, "a malformed header in an answer");
 	buf_reset(out);
 	buf_printf(out, "HTTP/1.1 %d %s\r\n", status, http_reason(status));
-	if (c->service->world)
+	if (c->service->world && !x->dated)
 		put_date(c, out);
 	if (type && (rc = http_put_header(out, "Content-Type", type, err)) != 0)
 		return rc;
@@ -330,7 +354,7 @@ static int send_pieces(
 	if (rc != 0)
 		return rc;
 	x->answer = HTTP_ANSWER_BODY;
-	scope_open(&limit, http_limit(c->service->write_limit, HTTP_WRITE_LIMIT_MS));
+	scope_open(&limit, write_allowance(x));
 	rc = stream_writev(c->in.stream, all, n, err);
 	scope_close(&limit);
 	if (rc != 0)
@@ -418,6 +442,70 @@ int http_response_end(struct http_exchange *x, struct err *err)
 	if (rc == 0)
 		x->answer = HTTP_ANSWER_DONE;
 	return rc;
+}
+
+int http_response_interim(struct http_exchange *x, int status, const struct http_header *headers,
+    size_t n, struct err *err)
+{
+	struct buf out = BUF_INIT(HTTP_RESPONSE_HEAD_MAX);
+	struct scope limit;
+	int rc = x->answer == HTTP_ANSWER_NONE && status >= 100 && status < 200 && status != 101
+		     ? 0
+		     : err_set(err, E_INVALID, "no place for an interim answer");
+
+	if (rc != 0 || x->server->head.minor == 0)
+		return rc;
+	buf_printf(&out, "HTTP/1.1 %d %s\r\n", status, http_reason(status));
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = http_put_header(&out, headers[i].name, headers[i].value, err);
+	buf_str(&out, "\r\n");
+	if (rc == 0)
+		rc = buf_ok(&out, err);
+	if (rc == 0)
+		rc = sem_acquire(&x->turn, err);
+	if (rc == 0) {
+		scope_open(&limit, write_allowance(x));
+		rc = stream_write(x->server->in.stream, out.p, out.n, err);
+		scope_close(&limit);
+		sem_release(&x->turn);
+	}
+	if (rc != 0)
+		x->answer = HTTP_ANSWER_BROKEN;
+	buf_free(&out);
+	return rc;
+}
+
+/* SPEC http: RFC 9110 section 7.8. */
+int http_response_switch(struct http_exchange *x, const char *protocol, struct stream **out,
+    struct bytes *rest, struct err *err)
+{
+	struct http_reader *in = &x->server->in;
+	struct buf *head = &x->server->out;
+	int rc = 0;
+
+	if (x->answer != HTTP_ANSWER_NONE || x->watching || !x->server->parser.done)
+		return err_set(err, E_INVALID, "no place to change protocols");
+	if (x->header_rc != 0)
+		return err_set(err, x->header_rc, "a malformed header in an answer");
+	buf_reset(head);
+	buf_printf(head, "HTTP/1.1 101 %s\r\n", http_reason(101));
+	rc = http_put_header(head, "Upgrade", protocol, err);
+	buf_str(head, "Connection: Upgrade\r\n");
+	buf_bytes(head, buf_view(&x->headers));
+	buf_str(head, "\r\n");
+	if (rc == 0)
+		rc = buf_ok(head, err);
+	if (rc != 0)
+		return rc;
+	x->answer = HTTP_ANSWER_HELD;
+	rc = send_in_turn(x, (struct bytes){0}, err);
+	if (rc != 0)
+		return rc;
+	x->answer = HTTP_ANSWER_DONE;
+	x->switched = x->close = true;
+	*out = in->stream;
+	*rest = bytes_of(in->buf ? in->buf + in->start : NULL, http_reader_held(in));
+	return 0;
 }
 
 int http_respond(

@@ -28,7 +28,7 @@ enum http_answer {
 	HTTP_ANSWER_BROKEN, /* a write failed */
 };
 
-#define HTTP_RESPONSE_HEAD_MAX (16u << 10)
+#define HTTP_RESPONSE_HEAD_MAX (40u << 10) /* one that was read (HTTP_HEAD_MAX), and some more */
 #define HTTP_WRITE_PIECE       (64u << 10)
 /* What a handler left of a request's body is read and dropped up to this size, so that the
  * connection lives on; beyond, it is closed. */
@@ -46,6 +46,9 @@ struct http_exchange {
 	struct bytes pulse; /* set by the handler */
 	bool asked;         /* 100 Continue went out, or was not needed */
 	bool close;         /* the connection ends after this exchange */
+	bool dated;         /* the handler gave the Date */
+	bool switched;      /* to another protocol: nothing of HTTP follows */
+	struct duration patience; /* see http_exchange_patience; 0: the service's limits */
 	int fail_status;    /* what a failed read of the body is answered with */
 	uint64_t left;      /* bytes still owed of an answer of known length */
 	uint64_t received;

@@ -19,6 +19,8 @@ struct http_pool {
 	struct world *world;
 	struct http_url url;
 	struct tls_context *tls;
+	http_pool_guard_fn guard; /* may be NULL */
+	void *guard_arg;
 	struct kept kept[HTTP_POOL_IDLE_MAX]; /* the oldest first */
 	size_t n;
 };
@@ -54,6 +56,12 @@ void http_pool_free(struct http_pool *p)
 	free(p);
 }
 
+void http_pool_guard(struct http_pool *p, http_pool_guard_fn fn, void *arg)
+{
+	p->guard = fn;
+	p->guard_arg = arg;
+}
+
 const struct http_url *http_pool_url(const struct http_pool *p)
 {
 	return &p->url;
@@ -75,6 +83,9 @@ static int dial_each(
 	for (size_t i = 0; i < n; i++) {
 		struct scope sc;
 		addrs[i].port = p->url.port;
+		rc = p->guard ? p->guard(p->guard_arg, &addrs[i], err) : 0;
+		if (rc)
+			continue;
 		scope_open(&sc, duration_ms(CONNECT_EACH_MS));
 		rc = world_tcp_dial(p->world, &addrs[i], out, err);
 		scope_close(&sc);
@@ -112,8 +123,8 @@ int http_pool_take(struct http_pool *p, enum http_pool_wish wish, struct http_cl
 	if (wish == HTTP_POOL_FRESH)
 		drop(p, p->n);
 	drop_old(p);
-	*used = p->n > 0;
-	if (p->n > 0) {
+	*used = p->n > 0 && wish == HTTP_POOL_ANY;
+	if (*used) {
 		*out = p->kept[--p->n].client;
 		return 0;
 	}

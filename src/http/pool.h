@@ -23,10 +23,16 @@ int http_pool_new(struct world *w, const struct http_url *url, struct tls_contex
 /* Closes what is kept; what is taken must have been given back. NULL is fine. */
 void http_pool_free(struct http_pool *p);
 
+/* Asked about each address before it is dialled, whatever a name has resolved to: 0, or why it must
+ * not be (the text is told when no other is left). Must not park. */
+typedef int (*http_pool_guard_fn)(void *arg, const struct netaddr *to, struct err *err);
+void http_pool_guard(struct http_pool *p, http_pool_guard_fn fn, void *arg);
+
 const struct http_url *http_pool_url(const struct http_pool *p);
 
 enum http_pool_wish {
 	HTTP_POOL_ANY,
+	HTTP_POOL_NEW,  /* a new connection: the request could not be repeated */
 	HTTP_POOL_FRESH /* a new connection; those kept are stale and closed */
 };
 

@@ -305,7 +305,7 @@ static int serve_one(struct http_server *c, struct err *err)
 		rc = run_handler(c, &x, err);
 	if (rc == 0 && !x.close && !skip_body(&x))
 		x.close = true;
-	if (x.answer == HTTP_ANSWER_DONE && (rc != 0 || x.close))
+	if (x.answer == HTTP_ANSWER_DONE && (rc != 0 || x.close) && !x.switched)
 		linger(c);
 	else if (rc != 0)
 		stream_reset(c->in.stream, rc);

@@ -67,6 +67,10 @@ struct stream *http_exchange_stream(struct http_exchange *x);
  * left; when the handler returns one of these, the answer is 408 or 400. */
 ssize_t http_body_read(struct http_exchange *x, void *buf, size_t cap, struct err *err);
 
+/* From now on each wait for bytes of the body, and each write of the answer, may take this long,
+ * whatever the rate: for exchanges that are passed on, where the other end sets the pace. */
+void http_exchange_patience(struct http_exchange *x, struct duration each);
+
 /* [parks] The whole body, appended to `out`. E_TOO_LARGE above `limit` bytes, known lengths before
  * any byte is read. */
 int http_body_read_all(
@@ -94,8 +98,8 @@ bool http_exchange_hung_up(const struct http_exchange *x);
 /* ---- the answer ---------------------------------------------------------------------------- */
 
 /* Adds a header to the answer to come, error answers included. A header that is none fails the
- * answer with E_INVALID. Content-Length, Transfer-Encoding, Connection and Date are the server's.
- */
+ * answer with E_INVALID. Content-Length, Transfer-Encoding and Connection are the server's, and
+ * Date unless one is added. */
 void http_response_header(struct http_exchange *x, const char *name, const char *value);
 
 /* [parks] A whole answer. `type` NULL: no Content-Type. */
@@ -115,6 +119,18 @@ int http_response_write(struct http_exchange *x, struct bytes data, struct err *
 int http_response_flush(struct http_exchange *x, struct err *err) WARN_UNUSED;
 /* [parks] Less than the announced length is E_INVALID. */
 int http_response_end(struct http_exchange *x, struct err *err) WARN_UNUSED;
+
+/* [parks] An interim answer (100 to 199, not 101) with these headers, before the answer begins. Left
+ * out for HTTP/1.0 clients, which know none. */
+int http_response_interim(struct http_exchange *x, int status, const struct http_header *headers,
+    size_t n, struct err *err) WARN_UNUSED;
+
+/* [parks] Ends HTTP on this connection: 101 with the headers added so far, to another `protocol`.
+ * *out is the raw stream, the handler's until it returns; *rest is what the client has sent
+ * already, valid as long. E_INVALID when the body was not read to its end, or while the client is
+ * watched. */
+int http_response_switch(struct http_exchange *x, const char *protocol, struct stream **out,
+    struct bytes *rest, struct err *err) WARN_UNUSED;
 
 /* Whether an answer has begun (http_response_begin succeeded), and whether any of it went out. */
 bool http_response_begun(const struct http_exchange *x);

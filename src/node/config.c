@@ -34,6 +34,7 @@ enum kind {
 	SWITCH,
 	ADDRESSES, /* of nodes */
 	ORIGINS,
+	EXPOSURES,
 	ALIASES,
 	STRATEGY,
 	LOG_LEVEL,
@@ -93,6 +94,10 @@ static const struct setting settings[] = {
 	"address of the API"},
     {"cors-origin", "http.cors_origins", ORIGINS, AT(cors_origins), NULL, "ORIGIN",
 	"web pages that may use the API besides those of this machine; may be repeated"},
+    {"expose", "http.expose", EXPOSURES, AT(exposed), NULL, "NAME=URL",
+	"lets members use an HTTP service of this machine or network under a name, "
+	"NAME@NODE+NODE=URL "
+	"only these nodes; may be repeated"},
     {"control-port", "control.port", PORT, AT(control_port), "8145", "PORT",
 	"port of the control API"},
     {"control-listen", "control.listen", ADDRESS, AT(control_listen), "127.0.0.1", "IP",
@@ -258,11 +263,20 @@ static int check_alias(const char *text, struct err *err)
 	return alias_parse(text, &alias, err);
 }
 
+static int check_exposure(const char *text, struct err *err)
+{
+	struct exposure e;
+	return expose_parse(text, &e, err);
+}
+
 static struct list list_of(struct config *c, enum kind kind)
 {
 	if (kind == ALIASES)
 		return (struct list){
 		    c->aliases[0], ALIAS_TEXT_MAX, ALIASES_MAX, &c->n_aliases, check_alias};
+	if (kind == EXPOSURES)
+		return (struct list){
+		    c->exposed[0], EXPOSE_TEXT_MAX, EXPOSES_MAX, &c->n_exposed, check_exposure};
 	if (kind == ORIGINS)
 		return (struct list){c->cors_origins[0], CORS_ORIGIN_MAX, CORS_ORIGINS_MAX,
 		    &c->n_cors_origins, cors_origin_check};
@@ -363,6 +377,7 @@ static int put_value(struct config *c, const struct setting *s, const char *text
 		return parse_strategy(text, at, err);
 	case ADDRESSES:
 	case ALIASES:
+	case EXPOSURES:
 	case ORIGINS:
 		list = list_of(c, s->kind);
 		return add_to_list(&list, text, err);
@@ -376,7 +391,7 @@ static int put_value(struct config *c, const struct setting *s, const char *text
 
 static bool is_list(enum kind kind)
 {
-	return kind == ADDRESSES || kind == ALIASES || kind == ORIGINS;
+	return kind == ADDRESSES || kind == ALIASES || kind == EXPOSURES || kind == ORIGINS;
 }
 
 /* A stronger source replaces the list of a weaker one; within one source it grows. */

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "gateway/cors.h"
+#include "gateway/expose.h"
 #include "jobs/alias.h"
 #include "rt/world.h"
 #include "schedule/schedule.h"
@@ -53,6 +54,8 @@ struct config {
 	char kernels[16];
 	char cors_origins[CORS_ORIGINS_MAX][CORS_ORIGIN_MAX];
 	size_t n_cors_origins;
+	char exposed[EXPOSES_MAX][EXPOSE_TEXT_MAX]; /* see gateway/expose.h */
+	size_t n_exposed;
 	char aliases[ALIASES_MAX][ALIAS_TEXT_MAX]; /* see jobs/alias.h */
 	size_t n_aliases;
 	enum schedule_strategy strategy;

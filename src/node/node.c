@@ -384,6 +384,8 @@ static int bind_gateway(struct node *n, uint16_t port, struct err *err)
 	    .request_limit = duration_s(n->config->request_timeout_s),
 	    .cors_origins = n->config->cors_origins,
 	    .n_cors_origins = n->config->n_cors_origins,
+	    .exposed = n->config->exposed,
+	    .n_exposed = n->config->n_exposed,
 	};
 	int rc = parse_listen(n->config->http_listen, port, &opt.listen, err);
 	return rc ? rc : gateway_new(&opt, &n->gateway, err);
@@ -392,6 +394,17 @@ static int bind_gateway(struct node *n, uint16_t port, struct err *err)
 static void stop_asked(void *arg)
 {
 	node_stop(arg);
+}
+
+static int forward(void *arg, const struct control_forward *what,
+    int (*ready)(void *arg, const struct netaddr *at, struct err *err), void *ready_arg,
+    struct err *err)
+{
+	struct node *n = arg;
+	struct proxy_forward f = {
+	    .listen = what->listen, .node = what->node, .service = what->service,
+	    .any_host = what->any_host};
+	return proxy_forward(gateway_proxy(n->gateway), &f, ready, ready_arg, err);
 }
 
 static int bind_control(struct node *n, uint16_t port, struct err *err)
@@ -407,11 +420,27 @@ static int bind_control(struct node *n, uint16_t port, struct err *err)
 	    .fleet = n->fleet,
 	    .request_limit = duration_s(n->config->request_timeout_s),
 	    .stop = stop_asked,
+	    .forward = forward,
 	    .arg = n,
 	};
 	gateway_addr(n->gateway, &opt.http);
 	int rc = parse_listen(n->config->control_listen, port, &opt.listen, err);
 	return rc ? rc : control_new(&opt, &n->control, err);
+}
+
+/* This node's own ports are no services. */
+static int forbid_own_ports(struct node *n, struct err *err)
+{
+	struct netaddr control;
+	struct multiaddr addrs[1];
+	struct multiaddr_tcp tcp;
+	control_addr(n->control, &control);
+	int rc = proxy_forbid(gateway_proxy(n->gateway), &control, err);
+	if (rc || p2p_host_addrs(n->host, addrs, 1) == 0 ||
+	    multiaddr_tcp(&addrs[0], &tcp, NULL) != 0)
+		return rc;
+	struct netaddr p2p = {.family = NET_IP4, .port = tcp.port};
+	return proxy_forbid(gateway_proxy(n->gateway), &p2p, err);
 }
 
 static void announce(struct node *n)
@@ -457,6 +486,8 @@ static int start(struct node *n, struct err *err)
 		rc = start_fleet(n, err);
 	if (rc == 0)
 		rc = bind_port(n, "control", "--control-port", c->control_port, bind_control, err);
+	if (rc == 0)
+		rc = forbid_own_ports(n, err);
 	if (rc == 0)
 		announce(n);
 	return rc;

@@ -320,21 +320,49 @@ int stream_prefixed(struct stream *inner, struct bytes prefix, struct stream **o
 
 struct half {
 	struct stream *from, *to;
+	struct instant *moved;
+	struct duration idle;
 	uint64_t count;
 	int rc;
 	struct err err;
 };
+
+/* A read that may last as long as something moves the other way. */
+static ssize_t half_read(struct half *h, uint8_t *chunk)
+{
+	struct scope sc;
+	ssize_t n;
+
+	do {
+		scope_open(&sc, h->idle);
+		n = stream_read(h->from, chunk, SPLICE_CHUNK, &h->err);
+		scope_close(&sc);
+	} while (n == E_TIMEOUT && scope_check(NULL) == 0 &&
+		 instant_since(rt_now(), *h->moved).ns < h->idle.ns);
+	return n;
+}
+
+static int half_write(struct half *h, const uint8_t *chunk, size_t n)
+{
+	struct scope sc;
+	int rc;
+
+	scope_open(&sc, h->idle);
+	rc = stream_write(h->to, chunk, n, &h->err);
+	scope_close(&sc);
+	*h->moved = rt_now();
+	h->count += rc == 0 ? (uint64_t)n : 0;
+	return rc;
+}
 
 static int half_copy(struct half *h, uint8_t *chunk)
 {
 	ssize_t n;
 	int rc;
 
-	while ((n = stream_read(h->from, chunk, SPLICE_CHUNK, &h->err)) > 0) {
-		if ((rc = stream_write(h->to, chunk, (size_t)n, &h->err)))
+	while ((n = half_read(h, chunk)) > 0)
+		if ((rc = half_write(h, chunk, (size_t)n)))
 			return rc;
-		h->count += (uint64_t)n;
-	}
 	if (n < 0)
 		return (int)n;
 	rc = stream_close_write(h->to, &h->err);
@@ -363,18 +391,18 @@ static const struct half *half_to_blame(const struct half *x, const struct half 
 	return x;
 }
 
-int stream_splice(
-    struct stream *a, struct stream *b, uint64_t *a_to_b, uint64_t *b_to_a, struct err *err)
+/* The counts of the halves are filled. */
+static int splice(struct half *there, struct half *back, struct err *err)
 {
-	struct half there = {.from = a, .to = b}, back = {.from = b, .to = a};
+	struct stream *a = there->from, *b = there->to;
 	const struct half *blame;
 	struct scope sc;
 	int rc;
 
 	scope_open(&sc, DURATION_FOREVER);
-	rc = fiber_spawn(&sc, "splice", half_run, &back, err);
+	rc = fiber_spawn(&sc, "splice", half_run, back, err);
 	if (rc == 0) {
-		half_run(&there);
+		half_run(there);
 		if ((rc = scope_join(&sc)))
 			err_set(err, rc, "copying between %s and %s was cut short", a->remote,
 			    b->remote);
@@ -384,12 +412,33 @@ int stream_splice(
 		stream_reset(b, rc);
 	}
 	scope_close(&sc);
+	blame = half_to_blame(there, back);
+	if (blame->rc != 0)
+		return err_set(err, blame->rc, "%s", err_text(&blame->err));
+	return rc;
+}
+
+int stream_splice(
+    struct stream *a, struct stream *b, uint64_t *a_to_b, uint64_t *b_to_a, struct err *err)
+{
+	struct instant moved = rt_now();
+	struct half there = {.from = a, .to = b, .moved = &moved, .idle = DURATION_FOREVER};
+	struct half back = {.from = b, .to = a, .moved = &moved, .idle = DURATION_FOREVER};
+	int rc = splice(&there, &back, err);
+
 	if (a_to_b)
 		*a_to_b = there.count;
 	if (b_to_a)
 		*b_to_a = back.count;
-	blame = half_to_blame(&there, &back);
-	if (blame->rc != 0)
-		return err_set(err, blame->rc, "%s", err_text(&blame->err));
 	return rc;
+}
+
+int stream_splice_until_idle(
+    struct stream *a, struct stream *b, struct duration idle, struct err *err)
+{
+	struct instant moved = rt_now();
+	struct half there = {.from = a, .to = b, .moved = &moved, .idle = idle};
+	struct half back = {.from = b, .to = a, .moved = &moved, .idle = idle};
+
+	return splice(&there, &back, err);
 }

@@ -96,4 +96,9 @@ int stream_prefixed(
 int stream_splice(struct stream *a, struct stream *b, uint64_t *a_to_b, uint64_t *b_to_a,
     struct err *err) WARN_UNUSED;
 
+/* [parks] The same, but ends with E_TIMEOUT when nothing has moved in either direction for `idle`.
+ */
+int stream_splice_until_idle(struct stream *a, struct stream *b, struct duration idle,
+    struct err *err) WARN_UNUSED;
+
 #endif
