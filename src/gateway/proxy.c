@@ -73,10 +73,17 @@ static int not_exposed(
 		if (may_use(p, &p->services[i], peer))
 			buf_printf(
 			    &list, "%s%s", list.n ? ", " : "", p->services[i].what.name);
-	bool any = strcmp(name, "*") == 0;
-	int rc = err_set(err, E_NOT_FOUND, "%s exposes %s%s%s", p->opt.label,
-	    list.n == 0 && !list.failed ? "nothing to this node" : buf_cstr(&list),
-	    list.failed ? ", …" : "", any && list.n ? ": say which" : "");
+	const char *more = list.failed ? ", …" : "";
+	int rc;
+	if (list.n == 0)
+		rc = err_set(err, E_NOT_FOUND, "%s exposes nothing to this node", p->opt.label);
+	else if (strcmp(name, "*") == 0)
+		rc = err_set(err, E_NOT_FOUND, "%s exposes several services, say which: %s%s",
+		    p->opt.label, buf_cstr(&list), more);
+	else
+		rc = err_set(err, E_NOT_FOUND,
+		    "%s exposes no \"%.32s\" to this node; there is: %s%s", p->opt.label, name,
+		    buf_cstr(&list), more);
 	buf_free(&list);
 	return rc;
 }

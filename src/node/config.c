@@ -568,6 +568,7 @@ static bool kind_fits(enum kind kind, enum toml_kind found)
 		return found == TOML_STRING;
 	case ADDRESSES:
 	case ALIASES:
+	case EXPOSURES:
 	case ORIGINS:
 		return found == TOML_STRING || found == TOML_LIST;
 	}
