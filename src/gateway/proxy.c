@@ -180,6 +180,17 @@ static const char *short_host(const char *host)
 
 /* ---- to a service -------------------------------------------------------------------------- */
 
+/* Where the service is, is the owner's business: the log has it, peers hear that it is down. */
+static int out_of_reach(const struct service *s, int rc, struct err *err)
+{
+	const char *label = s->proxy->opt.label, *name = s->what.name;
+	rt_log(LOG_INFO, "proxy", "%s is out of reach: %s", name, err ? err_text(err) : "");
+	if (rc == E_NOT_FOUND || rc == E_FORBIDDEN) /* of an address, not of the request */
+		rc = E_UNREACHABLE;
+	return err_set(
+	    err, rc, "%s/%s is out of reach: %s", label, name, err_info(rc)->text);
+}
+
 /* The exchange over one connection; *stale: a kept one had been closed, and nothing happened. */
 static int pass_over(struct service *s, struct http_exchange *x,
     const struct passage_options *opt, enum http_pool_wish wish, bool *stale, struct err *err)
@@ -188,16 +199,16 @@ static int pass_over(struct service *s, struct http_exchange *x,
 	bool used;
 	*stale = false;
 	int rc = http_pool_take(s->pool, wish, &client, &used, err);
-	if (rc == E_NOT_FOUND || rc == E_FORBIDDEN) /* of an address, not of the request */
-		rc = err_set(err, E_UNREACHABLE, "%s", err ? err_text(err) : "");
+	if (rc && rc != E_CANCELLED)
+		return out_of_reach(s, rc, err);
 	if (rc)
-		return err_wrap(err, rc, "%s is out of reach", s->what.name);
+		return rc;
 	rc = passage_run(x, &client, opt, err);
 	*stale = used && client && (rc == E_CLOSED || rc == E_RESET) &&
 		 !http_client_began(client) && !http_response_begun(x);
 	if (client)
 		http_pool_give(s->pool, client);
-	return rc ? err_wrap(err, rc, "%s", s->what.name) : 0;
+	return rc ? err_wrap(err, rc, "%s/%s", s->proxy->opt.label, s->what.name) : 0;
 }
 
 static int pass_to_service(

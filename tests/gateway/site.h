@@ -22,6 +22,8 @@ struct site {
 	struct fake fake;
 	struct catalog_entry *entry;
 	struct netaddr http;
+	const char (*exposed)[EXPOSE_TEXT_MAX]; /* set before site_raise */
+	size_t n_exposed;
 };
 
 static inline bool members_only(void *arg, const struct p2p_stream_info *info)
@@ -36,14 +38,13 @@ static inline void ignore(void *arg)
 {
 }
 
-static inline void site_up(struct net *n, struct site *t, const char *label, const char *model,
+static inline void site_raise(struct net *n, struct site *t, const char *label, const char *model,
     const struct fake_step *script, const struct site *through)
 {
 	struct p2p_options opt;
 	struct multiaddr listen, bootstrap;
 	struct err err = {0};
 
-	*t = (struct site){0};
 	node_options(n, label, &t->node, &opt, &listen);
 	node_start(&t->node, &opt);
 	t->catalog = catalog_new();
@@ -83,11 +84,20 @@ static inline void site_up(struct net *n, struct site *t, const char *label, con
 	    .max_connections = 3,
 	    .cors_origins = site_origins,
 	    .n_cors_origins = 1,
+	    .exposed = t->exposed,
+	    .n_exposed = t->n_exposed,
 	    .request_limit = duration_s(600)};
 	universe_host_addr(t->node.world, &gateway.listen);
 	gateway.listen.port = 31145;
 	OK(gateway_new(&gateway, &t->gateway, &err));
 	gateway_addr(t->gateway, &t->http);
+}
+
+static inline void site_up(struct net *n, struct site *t, const char *label, const char *model,
+    const struct fake_step *script, const struct site *through)
+{
+	*t = (struct site){0};
+	site_raise(n, t, label, model, script, through);
 }
 
 static inline void site_down(struct site *t)
