@@ -95,9 +95,8 @@ static const struct setting settings[] = {
     {"cors-origin", "http.cors_origins", ORIGINS, AT(cors_origins), NULL, "ORIGIN",
 	"web pages that may use the API besides those of this machine; may be repeated"},
     {"expose", "http.expose", EXPOSURES, AT(exposed), NULL, "NAME=URL",
-	"lets members use an HTTP service of this machine or network under a name, "
-	"NAME@NODE+NODE=URL "
-	"only these nodes; may be repeated"},
+	"lets members use an HTTP service of this machine or network; NAME@NODE+NODE=URL: only "
+	"these; may be repeated"},
     {"control-port", "control.port", PORT, AT(control_port), "8145", "PORT",
 	"port of the control API"},
     {"control-listen", "control.listen", ADDRESS, AT(control_listen), "127.0.0.1", "IP",
