@@ -222,8 +222,7 @@ int cluster_absent(const struct cluster *c, const char *who, struct err *err)
 	    why, p->failure[0] ? ": " : "", p->failure, name);
 }
 
-int cluster_find(
-    const struct cluster *c, const char *who, struct peer_id *out, struct err *err)
+int cluster_find(const struct cluster *c, const char *who, struct peer_id *out, struct err *err)
 {
 	struct peer *p;
 	if (table_is_self(c, who)) {

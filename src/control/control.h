@@ -13,9 +13,9 @@
  *
  * pair.show sends one notification "pair.code" {id, code, seconds} and has its result when somebody
  * was let in; hanging up ends it (Unix socket only). proxy.open listens for as long as the caller
- * stays, and says where in a notification "proxy.ready" {id, address} (Unix socket only). chat.ask sends notifications "chat.text" {id,
- * text} as the answer comes (Unix socket only), then its result. SPEC JSON-RPC 2.0; errors carry
- * data {code} with our own name for the error. */
+ * stays, and says where in a notification "proxy.ready" {id, address} (Unix socket only). chat.ask
+ * sends notifications "chat.text" {id, text} as the answer comes (Unix socket only), then its
+ * result. SPEC JSON-RPC 2.0; errors carry data {code} with our own name for the error. */
 #ifndef CONTROL_CONTROL_H
 #define CONTROL_CONTROL_H
 

@@ -52,8 +52,8 @@ static int parse_only(const char *list, size_t n, struct exposure *out, struct e
 	while (list <= end) {
 		size_t one = strcspn(list, "+=");
 		if (one == 0 || one >= EXPOSE_WHO_MAX || strspn(list, LETTERS_DIGITS "._-") < one)
-			return err_set(err, E_INVALID, "\"%.*s\" names no nodes: NODE+NODE after '@'",
-			    (int)n, end - n);
+			return err_set(err, E_INVALID,
+			    "\"%.*s\" names no nodes: NODE+NODE after '@'", (int)n, end - n);
 		if (out->n_only == EXPOSE_ONLY_MAX)
 			return err_set(
 			    err, E_INVALID, "%s: more than %d nodes", out->name, EXPOSE_ONLY_MAX);
@@ -94,7 +94,8 @@ int expose_parse(const char *text, struct exposure *out, struct err *err)
 	if (text[n] == '@') {
 		who = strcspn(text + n, "=");
 		if (!text[n + who])
-			return err_set(err, E_INVALID, "%s: no address behind the nodes", out->name);
+			return err_set(
+			    err, E_INVALID, "%s: no address behind the nodes", out->name);
 		int rc = parse_only(text + n + 1, who - 1, out, err);
 		if (rc)
 			return rc;

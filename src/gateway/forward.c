@@ -179,8 +179,8 @@ static const char *location_of(
 		return value;
 	if (!hop->host[0])
 		return value[n] ? value + n : "/";
-	int length = snprintf(out->location, sizeof out->location, "%s://%s%s", hop->proto,
-	    hop->host, value + n);
+	int length = snprintf(
+	    out->location, sizeof out->location, "%s://%s%s", hop->proto, hop->host, value + n);
 	return length >= 0 && (size_t)length < sizeof out->location ? out->location : value;
 }
 

@@ -181,8 +181,8 @@ static int answer(struct passage *p, const struct http_head *head, struct err *e
 	if (rc == 0 && http_request(p->x)->content_length == 0)
 		rc = http_exchange_watch(p->x, err);
 	if (rc == 0)
-		rc = http_response_begin(p->x, head->status, NULL,
-		    length >= 0 ? length : HTTP_LENGTH_CHUNKED, err);
+		rc = http_response_begin(
+		    p->x, head->status, NULL, length >= 0 ? length : HTTP_LENGTH_CHUNKED, err);
 	if (rc == 0)
 		rc = http_response_flush(p->x, err);
 	return rc ? rc : carry_answer(p, err);
@@ -207,8 +207,8 @@ static int join(struct passage *p, struct stream *there, const char *protocol, s
 }
 
 /* SPEC RFC 9110, section 15.2.2: only to what was asked for. */
-static int switch_protocols(struct passage *p, const struct http_head *head, struct http_client **client,
-    struct err *err)
+static int switch_protocols(
+    struct passage *p, const struct http_head *head, struct http_client **client, struct err *err)
 {
 	char protocol[FORWARD_UPGRADE_MAX];
 	struct stream *there;

@@ -71,8 +71,7 @@ static int not_exposed(
 	struct buf list = BUF_INIT(200);
 	for (size_t i = 0; i < p->n_services; i++)
 		if (may_use(p, &p->services[i], peer))
-			buf_printf(
-			    &list, "%s%s", list.n ? ", " : "", p->services[i].what.name);
+			buf_printf(&list, "%s%s", list.n ? ", " : "", p->services[i].what.name);
 	const char *more = list.failed ? ", …" : "";
 	int rc;
 	if (list.n == 0)
@@ -158,8 +157,7 @@ static int check_request(const struct proxy *p, const struct http_head *head, st
 	return 0;
 }
 
-int proxy_header(
-    const struct http_head *head, const char *name, const char **out, struct err *err)
+int proxy_header(const struct http_head *head, const char *name, const char **out, struct err *err)
 {
 	*out = http_head_get(head, name);
 	if (*out && http_head_count(head, name) > 1)
@@ -187,13 +185,12 @@ static int out_of_reach(const struct service *s, int rc, struct err *err)
 	rt_log(LOG_INFO, "proxy", "%s is out of reach: %s", name, err ? err_text(err) : "");
 	if (rc == E_NOT_FOUND || rc == E_FORBIDDEN) /* of an address, not of the request */
 		rc = E_UNREACHABLE;
-	return err_set(
-	    err, rc, "%s/%s is out of reach: %s", label, name, err_info(rc)->text);
+	return err_set(err, rc, "%s/%s is out of reach: %s", label, name, err_info(rc)->text);
 }
 
 /* The exchange over one connection; *stale: a kept one had been closed, and nothing happened. */
-static int pass_over(struct service *s, struct http_exchange *x,
-    const struct passage_options *opt, enum http_pool_wish wish, bool *stale, struct err *err)
+static int pass_over(struct service *s, struct http_exchange *x, const struct passage_options *opt,
+    enum http_pool_wish wish, bool *stale, struct err *err)
 {
 	struct http_client *client;
 	bool used;

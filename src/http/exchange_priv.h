@@ -49,8 +49,8 @@ struct http_exchange {
 	bool dated;         /* the handler gave the Date */
 	bool switched;      /* to another protocol: nothing of HTTP follows */
 	struct duration patience; /* see http_exchange_patience; 0: the service's limits */
-	int fail_status;    /* what a failed read of the body is answered with */
-	uint64_t left;      /* bytes still owed of an answer of known length */
+	int fail_status;          /* what a failed read of the body is answered with */
+	uint64_t left;            /* bytes still owed of an answer of known length */
 	uint64_t received;
 	struct duration waited; /* for the body's bytes so far */
 };

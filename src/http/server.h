@@ -120,8 +120,8 @@ int http_response_flush(struct http_exchange *x, struct err *err) WARN_UNUSED;
 /* [parks] Less than the announced length is E_INVALID. */
 int http_response_end(struct http_exchange *x, struct err *err) WARN_UNUSED;
 
-/* [parks] An interim answer (100 to 199, not 101) with these headers, before the answer begins. Left
- * out for HTTP/1.0 clients, which know none. */
+/* [parks] An interim answer (100 to 199, not 101) with these headers, before the answer begins.
+ * Left out for HTTP/1.0 clients, which know none. */
 int http_response_interim(struct http_exchange *x, int status, const struct http_header *headers,
     size_t n, struct err *err) WARN_UNUSED;
 

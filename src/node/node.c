@@ -401,8 +401,9 @@ static int forward(void *arg, const struct control_forward *what,
     struct err *err)
 {
 	struct node *n = arg;
-	struct proxy_forward f = {
-	    .listen = what->listen, .node = what->node, .service = what->service,
+	struct proxy_forward f = {.listen = what->listen,
+	    .node = what->node,
+	    .service = what->service,
 	    .any_host = what->any_host};
 	return proxy_forward(gateway_proxy(n->gateway), &f, ready, ready_arg, err);
 }

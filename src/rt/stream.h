@@ -98,7 +98,7 @@ int stream_splice(struct stream *a, struct stream *b, uint64_t *a_to_b, uint64_t
 
 /* [parks] The same, but ends with E_TIMEOUT when nothing has moved in either direction for `idle`.
  */
-int stream_splice_until_idle(struct stream *a, struct stream *b, struct duration idle,
-    struct err *err) WARN_UNUSED;
+int stream_splice_until_idle(
+    struct stream *a, struct stream *b, struct duration idle, struct err *err) WARN_UNUSED;
 
 #endif

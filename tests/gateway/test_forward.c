@@ -61,7 +61,8 @@ static void is(const struct forward_headers *h, const char *name, const char *va
 	const char *found = value_of(h, name);
 
 	if (!value != !found || (value && strcmp(value, found) != 0))
-		fail_msg("%s: %s, not %s", name, found ? found : "absent", value ? value : "absent");
+		fail_msg(
+		    "%s: %s, not %s", name, found ? found : "absent", value ? value : "absent");
 }
 
 static void pass_request(
@@ -249,7 +250,8 @@ static void loops(void **state)
 	forward_via("0011223344556677889900", via);
 	assert_string_equal(via, "gate-0011223344556677");
 	parse(&head, false,
-	    "GET / HTTP/1.1\r\nHost: a\r\nVia: 1.0 x\r\nvia: 1.1 y, 1.1 gate-0011223344556677\r\n\r\n");
+	    "GET / HTTP/1.1\r\nHost: a\r\nVia: 1.0 x\r\nvia: 1.1 y, 1.1 "
+	    "gate-0011223344556677\r\n\r\n");
 	assert_true(forward_looped(&head, via));
 	assert_false(forward_looped(&head, "gate-1011223344556677"));
 	http_head_free(&head);
@@ -288,14 +290,14 @@ static void exposures(void **state)
 	    {"a.b_c-1=https://[::1]:8443/", 0}, {"nas=http://192.168.1.5:5000", 0},
 	    {"nas=http://nas.lan:5000", 0}, {"x@attic=http://10.0.0.1", 1},
 	    {"x@attic+desk=http://[fd00::1]:1", 2}, {"x=http://[::ffff:127.0.0.1]:1", 0}};
-	static const char *const bad[] = {"", "web", "=http://127.0.0.1", "web=", "web=127.0.0.1:3000",
-	    "web=ftp://127.0.0.1", "web=http://127.0.0.1/path", "web=http://u:p@127.0.0.1",
-	    "web=http://8.8.8.8", "web=http://0.0.0.0:3000", "web=http://[::]:3000",
-	    "web=http://169.254.169.254", "web=http://[fe80::1]", "web=http://172.32.0.1",
-	    "web=http://[::ffff:8.8.8.8]", "w b=http://127.0.0.1", "*=http://127.0.0.1",
-	    "-x=http://127.0.0.1", "../x=http://127.0.0.1", "web@=http://127.0.0.1",
-	    "web@a+=http://127.0.0.1", "web@a b=http://127.0.0.1", "web@a", "web@a@b=http://127.0.0.1",
-	    "abcdefghijklmnopqrstuvwxyz0123456789=http://127.0.0.1",
+	static const char *const bad[] = {"", "web", "=http://127.0.0.1",
+	    "web=", "web=127.0.0.1:3000", "web=ftp://127.0.0.1", "web=http://127.0.0.1/path",
+	    "web=http://u:p@127.0.0.1", "web=http://8.8.8.8", "web=http://0.0.0.0:3000",
+	    "web=http://[::]:3000", "web=http://169.254.169.254", "web=http://[fe80::1]",
+	    "web=http://172.32.0.1", "web=http://[::ffff:8.8.8.8]", "w b=http://127.0.0.1",
+	    "*=http://127.0.0.1", "-x=http://127.0.0.1", "../x=http://127.0.0.1",
+	    "web@=http://127.0.0.1", "web@a+=http://127.0.0.1", "web@a b=http://127.0.0.1", "web@a",
+	    "web@a@b=http://127.0.0.1", "abcdefghijklmnopqrstuvwxyz0123456789=http://127.0.0.1",
 	    "x@a+b+c+d+e+f+g+h+i+j+k+l+m+n+o+p+q=http://127.0.0.1"};
 	struct exposure e;
 

@@ -239,8 +239,8 @@ static void rude_peer(struct net *n)
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct reply r;
 		struct stream *s;
-		OK(p2p_open_stream(p.laptop.node.host, &p.attic.node.id.peer_id, protocols, 1, &s,
-		    NULL, NULL));
+		OK(p2p_open_stream(
+		    p.laptop.node.host, &p.attic.node.id.peer_id, protocols, 1, &s, NULL, NULL));
 		talk(s, "GET /hello", cases[i].headers, NULL, &r);
 		assert_int_equal(r.status, cases[i].status);
 	}
@@ -279,7 +279,8 @@ static void idle_tunnel(struct net *n)
 	struct instant began;
 
 	pair_up(n, &p);
-	struct stream *s = client(n, &p, "GET /raw", FOR("web") "Connection: Upgrade\r\nUpgrade: raw\r\n");
+	struct stream *s =
+	    client(n, &p, "GET /raw", FOR("web") "Connection: Upgrade\r\nUpgrade: raw\r\n");
 	assert_true(reply_read(s, &r, "\r\n\r\n"));
 	assert_int_equal(r.status, 101);
 	for (int i = 0; i < 5; i++) { /* longer than it may be silent, in all */

@@ -258,6 +258,10 @@ static void accepted(void **state)
 	    "null,vscode-webview://x:8080,http://[::1]:3000", NULL));
 	assert_int_equal(c.n_cors_origins, 4);
 	assert_string_equal(c.cors_origins[3], "http://[::1]:3000");
+	OK(read_with("--expose", "web=http://127.0.0.1:3000,nas@desk+attic=http://nas.lan",
+	    "--expose", "x=https://[::1]:1", NULL));
+	assert_int_equal(c.n_exposed, 3);
+	assert_string_equal(c.exposed[1], "nas@desk+attic=http://nas.lan");
 	setenv("GATE_CORS_ORIGIN", "https://b.example", 1);
 	OK(read_with(NULL));
 	assert_int_equal(c.n_cors_origins, 1);
@@ -327,6 +331,10 @@ static void bad_flags(void **state)
 	    {"--cors-origin", "https://a.example/",
 		"--cors-origin: \"https://a.example/\" is no origin"},
 	    {"--cors-origin", "a.example", "--cors-origin:"},
+	    {"--expose", "web", "--expose: \"web\" exposes nothing: the form is"},
+	    {"--expose", "web=http://8.8.8.8",
+		"--expose: web: 8.8.8.8:80 is neither on this machine"},
+	    {"--expose", "web=ftp://127.0.0.1", "--expose: \"ftp://127.0.0.1\" is no address"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		if (read_with(cases[i].flag, cases[i].value, NULL) != E_INVALID)
