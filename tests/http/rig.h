@@ -171,7 +171,39 @@ static int h_flood(struct http_exchange *x, void *arg, struct err *err)
 	return rc;
 }
 
+/* Says two things before its answer, and when that was made. */
+static int h_hints(struct http_exchange *x, void *arg, struct err *err)
+{
+	const struct http_header link = {"Link", "</a>"};
+	int rc = http_response_interim(x, 103, &link, 1, err);
+
+	if (rc == 0)
+		rc = http_response_interim(x, 102, NULL, 0, err);
+	http_response_header(x, "Date", "yesterday");
+	return rc != 0 ? rc : http_respond(x, 200, NULL, bytes_str("answer"), err);
+}
+
+/* Another protocol: what comes in goes out, twice. */
+static int h_switch(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct stream *s;
+	struct bytes rest;
+	char piece[64];
+	ssize_t n = 0;
+	int rc = http_response_switch(x, "twice", &s, &rest, err);
+
+	if (rc == 0)
+		rc = stream_write(s, rest.p, rest.n, err);
+	while (rc == 0 && (n = stream_read(s, piece, sizeof piece, err)) > 0) {
+		struct bytes v[2] = {bytes_of(piece, (size_t)n), bytes_of(piece, (size_t)n)};
+		rc = stream_writev(s, v, 2, err);
+	}
+	return rc;
+}
+
 static const struct http_route routes[] = {
+    {"GET", "/hints", h_hints},
+    {"GET", "/switch", h_switch},
     {"GET", "/hello", h_hello},
     {"POST", "/echo", h_echo},
     {"GET", "/stream", h_stream},

@@ -272,6 +272,120 @@ static void early_answer(void)
 	scope_close(&sc);
 }
 
+/* ---- in pieces --------------------------------------------------------------------------------
+ */
+
+static void send_pieces(struct http_client *c, int64_t length, int n_pieces)
+{
+	const struct http_call call = {.method = "POST", .target = "/echo", .host = "a"};
+
+	assert_int_equal(http_client_begin(c, &call, length, NULL), 0);
+	for (int i = 0; i < n_pieces; i++) {
+		assert_false(http_client_reusable(c));
+		assert_int_equal(http_client_write(c, bytes_str("abc"), NULL), 0);
+	}
+}
+
+static void check_echo(struct http_client *c, const char *body)
+{
+	const struct http_head *head;
+	struct buf out = BUF_INIT(1 << 20);
+
+	assert_int_equal(http_client_head(c, &head, NULL), 0);
+	assert_int_equal(head->status, 200);
+	assert_int_equal(http_client_read_all(c, 1 << 20, &out, NULL), 0);
+	assert_string_equal(buf_cstr(&out), body);
+	assert_true(http_client_reusable(c));
+	buf_free(&out);
+}
+
+static void pieces(void)
+{
+	struct rig r = {0};
+	struct http_client *c = client_of(&r);
+	const struct http_head *head;
+	struct scope sc;
+
+	send_pieces(c, HTTP_LENGTH_CHUNKED, 2);
+	scope_open(&sc, duration_ms(10)); /* nothing yet, and nothing lost */
+	assert_int_equal(http_client_next_head(c, &head, NULL), E_TIMEOUT);
+	scope_close(&sc);
+	assert_int_equal(http_client_write(c, bytes_str(""), NULL), 0); /* is not the end */
+	assert_int_equal(http_client_write(c, bytes_str("d"), NULL), 0);
+	assert_int_equal(http_client_finish(c, NULL), 0);
+	check_echo(c, "abcabcd");
+	send_pieces(c, 7, 2);
+	assert_int_equal(http_client_write(c, bytes_str("de"), NULL), E_INVALID);
+	assert_int_equal(http_client_finish(c, NULL), E_INVALID);
+	assert_int_equal(http_client_write(c, bytes_str("d"), NULL), 0);
+	assert_int_equal(http_client_finish(c, NULL), 0);
+	check_echo(c, "abcabcd");
+	assert_int_equal(http_client_write(c, bytes_str("d"), NULL), E_INVALID);
+	send_pieces(c, 0, 0);
+	check_echo(c, "");
+	finish(&r, c);
+}
+
+static void interim(void)
+{
+	struct rig r = {0};
+	struct http_client *c = client_of(&r);
+	const struct http_head *head;
+	struct http_call call = hello;
+	char body[16];
+
+	call.target = "/hints";
+	assert_int_equal(http_client_begin(c, &call, 0, NULL), 0);
+	assert_int_equal(http_client_next_head(c, &head, NULL), 0);
+	assert_int_equal(head->status, 103);
+	assert_string_equal(http_head_get(head, "link"), "</a>");
+	assert_true(http_client_began(c));
+	assert_false(http_client_reusable(c));
+	assert_int_equal(http_client_next_head(c, &head, NULL), 0);
+	assert_int_equal(head->status, 102);
+	assert_int_equal(http_client_next_head(c, &head, NULL), 0);
+	assert_int_equal(head->status, 200);
+	assert_int_equal(http_head_count(head, "date"), 1);
+	assert_string_equal(http_head_get(head, "date"), "yesterday");
+	assert_int_equal(http_client_next_head(c, &head, NULL), E_INVALID);
+	assert_int_equal(http_client_read(c, body, sizeof body, NULL), 6);
+	assert_memory_equal(body, "answer", 6);
+	assert_int_equal(http_client_read(c, body, sizeof body, NULL), 0);
+	check_call(c, &call, 200, "answer"); /* skips them */
+	finish(&r, c);
+}
+
+static void switched(void)
+{
+	struct rig r = {0};
+	struct http_client *c = client_of(&r);
+	const struct http_head *head;
+	const struct http_header upgrade[] = {{"Connection", "Upgrade"}, {"Upgrade", "twice"}};
+	struct http_call call = {
+	    .method = "GET", .target = "/switch", .host = "a", .headers = upgrade, .n_headers = 2};
+	struct stream *s;
+	char got[8] = "";
+
+	assert_int_equal(http_client_begin(c, &call, 0, NULL), 0);
+	assert_int_equal(stream_write(r.client, "one", 3, NULL), 0); /* behind the head already */
+	assert_int_equal(http_client_next_head(c, &head, NULL), 0);
+	assert_int_equal(head->status, 101);
+	assert_string_equal(http_head_get(head, "upgrade"), "twice");
+	assert_int_equal(http_client_switch(c, &s, NULL), 0);
+	assert_int_equal(stream_read_full(s, got, 3, NULL), 0);
+	assert_memory_equal(got, "one", 3);
+	assert_int_equal(stream_write(s, "xy", 2, NULL), 0);
+	assert_int_equal(stream_read_full(s, got, 4, NULL), 0);
+	assert_memory_equal(got, "xyxy", 4);
+	assert_int_equal(stream_close_write(s, NULL), 0);
+	assert_int_equal(stream_read(s, got, 1, NULL), 0);
+	stream_close(s);
+	assert_int_equal(scope_join(&r.scope), 0);
+	scope_close(&r.scope);
+	assert_true(r.done);
+	assert_int_equal(r.serve_rc, 0);
+}
+
 #define FIBER_TEST(name)                                                                           \
 	static void test_##name(void **state)                                                      \
 	{                                                                                          \
@@ -285,6 +399,9 @@ FIBER_TEST(broken_server)
 FIBER_TEST(scripts)
 FIBER_TEST(endless_interim)
 FIBER_TEST(early_answer)
+FIBER_TEST(pieces)
+FIBER_TEST(interim)
+FIBER_TEST(switched)
 
 int main(void)
 {
@@ -296,6 +413,9 @@ int main(void)
 	    cmocka_unit_test(test_scripts),
 	    cmocka_unit_test(test_endless_interim),
 	    cmocka_unit_test(test_early_answer),
+	    cmocka_unit_test(test_pieces),
+	    cmocka_unit_test(test_interim),
+	    cmocka_unit_test(test_switched),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
