@@ -32,6 +32,10 @@ int openai_request_parse(
 int openai_request_write(
     const struct inference_request *req, struct buf *out, struct err *err) WARN_UNUSED;
 
+/* What of the request's `extra` would change the answer's meaning, refused by name: for those who
+ * understand no more than this dialect does. E_UNSUPPORTED. */
+int openai_refuse_extra(const struct inference_request *req, struct err *err) WARN_UNUSED;
+
 /* ---- answers ------------------------------------------------------------------------------- */
 
 /* "stop", "length", "tool_calls", "content_filter" */

@@ -13,6 +13,9 @@ struct engine_backend {
 	/* [parks] As provider_infer. */
 	int (*infer)(void *arg, const struct inference_request *req, inference_emit_fn emit,
 	    void *emit_arg, struct err *err);
+	/* [parks] As provider_embed. NULL: it makes none. */
+	int (*embed)(void *arg, const struct embedding_request *req, void *mem,
+	    struct embedding_result *out, struct err *err);
 	void *arg;
 };
 
