@@ -242,7 +242,7 @@ static int take_event(void *arg, const struct inference_event *e, struct err *er
 }
 
 /* The parameters as an OpenAI request, so that one parser judges them. */
-static int ask_request(const json_t *params, struct inference_request **req, struct err *err)
+int control_read_request(const json_t *params, struct inference_request **req, struct err *err)
 {
 	const char *prompt = json_get_string(params, "prompt", NULL);
 	const char *system = json_get_string(params, "system", NULL);
@@ -284,7 +284,7 @@ static int chat_ask(struct control *c, const json_t *params, const struct rpc_no
     json_t **result, struct err *err)
 {
 	struct inference_request *req;
-	int rc = ask_request(params, &req, err);
+	int rc = control_read_request(params, &req, err);
 	if (rc)
 		return rc;
 	struct asking a = {.notify = notify, .text = BUF_INIT(ANSWER_TEXT_MAX)};
@@ -377,6 +377,11 @@ static const struct {
     {"pair.enter", control_pair_enter},
     {"chat.ask", chat_ask},
     {"doctor.run", doctor_run},
+    {"route.explain", control_route_explain},
+    {"providers.list", control_providers_list},
+    {"providers.add", control_providers_add},
+    {"providers.remove", control_providers_remove},
+    {"providers.refresh", control_providers_refresh},
 };
 
 int control_call(struct control *c, const char *method, const json_t *params,

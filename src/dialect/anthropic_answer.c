@@ -60,8 +60,7 @@ static const char *stop_reason(enum inference_finish finish, bool stop_string, b
 }
 
 /* stop_reason and stop_sequence, with nothing before them. */
-static void put_stop(
-    struct buf *out, enum inference_finish finish, struct bytes stop, bool tools)
+static void put_stop(struct buf *out, enum inference_finish finish, struct bytes stop, bool tools)
 {
 	const char *reason = stop_reason(finish, stop.n > 0, tools);
 
@@ -122,8 +121,7 @@ static void close_block(struct message *m, struct buf *out)
 	if (m->open == BLOCK_NONE)
 		return;
 	m->open = BLOCK_NONE;
-	buf_printf(
-	    &m->data, "{\"type\":\"content_block_stop\",\"index\":%zu}", m->blocks - 1);
+	buf_printf(&m->data, "{\"type\":\"content_block_stop\",\"index\":%zu}", m->blocks - 1);
 	send(m, "content_block_stop", out);
 }
 
@@ -132,8 +130,8 @@ static void begin_block(struct message *m, enum block kind, struct buf *out)
 {
 	close_block(m, out);
 	m->open = kind;
-	buf_printf(&m->data,
-	    "{\"type\":\"content_block_start\",\"index\":%zu,\"content_block\":{", m->blocks++);
+	buf_printf(&m->data, "{\"type\":\"content_block_start\",\"index\":%zu,\"content_block\":{",
+	    m->blocks++);
 }
 
 static void end_begin(struct message *m, struct buf *out)
@@ -222,8 +220,7 @@ static void end_choice(struct message *m, const struct inference_event *e, struc
 		out->failed = true;
 }
 
-static void end_message(
-    struct message *m, const struct inference_usage *usage, struct buf *out)
+static void end_message(struct message *m, const struct inference_usage *usage, struct buf *out)
 {
 	buf_str(&m->data, "{\"type\":\"message_delta\",\"delta\":{");
 	put_stop(&m->data, m->finish, bytes_str(m->stop ? m->stop : ""), m->n_tools > 0);
@@ -235,8 +232,7 @@ static void end_message(
 	send(m, "message_stop", out);
 }
 
-static void write_event(
-    struct dialect_writer *w, const struct inference_event *e, struct buf *out)
+static void write_event(struct dialect_writer *w, const struct inference_event *e, struct buf *out)
 {
 	struct message *m = w->state;
 
@@ -276,8 +272,7 @@ static void pulse(struct dialect_writer *w, struct buf *out)
 
 /* ---- whole --------------------------------------------------------------------------------- */
 
-static void whole(
-    struct dialect_writer *w, const struct inference_result *r, struct buf *out)
+static void whole(struct dialect_writer *w, const struct inference_result *r, struct buf *out)
 {
 	const struct inference_choice *c = &r->choices[0];
 	const char *comma = "";
@@ -310,9 +305,9 @@ static void whole(
 	buf_u8(out, '}');
 }
 
-void anthropic_count_write(struct buf *out, int64_t input_tok)
+static void whole_count(struct dialect_writer *w, const struct inference_result *r, struct buf *out)
 {
-	buf_printf(out, "{\"input_tokens\":%lld}", (long long)input_tok);
+	buf_printf(out, "{\"input_tokens\":%lld}", (long long)r->usage.prompt_tok);
 }
 
 /* ---- errors -------------------------------------------------------------------------------- */
@@ -343,8 +338,8 @@ const char *anthropic_error_type(int code)
 
 static void write_error(const struct err *why, struct buf *out)
 {
-	buf_printf(out, "{\"type\":\"error\",\"error\":{\"type\":\"%s\"",
-	    anthropic_error_type(why->code));
+	buf_printf(
+	    out, "{\"type\":\"error\",\"error\":{\"type\":\"%s\"", anthropic_error_type(why->code));
 	put_member_text(out, "message", bytes_str(err_text(why)));
 	/* the exchange's header request-id has it */
 	buf_str(out, "},\"request_id\":null}");
@@ -388,5 +383,17 @@ const struct dialect anthropic_messages = {
     .pulse = pulse,
     .failure = failure,
     .whole = whole,
+    .error = write_error,
+};
+
+const struct dialect anthropic_count_tokens = {
+    .name = "anthropic.count_tokens",
+    .stream_type = SSE_MEDIA_TYPE,
+    .parse = anthropic_count_parse,
+    .begin = begin,
+    .event = write_event,
+    .pulse = pulse,
+    .failure = failure,
+    .whole = whole_count,
     .error = write_error,
 };

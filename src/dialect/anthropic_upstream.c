@@ -8,10 +8,10 @@
 
 #include <talloc.h>
 
-#define BLOCKS_MAX       4096 /* of one answer */
-#define THINKING_LEAST   1024 /* SPEC anthropic: the smallest budget */
-#define MODELS_MAX       4096
-#define ERROR_TYPE_MAX   64
+#define BLOCKS_MAX     4096 /* of one answer */
+#define THINKING_LEAST 1024 /* SPEC anthropic: the smallest budget */
+#define MODELS_MAX     4096
+#define ERROR_TYPE_MAX 64
 
 /* ---- requests: messages -------------------------------------------------------------------- */
 
@@ -199,8 +199,7 @@ static void put_tool_choice(struct buf *out, const struct inference_request *req
  * thoughts, which we do not have. */
 static bool in_tool_turn(const struct inference_request *req)
 {
-	return req->n_messages > 0 &&
-	       strcmp(req->messages[req->n_messages - 1].role, "tool") == 0;
+	return req->n_messages > 0 && strcmp(req->messages[req->n_messages - 1].role, "tool") == 0;
 }
 
 /* The budget that stands for the effort, below `max`; 0 for no thoughts. */
@@ -247,14 +246,14 @@ static void put_limits(struct buf *out, const struct inference_request *req)
 
 static int check(const struct inference_request *req, struct err *err)
 {
-	int rc = refuse_parameters(
-	    req, REFUSE_CHOICES | REFUSE_BIASES | REFUSE_LOGPROBS | REFUSE_PENALTIES |
-		     REFUSE_MIN_P | REFUSE_SEED | REFUSE_ANY_JSON | REFUSE_COMPLETION,
+	int rc = refuse_parameters(req,
+	    REFUSE_CHOICES | REFUSE_BIASES | REFUSE_LOGPROBS | REFUSE_PENALTIES | REFUSE_MIN_P |
+		REFUSE_SEED | REFUSE_ANY_JSON | REFUSE_COMPLETION,
 	    "an Anthropic server", err);
 
 	if (rc == 0 && req->sampling.has_temperature && req->sampling.temperature > 1)
-		rc = err_set_param(err, E_UNSUPPORTED, "temperature",
-		    "an Anthropic server takes at most 1");
+		rc = err_set_param(
+		    err, E_UNSUPPORTED, "temperature", "an Anthropic server takes at most 1");
 	return rc;
 }
 
@@ -335,8 +334,7 @@ static int emit(struct upstream_reader *r, const struct inference_event *e, stru
 
 	if (!r->started) {
 		r->started = true;
-		rc = r->emit(
-		    r->arg, &(struct inference_event){.kind = INFERENCE_STARTED}, err);
+		rc = r->emit(r->arg, &(struct inference_event){.kind = INFERENCE_STARTED}, err);
 	}
 	return rc || e->kind == INFERENCE_STARTED ? rc : r->emit(r->arg, e, err);
 }
@@ -386,8 +384,8 @@ static int add_block(struct upstream_reader *r, struct progress *p, const json_t
 	return 0;
 }
 
-static int piece(struct upstream_reader *r, struct block_state *b, struct bytes text,
-    struct err *err)
+static int piece(
+    struct upstream_reader *r, struct block_state *b, struct bytes text, struct err *err)
 {
 	static const enum inference_event_kind kinds[] = {
 	    [BLOCK_TEXT] = INFERENCE_TEXT,
@@ -597,8 +595,7 @@ static int take(struct upstream_reader *r, const char *name, struct bytes data, 
 
 static int end(struct upstream_reader *r, struct err *err)
 {
-	return r->finished ? 0
-			   : err_set(err, E_CLOSED, "the answer broke off before its end");
+	return r->finished ? 0 : err_set(err, E_CLOSED, "the answer broke off before its end");
 }
 
 /* ---- errors and models --------------------------------------------------------------------- */

@@ -4,7 +4,6 @@
 
 #include "dialect/inference.h"
 
-int responses_parse(
-    void *mem, struct bytes body, struct inference_request **out, struct err *err);
+int responses_parse(void *mem, struct bytes body, struct inference_request **out, struct err *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* Requests of the Responses form. A conversation is a list of items: what an assistant thought, said
- * and called are items of their own there, and one message here. */
+/* Requests of the Responses form. A conversation is a list of items: what an assistant thought,
+ * said and called are items of their own there, and one message here. */
 #include "dialect/read_priv.h"
 #include "dialect/responses.h"
 #include "dialect/responses_priv.h"
@@ -31,8 +31,7 @@ static int read_part(
 {
 	static const struct {
 		const char *type, *key;
-	} texts[] = {
-	    {"input_text", "text"}, {"output_text", "text"}, {"refusal", "refusal"}};
+	} texts[] = {{"input_text", "text"}, {"output_text", "text"}, {"refusal", "refusal"}};
 	const char *type = json_get_string(part, "type", "");
 
 	if (!json_is_object(part))
@@ -49,8 +48,8 @@ static int read_part(
 			    text ? "must be a string" : "is required");
 		return gather_text(g, json_text(text));
 	}
-	return reading_fail(r, E_UNSUPPORTED, at, "type",
-	    "parts of the type \"%.32s\" are not supported", type);
+	return reading_fail(
+	    r, E_UNSUPPORTED, at, "type", "parts of the type \"%.32s\" are not supported", type);
 }
 
 /* A member that is a string or an array of parts. */
@@ -79,8 +78,8 @@ static int read_content(struct reading *r, const json_t *item, const struct plac
 
 /* The assistant's message that an item belongs to: the last one, while nobody else has spoken and
  * it has none of what comes after such an item; else a new one. */
-static int assistant(struct reading *r, bool may_have_text, bool may_have_calls,
-    struct inference_message **out)
+static int assistant(
+    struct reading *r, bool may_have_text, bool may_have_calls, struct inference_message **out)
 {
 	struct inference_request *req = r->req;
 	struct inference_message *last =
@@ -93,8 +92,7 @@ static int assistant(struct reading *r, bool may_have_text, bool may_have_calls,
 	return 0;
 }
 
-static int read_message(
-    struct reading *r, const json_t *item, const struct place *at, size_t limit)
+static int read_message(struct reading *r, const json_t *item, const struct place *at, size_t limit)
 {
 	static const char *const roles[] = {"user", "system", "developer"};
 	const char *role = json_get_string(item, "role", "");
@@ -109,8 +107,8 @@ static int read_message(
 	else if (i < 3)
 		rc = reading_add_message(r, role, &m);
 	else
-		return reading_fail(r, E_INVALID, at, "role",
-		    "must be user, assistant, system or developer");
+		return reading_fail(
+		    r, E_INVALID, at, "role", "must be user, assistant, system or developer");
 	return rc ? rc : read_content(r, item, at, "content", limit, m);
 }
 
@@ -131,8 +129,7 @@ static int read_call(struct reading *r, const json_t *item, const struct place *
 	return rc;
 }
 
-static int read_output(
-    struct reading *r, const json_t *item, const struct place *at, size_t limit)
+static int read_output(struct reading *r, const json_t *item, const struct place *at, size_t limit)
 {
 	struct inference_message *m;
 	int rc = reading_add_message(r, "tool", &m);
@@ -143,8 +140,8 @@ static int read_output(
 }
 
 /* The texts in one of the lists of a reasoning item. */
-static int add_thoughts(struct reading *r, const json_t *item, const struct place *at,
-    const char *key, struct buf *out)
+static int add_thoughts(
+    struct reading *r, const json_t *item, const struct place *at, const char *key, struct buf *out)
 {
 	const json_t *list;
 	int rc = reading_array(r, item, at, key, ITEMS_MAX, &list);
@@ -188,8 +185,7 @@ static int read_reasoning(
 	return rc;
 }
 
-static int read_item(
-    struct reading *r, const json_t *item, const struct place *at, size_t limit)
+static int read_item(struct reading *r, const json_t *item, const struct place *at, size_t limit)
 {
 	const char *type = json_get_string(item, "type", "message");
 
@@ -206,8 +202,8 @@ static int read_item(
 	if (strcmp(type, "item_reference") == 0)
 		return reading_fail(r, E_UNSUPPORTED, at, "type",
 		    "nothing is stored here: send the item itself (with store: false)");
-	return reading_fail(r, E_UNSUPPORTED, at, "type",
-	    "items of the type \"%.32s\" are not supported", type);
+	return reading_fail(
+	    r, E_UNSUPPORTED, at, "type", "items of the type \"%.32s\" are not supported", type);
 }
 
 /* An item of thoughts alone, with nothing to read in it, is no message. */
@@ -243,8 +239,7 @@ static int read_input(struct reading *r, const json_t *root, size_t limit)
 	}
 	if (rc == 0 && (!json_is_array(input) || json_array_size(input) == 0))
 		rc = reading_fail(r, E_INVALID, NULL, "input",
-		    input ? "must be a string or an array of at least one item"
-			  : "is required");
+		    input ? "must be a string or an array of at least one item" : "is required");
 	if (rc == 0 && json_array_size(input) > ITEMS_MAX)
 		rc = reading_fail(r, E_INVALID, NULL, "input", "more than %d items", ITEMS_MAX);
 	for (size_t i = 0; rc == 0 && i < json_array_size(input); i++) {
@@ -348,6 +343,11 @@ static int read_format(struct reading *r, const json_t *root)
 		    r, E_INVALID, &at, "type", "must be text, json_object or json_schema");
 	req->format = FORMAT_SCHEMA;
 	rc = reading_string(r, format, &at, "name", OPTIONAL, &req->schema_name);
+	if (rc == 0)
+		rc = reading_string(
+		    r, format, &at, "description", OPTIONAL, &req->schema_description);
+	if (rc == 0)
+		rc = reading_flag(r, format, &at, "strict", &req->schema_strict);
 	return rc ? rc : reading_schema(r, format, &at, "schema", REQUIRED, &req->schema);
 }
 
@@ -365,7 +365,7 @@ static int read_effort(struct reading *r, const json_t *root)
 }
 
 /* Log probabilities are asked for by the list of what to include; how many by a number. */
-static int read_logprobs(struct reading *r, const json_t *root)
+static int read_include(struct reading *r, const json_t *root)
 {
 	const json_t *include;
 	int64_t top = 0;
@@ -378,6 +378,8 @@ static int read_logprobs(struct reading *r, const json_t *root)
 			rc = reading_fail(r, E_INVALID, NULL, "include", "must be strings");
 		else if (strcmp(json_string_value(v), "message.output_text.logprobs") == 0)
 			r->req->logprobs = true;
+		else if (strcmp(json_string_value(v), "reasoning.encrypted_content") == 0)
+			r->req->sealed_reasoning = true;
 	}
 	if (rc == 0)
 		rc = reading_integer(
@@ -418,8 +420,8 @@ static int read_sampling(struct reading *r, const json_t *root)
 	if (rc == 0)
 		rc = reading_number(r, root, NULL, "top_p", 0, 1, &s->has_top_p, &s->top_p);
 	if (rc == 0)
-		rc = reading_integer(r, root, NULL, "max_output_tokens", 1, INT32_MAX, NULL,
-		    &r->req->max_tokens);
+		rc = reading_integer(
+		    r, root, NULL, "max_output_tokens", 1, INT32_MAX, NULL, &r->req->max_tokens);
 	return rc;
 }
 
@@ -428,7 +430,8 @@ static int read_sampling(struct reading *r, const json_t *root)
 /* `text` with its format, which is plain when nothing was said. */
 static int put_text_config(struct buf *out, const json_t *text, struct err *err)
 {
-	json_t *config = json_is_object(text) ? json_copy((json_t *)(uintptr_t)text) : json_object();
+	json_t *config =
+	    json_is_object(text) ? json_copy((json_t *)(uintptr_t)text) : json_object();
 	int rc = 0;
 
 	if (!json_member(config, "format") &&
@@ -441,7 +444,8 @@ static int put_text_config(struct buf *out, const json_t *text, struct err *err)
 	return rc;
 }
 
-/* Nothing is stored, and nothing cut from a conversation, whatever was asked: the answer says so. */
+/* Nothing is stored, and nothing cut from a conversation, whatever was asked: the answer says so.
+ */
 static int keep_repeated(struct reading *r, const json_t *root)
 {
 	static const struct {
@@ -504,7 +508,7 @@ static int read_all(struct reading *r, const json_t *root, size_t limit)
 	if (rc == 0)
 		rc = read_effort(r, root);
 	if (rc == 0)
-		rc = read_logprobs(r, root);
+		rc = read_include(r, root);
 	if (rc == 0)
 		rc = read_sampling(r, root);
 	if (rc == 0)
@@ -512,8 +516,7 @@ static int read_all(struct reading *r, const json_t *root, size_t limit)
 	return rc ? rc : keep_repeated(r, root);
 }
 
-int responses_parse(
-    void *mem, struct bytes body, struct inference_request **out, struct err *err)
+int responses_parse(void *mem, struct bytes body, struct inference_request **out, struct err *err)
 {
 	struct reading r;
 	json_t *root;

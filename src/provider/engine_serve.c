@@ -64,7 +64,7 @@ static int embed(
 	const struct engine_backend *backend = ((struct engine_server *)arg)->backend;
 	if (!backend->embed)
 		return err_set(err, E_UNSUPPORTED, "this engine makes no embeddings");
-	return backend->embed(backend->arg, call->embed, mem, out, err);
+	return backend->embed(backend->arg, mem, call->embed, out, err);
 }
 
 static int post_embeddings(struct http_exchange *x, void *arg, struct err *err)

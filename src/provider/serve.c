@@ -333,6 +333,8 @@ static int take_request(struct http_exchange *x, const struct serve_service *svc
 	const struct http_head *head = http_request(x);
 	take_request_id(svc->world, head, call->ctx.request_id);
 	http_response_header(x, HEADER_REQUEST_ID, call->ctx.request_id);
+	if (svc->id_header)
+		http_response_header(x, svc->id_header, call->ctx.request_id);
 	int rc = read_headers(head, call, err);
 	return rc ? rc : http_body_read_all(x, SERVE_BODY_MAX, body, err);
 }

@@ -39,6 +39,7 @@ struct serve_service {
 	    struct err *err);
 	void *arg;
 	struct duration limit; /* for a whole answer; a caller's shorter one holds */
+	const char *id_header; /* another name under which the request's id is told; may be NULL */
 };
 
 /* [parks] Handles a POST in the dialect `d`. Errors are answered here in its form; a negative

@@ -65,6 +65,7 @@ static void test_full_request(void **state)
 	assert_true(r->no_parallel_tool_calls && r->stream && r->logprobs);
 	assert_int_equal(r->format, FORMAT_SCHEMA);
 	assert_string_equal(r->schema_name, "n");
+	assert_true(r->schema_strict && r->sealed_reasoning);
 	assert_string_equal(r->reasoning_effort, "high");
 	assert_int_equal(r->max_tokens, 100);
 	assert_int_equal(r->top_logprobs, 3);
@@ -75,7 +76,7 @@ static void test_full_request(void **state)
 	talloc_free(mem);
 }
 
-#define I "\"input\":\"x\""
+#define I          "\"input\":\"x\""
 #define ITEM(item) "{\"input\":[" item "]}"
 
 static void test_refused(void **state)
@@ -112,8 +113,7 @@ static void test_refused(void **state)
 	    {"{" I ",\"tool_choice\":{\"type\":\"allowed_tools\"}}", E_UNSUPPORTED,
 		"tool_choice.type"},
 	    {"{" I ",\"parallel_tool_calls\":1}", E_INVALID, "parallel_tool_calls"},
-	    {"{" I ",\"text\":{\"format\":{\"type\":\"grammar\"}}}", E_INVALID,
-		"text.format.type"},
+	    {"{" I ",\"text\":{\"format\":{\"type\":\"grammar\"}}}", E_INVALID, "text.format.type"},
 	    {"{" I ",\"text\":{\"format\":{\"type\":\"json_schema\",\"name\":\"n\"}}}", E_INVALID,
 		"text.format.schema"},
 	    {"{" I ",\"reasoning\":{\"effort\":1}}", E_INVALID, "reasoning.effort"},
@@ -175,9 +175,8 @@ static void test_stream(void **state)
 	    "response.reasoning_summary_text.delta", "response.reasoning_summary_text.done",
 	    "response.reasoning_summary_part.done", "response.output_item.done",
 	    "response.output_item.added", "response.content_part.added",
-	    "response.output_text.delta", "response.output_text.done",
-	    "response.content_part.done", "response.output_item.done",
-	    "response.output_item.added", "response.output_item.added",
+	    "response.output_text.delta", "response.output_text.done", "response.content_part.done",
+	    "response.output_item.done", "response.output_item.added", "response.output_item.added",
 	    "response.function_call_arguments.delta", "response.function_call_arguments.done",
 	    "response.output_item.done", "response.function_call_arguments.done",
 	    "response.output_item.done", "response.completed"};
@@ -206,8 +205,9 @@ static void test_stream(void **state)
 	    "\"H\xc3\xa9\",\"logprobs\":[{\"token\":\"H\",\"logprob\":-0.5,\"bytes\":[72],"
 	    "\"top_logprobs\":[]}]}\n"));
 	assert_non_null(strstr(buf_cstr(&t.out),
-	    "{\"type\":\"response.completed\",\"sequence_number\":21,\"response\":{\"id\":\"resp_"
-	    RANDOM "\",\"object\":\"response\",\"created_at\":1700000000,\"status\":\"completed\","
+	    "{\"type\":\"response.completed\",\"sequence_number\":21,\"response\":{\"id\":"
+	    "\"resp_" RANDOM
+	    "\",\"object\":\"response\",\"created_at\":1700000000,\"status\":\"completed\","
 	    "\"completed_at\":1700000000,\"error\":null,\"incomplete_details\":null,"
 	    "\"model\":\"m\",\"output\":" OUTPUT ","));
 	assert_non_null(strstr(buf_cstr(&t.out), USAGE "}}\n\n"));
@@ -218,8 +218,8 @@ static void test_stream(void **state)
 static void test_whole(void **state)
 {
 	void *mem = talloc_new(NULL);
-	struct inference_request *req =
-	    parse_ok(mem, &openai_responses, "{" I ",\"temperature\":1,\"metadata\":{\"a\":\"b\"}}");
+	struct inference_request *req = parse_ok(
+	    mem, &openai_responses, "{" I ",\"temperature\":1,\"metadata\":{\"a\":\"b\"}}");
 	struct dialect_writer *w = new_writer(mem, &openai_responses, req);
 	struct inference_result *r = inference_result_new(mem, 1, 1 << 20);
 	struct buf out = BUF_INIT(1 << 20);
@@ -340,8 +340,7 @@ static void apply(json_t *output, const char *type, json_t *e)
 	item = at(output, index);
 	assert_string_equal(json_get_string(item, "id", ""),
 	    json_get_string(e, "item_id", json_get_string(json_object_get(e, "item"), "id", "-")));
-	list = json_object_get(
-	    item, strstr(type, "summary") ? "summary" : "content");
+	list = json_object_get(item, strstr(type, "summary") ? "summary" : "content");
 	if (strstr(type, "part.added"))
 		json_array_append_new(list, json_deep_copy(part));
 	else if (strstr(type, "_text.delta"))
@@ -349,14 +348,14 @@ static void apply(json_t *output, const char *type, json_t *e)
 	else if (strstr(type, "arguments.delta"))
 		append_to(item, "arguments", delta);
 	else if (strstr(type, "_text.done"))
-		assert_string_equal(json_get_string(at(list, 0), "text", ""),
-		    json_get_string(e, "text", "-"));
+		assert_string_equal(
+		    json_get_string(at(list, 0), "text", ""), json_get_string(e, "text", "-"));
 	else if (strstr(type, "arguments.done"))
-		assert_string_equal(json_get_string(item, "arguments", ""),
-		    json_get_string(e, "arguments", "-"));
+		assert_string_equal(
+		    json_get_string(item, "arguments", ""), json_get_string(e, "arguments", "-"));
 	else if (strstr(type, "part.done"))
-		assert_string_equal(json_get_string(at(list, 0), "text", ""),
-		    json_get_string(part, "text", "-"));
+		assert_string_equal(
+		    json_get_string(at(list, 0), "text", ""), json_get_string(part, "text", "-"));
 	else if (strcmp(type, "response.output_item.done") == 0)
 		json_array_set_new(
 		    output, (size_t)index, json_deep_copy(json_object_get(e, "item")));

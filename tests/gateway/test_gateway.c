@@ -85,7 +85,7 @@ static void errors(struct net *n)
 		int status;
 		const char *code;
 	} cases[] = {
-	    {"GET /", "", NULL, 404, "not_found"},
+	    {"GET /nonsense", "", NULL, 404, "not_found"},
 	    {"GET /v1/nonsense", "", NULL, 404, "not_found"},
 	    {"GET /v1/models/", "", NULL, 404, "model_not_found"},
 	    {"GET /v1/models/big", "", NULL, 404, "model_not_found"},
