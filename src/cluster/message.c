@@ -1,7 +1,7 @@
 /* Messages between members: a 4-byte big-endian length and a JSON object. Reading is strict about
  * sizes and types and takes nothing else on trust; members unknown to a version are ignored. */
-#include "cluster/cluster_priv.h"
 #include "base/encode.h"
+#include "cluster/cluster_priv.h"
 #include "dialect/json.h"
 
 #include <stdlib.h>

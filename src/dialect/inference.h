@@ -120,7 +120,7 @@ struct inference_request {
 	char *tool_name;             /* NAMED */
 	bool no_parallel_tool_calls; /* at most one call */
 	bool function_call;          /* asked and answered in OpenAI's form from before tools */
-	bool sealed_reasoning;       /* in Responses: thoughts are to be such as can be given back */
+	bool sealed_reasoning; /* in Responses: thoughts are to be such as can be given back */
 	/* COMPLETION */
 	struct bytes prompt;
 	struct bytes suffix; /* what follows the gap; empty: none */

@@ -138,28 +138,27 @@ static void test_completion_answer(void **state)
 	"," second "]}"
 	assert_string_equal(buf_cstr(&out),
 	    CHUNK("{\"index\":0,\"text\":\"h\xc3\xa4\",\"logprobs\":null,\"finish_reason\":null}")
-		CHUNK(
-		    "{\"index\":0,\"text\":\"\xc3\xa9\"," PROBS("2",
-			"3") ",\"finish_reason\":null}") ": hm\n\n" CHUNK("{\"index\":0,\"text\":"
-									  "\"\",\"logprobs\":null,"
-									  "\"finish_reason\":"
-									  "\"length\"}") "data: " ID
-											 "],"
-											 "\"usage\""
-											 ":{"
-											 "\"prompt_"
-											 "tokens\":"
-											 "1,"
-											 "\"complet"
-											 "ion_"
-											 "tokens\":"
-											 "2,"
-											 "\"total_"
-											 "tokens\":"
-											 "3}}"
-											 "\n\ndata:"
-											 " [DONE]"
-											 "\n\n");
+		CHUNK("{\"index\":0,\"text\":\"\xc3\xa9\"," PROBS("2",
+		    "3") ",\"finish_reason\":null}") ": hm\n\n" CHUNK("{\"index\":0,\"text\":"
+								      "\"\",\"logprobs\":null,"
+								      "\"finish_reason\":"
+								      "\"length\"}") "data: " ID
+										     "],"
+										     "\"usage\""
+										     ":{"
+										     "\"prompt_"
+										     "tokens\":"
+										     "1,"
+										     "\"complet"
+										     "ion_"
+										     "tokens\":"
+										     "2,"
+										     "\"total_"
+										     "tokens\":"
+										     "3}}"
+										     "\n\ndata:"
+										     " [DONE]"
+										     "\n\n");
 	buf_reset(&out);
 	openai_completions.whole(w, result, &out);
 	assert_string_equal(buf_cstr(&out),
