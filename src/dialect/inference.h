@@ -120,7 +120,7 @@ struct inference_request {
 	char *tool_name;             /* NAMED */
 	bool no_parallel_tool_calls; /* at most one call */
 	bool function_call;          /* asked and answered in OpenAI's form from before tools */
-	bool sealed_reasoning;       /* in Responses: thoughts are to be such as can be given back */
+	bool sealed_reasoning; /* in Responses: thoughts are to be such as can be given back */
 	/* COMPLETION */
 	struct bytes prompt;
 	struct bytes suffix; /* what follows the gap; empty: none */
@@ -244,6 +244,7 @@ enum model_ability {
 	MODEL_TOOLS = 1 << 3,
 	MODEL_VISION = 1 << 4
 };
+#define MODEL_ABILITIES_ALL ((1 << 5) - 1)
 
 #define MODEL_HASH_MAX 65 /* SHA-256 in hex */
 
