@@ -31,6 +31,9 @@
 #define TAGS_MAX       8
 #define TAG_SIZE       32
 #define PEER_BUCKETS   4096
+/* Steps of inbound handshakes in a turn of the loop: each takes a good part of a millisecond, and
+ * hundreds may come at once. */
+#define SHAKING_MAX 4
 /* What a handshake under way counts as. */
 #define HALF_OPEN_MEMORY 16384
 
@@ -139,6 +142,7 @@ struct p2p_host {
 	} more_addrs[ADDR_SOURCES];
 	struct half_open *half_first, *half_last;
 	size_t n_half_open;
+	struct sem shaking; /* inbound handshakes that compute in one turn of the loop */
 
 	struct handler handlers[HANDLERS_MAX];
 	size_t n_handlers;
