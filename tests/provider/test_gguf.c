@@ -79,9 +79,9 @@ static void parse(struct heard *h, const char *body)
 static struct heard *ask(const char *fmt, ...) PRINTF_LIKE(1, 2);
 static struct heard *ask(const char *fmt, ...)
 {
-	static struct heard kept[8];
+	static struct heard kept[32];
 	static unsigned next;
-	struct heard *h = &kept[next++ % 8];
+	struct heard *h = &kept[next++ % 32];
 	char body[16384];
 	va_list args;
 	va_start(args, fmt);
