@@ -73,12 +73,12 @@ struct listing {
 	bool all;
 };
 
-/* Members and whoever waits for a decision; with `all`, everyone heard of. */
+/* Members, lost ones too, and whoever waits for a decision; with `all`, everyone heard of. */
 static void list_peer(void *arg, const struct cluster_peer *p)
 {
 	struct listing *l = arg;
-	if (!l->all && p->state != PEER_MEMBER && p->state != PEER_ASKING &&
-	    p->state != PEER_WAITING)
+	if (!l->all && p->state != PEER_MEMBER && p->state != PEER_LOST &&
+	    p->state != PEER_ASKING && p->state != PEER_WAITING)
 		return;
 	json_t *j = control_node_json(&p->id, p->label);
 	json_object_set_new(j, "state", json_string(cluster_peer_state_name(p->state)));
@@ -193,9 +193,10 @@ static int node_status(struct control *c, const json_t *params, const struct rpc
 	json_object_set_new(j, "peers", json_integer(members));
 	json_object_set_new(j, "models", models_json(c));
 	json_object_set_new(j, "jobs",
-	    json_pack("{s:I, s:I, s:I, s:I, s:I}", "running", (json_int_t)stats.running, "queued",
-		(json_int_t)stats.queued, "completed", (json_int_t)stats.completed, "failed",
-		(json_int_t)stats.failed, "retried", (json_int_t)stats.retried));
+	    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "running", (json_int_t)stats.running,
+		"queued", (json_int_t)stats.queued, "completed", (json_int_t)stats.completed,
+		"failed", (json_int_t)stats.failed, "cancelled", (json_int_t)stats.cancelled,
+		"retried", (json_int_t)stats.retried));
 	*result = j;
 	return 0;
 }
@@ -241,7 +242,7 @@ static int take_event(void *arg, const struct inference_event *e, struct err *er
 }
 
 /* The parameters as an OpenAI request, so that one parser judges them. */
-static int ask_request(const json_t *params, struct inference_request **req, struct err *err)
+int control_read_request(const json_t *params, struct inference_request **req, struct err *err)
 {
 	const char *prompt = json_get_string(params, "prompt", NULL);
 	const char *system = json_get_string(params, "system", NULL);
@@ -283,7 +284,7 @@ static int chat_ask(struct control *c, const json_t *params, const struct rpc_no
     json_t **result, struct err *err)
 {
 	struct inference_request *req;
-	int rc = ask_request(params, &req, err);
+	int rc = control_read_request(params, &req, err);
 	if (rc)
 		return rc;
 	struct asking a = {.notify = notify, .text = BUF_INIT(ANSWER_TEXT_MAX)};
@@ -376,6 +377,11 @@ static const struct {
     {"pair.enter", control_pair_enter},
     {"chat.ask", chat_ask},
     {"doctor.run", doctor_run},
+    {"route.explain", control_route_explain},
+    {"providers.list", control_providers_list},
+    {"providers.add", control_providers_add},
+    {"providers.remove", control_providers_remove},
+    {"providers.refresh", control_providers_refresh},
 };
 
 int control_call(struct control *c, const char *method, const json_t *params,

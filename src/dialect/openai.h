@@ -1,16 +1,18 @@
-/* The OpenAI dialect: chat completions, errors and model lists, to and from the neutral terms of
- * inference.h. Spoken with clients, between nodes, and with the engine process. Pure: bytes in,
- * structs out, and back.
+/* The OpenAI dialect: completions, embeddings, errors and model lists, to and from the neutral
+ * terms of inference.h. Spoken with clients, between nodes, and with the engine process. Pure:
+ * bytes in, structs out, and back.
  *
- * SPEC openai: the API reference of chat completions and models. What clients rely on beyond it is
- * in comments beside the code. */
+ * SPEC openai: the API reference of completions, embeddings and models. What clients rely on beyond
+ * it is in comments beside the code. */
 #ifndef DIALECT_OPENAI_H
 #define DIALECT_OPENAI_H
 
 #include "dialect/dialect.h"
 
-/* POST /v1/chat/completions. */
-extern const struct dialect openai_chat;
+/* POST /v1/chat/completions, and the older /v1/completions with its bare prompt. */
+extern const struct dialect openai_chat, openai_completions;
+/* POST /v1/embeddings. */
+extern const struct embedding_dialect openai_embeddings;
 
 /* Servers of this dialect: of others, such as vLLM, llama.cpp, LM Studio; OpenAI's own, which has
  * renamed max_tokens and refuses the old name; and nodes of ours, engines included, which are told

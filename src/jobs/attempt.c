@@ -13,10 +13,10 @@
 static void describe(struct lane *l)
 {
 	struct job *job = l->run->job;
-	const struct model_entry *m = entry_model(l->e, job->req->model);
+	const struct model_entry *m = entry_model(l->e, run_model(l->run));
 	job->served_by = l->e->node.id;
 	memcpy(job->served_by_label, l->e->node.label, sizeof job->served_by_label);
-	memcpy(job->model, m ? m->id : job->req->model, sizeof job->model);
+	snprintf(job->model, sizeof job->model, "%s", m ? m->id : run_model(l->run));
 	memcpy(l->run->hash, m ? m->hash : "", m ? sizeof m->hash : 1);
 	job->started = l->began;
 }
@@ -174,7 +174,7 @@ static void learn(struct lane *l)
 static struct inference_request outgoing(const struct lane *l)
 {
 	const struct run *r = l->run;
-	const struct model_entry *m = entry_model(l->e, r->job->req->model);
+	const struct model_entry *m = entry_model(l->e, run_model(r));
 	struct inference_request req = *r->job->req;
 	if (m)
 		memcpy(req.model, m->id, sizeof req.model);

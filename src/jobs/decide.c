@@ -94,7 +94,7 @@ static void find_target(struct gathering *g, const char *model)
 static void gather(struct gathering *g)
 {
 	struct catalog *catalog = g->run->jobs->opt.catalog;
-	const char *model = g->run->job->req->model;
+	const char *model = run_model(g->run);
 	struct decision *d = g->d;
 	d->known = catalog_count(catalog, model);
 	if (d->known > DECIDE_ALL_MAX && g->forced)
@@ -150,6 +150,8 @@ static enum schedule_exclusion exclusion(
 	provider_status(e->provider, &status);
 	if (g->forced && !peer_id_equal(&e->node.id, &g->target))
 		return SCHEDULE_NOT_TARGET;
+	if (e->node.unshared && g->run->job->ctx.hops > 0)
+		return SCHEDULE_FORBIDDEN;
 	if (has_failed(g->run, s->id))
 		return SCHEDULE_FAILED;
 	if (other_file(g->run, m))
@@ -176,7 +178,7 @@ static uint32_t larger(uint32_t a, uint32_t b)
 
 static void state_facts(struct gathering *g, struct catalog_entry *e, struct schedule_facts *f)
 {
-	const struct model_entry *m = entry_model(e, g->run->job->req->model);
+	const struct model_entry *m = entry_model(e, run_model(g->run));
 	const struct catalog_standing *s = e->standing;
 	const struct catalog_node *node = &e->node;
 	struct provider_status status;
@@ -224,18 +226,29 @@ static int target_id(struct jobs *j, const char *name, struct peer_id *out, stru
 		*out = j->opt.self;
 		return 0;
 	}
-	return catalog_node(j->opt.catalog, name, out, err);
+	int rc = catalog_node(j->opt.catalog, name, out, err);
+	int why = rc == E_NOT_FOUND && j->opt.absent ? j->opt.absent(j->opt.arg, name, err) : 0;
+	return why ? why : rc;
+}
+
+/* The named node is in no list of providers with this model. */
+static int target_cannot(const struct run *r, struct err *err)
+{
+	const struct jobs *j = r->jobs;
+	const char *target = r->job->target_node, *model = run_model(r);
+	int why = j->opt.absent ? j->opt.absent(j->opt.arg, target, err) : 0;
+	if (why)
+		return why;
+	if (!model[0])
+		return err_set(err, E_MODEL_NOT_FOUND, "node %s serves no model", target);
+	return err_set(err, E_MODEL_NOT_FOUND, "node %s has no model \"%s\"", target, model);
 }
 
 static int nobody_has(struct run *r, bool forced, struct err *err)
 {
-	const char *model = r->job->req->model;
-	if (forced && !model[0])
-		return err_set(
-		    err, E_MODEL_NOT_FOUND, "node %s serves no model", r->job->target_node);
+	const char *model = run_model(r);
 	if (forced)
-		return err_set(err, E_MODEL_NOT_FOUND, "node %s has no model \"%s\"",
-		    r->job->target_node, model);
+		return target_cannot(r, err);
 	if (!model[0])
 		return err_set(err, E_MODEL_NOT_FOUND, "no node of the cluster serves a model");
 	struct model_entry *models = calloc(NAMES_MAX, sizeof *models);

@@ -2,6 +2,7 @@
 #include "provider/serve.h"
 
 #include "base/encode.h"
+#include "http/sse.h"
 #include "provider/upstream.h"
 
 #include <stdio.h>
@@ -9,19 +10,19 @@
 #include <string.h>
 #include <talloc.h>
 
-#define PULSE_MS         10000
-#define ANSWER_MAX       (16u << 20) /* bytes kept of an answer that is not streamed … */
-#define DOCUMENT_MAX     (64u << 20) /* … and of the document it becomes */
-#define PIECE_MAX        (32u << 20) /* bytes that one event becomes */
-#define ERROR_MAX        4096
-#define GOODBYE_LIMIT_MS 5000
-#define DEADLINE_MS_MAX  (24 * 3600 * 1000LL)
+#define PULSE_MS          10000
+#define ANSWER_MAX        (16u << 20) /* bytes kept of an answer that is not streamed … */
+#define DOCUMENT_MAX      (64u << 20) /* … and of the document it becomes */
+#define PIECE_MAX         (32u << 20) /* bytes that one event becomes */
+#define ERROR_MAX         4096
+#define RETRY_AFTER_MAX_S 60
+#define GOODBYE_LIMIT_MS  5000
+#define DEADLINE_MS_MAX   (24 * 3600 * 1000LL)
 
 /* An answer on its way out. `turn` orders the inference's events and the pulse. */
 struct out {
 	struct http_exchange *x;
 	struct serve_call *call;
-	struct world *world;
 	struct dialect_answer answer;
 	struct dialect_writer *writer;
 	struct sem turn;
@@ -50,14 +51,53 @@ static void take_request_id(struct world *w, const struct http_head *head, char 
 		memcpy(out, given, n + 1);
 }
 
-static int64_t header_int(const struct http_head *head, const char *name, int64_t max)
+/* A whole number, cut at `max`; -1 without the header. */
+static int header_int(
+    const struct http_head *head, const char *name, int64_t max, int64_t *out, struct err *err)
 {
 	const char *text = http_head_get(head, name);
+	*out = -1;
 	if (!text)
-		return -1;
-	char *end;
-	long long v = strtoll(text, &end, 10);
-	return end == text || *end || v < 0 ? -1 : v > max ? max : v;
+		return 0;
+	size_t n = strspn(text, "0123456789");
+	if (n == 0 || text[n])
+		return err_set(err, E_INVALID, "the header %s is not a whole number", name);
+	long long v = strtoll(text, NULL, 10);
+	*out = v > max ? max : v;
+	return 0;
+}
+
+/* What the headers ask for. Whoever errs here would get an answer from elsewhere, or at another
+ * time, than meant: refused rather than ignored. */
+static int read_headers(const struct http_head *head, struct serve_call *call, struct err *err)
+{
+	static const char *const single[] = {HEADER_TARGET_NODE, HEADER_HOPS, HEADER_DEADLINE};
+	for (size_t i = 0; i < sizeof single / sizeof *single; i++)
+		if (http_head_count(head, single[i]) > 1)
+			return err_set(
+			    err, E_INVALID, "the header %s is there more than once", single[i]);
+	int64_t hops;
+	call->target_node = http_head_get(head, HEADER_TARGET_NODE);
+	if (call->target_node && !call->target_node[0])
+		return err_set(err, E_INVALID,
+		    "the header " HEADER_TARGET_NODE
+		    " is empty: it names a node by node id, peer id or label");
+	int rc = header_int(head, HEADER_HOPS, HOPS_MAX + 1, &hops, err);
+	if (rc == 0)
+		rc = header_int(head, HEADER_DEADLINE, DEADLINE_MS_MAX, &call->deadline_ms, err);
+	call->ctx.hops = rc == 0 && hops > 0 ? (unsigned)hops : 0;
+	return rc;
+}
+
+/* Clients obey whatever is said here: never more than a minute. */
+static void add_retry_after(struct http_exchange *x, const struct err *why)
+{
+	char seconds[16];
+	unsigned s = why->retry_ms > 0 ? (why->retry_ms + 999) / 1000 : 1;
+	if (why->retry_ms == 0 && why->code != E_BUSY)
+		return;
+	snprintf(seconds, sizeof seconds, "%u", s < RETRY_AFTER_MAX_S ? s : RETRY_AFTER_MAX_S);
+	http_response_header(x, "retry-after", seconds);
 }
 
 int serve_error(
@@ -67,8 +107,7 @@ int serve_error(
 	d->error(why, &body);
 	int rc = buf_ok(&body, err);
 	if (rc == 0) {
-		if (why->code == E_BUSY)
-			http_response_header(x, "retry-after", "1");
+		add_retry_after(x, why);
 		rc = http_respond(
 		    x, err_info(why->code)->http_status, "application/json", buf_view(&body), err);
 	}
@@ -93,6 +132,8 @@ static int begin_stream(struct out *o, struct err *err)
 	identify_answer(o);
 	http_response_header(o->x, "cache-control", "no-cache");
 	http_response_header(o->x, "x-accel-buffering", "no");
+	if (strcmp(o->call->dialect->stream_type, SSE_MEDIA_TYPE) == 0)
+		http_exchange_pulse(o->x, bytes_str(":\n\n")); /* a comment */
 	int rc =
 	    http_response_begin(o->x, 200, o->call->dialect->stream_type, HTTP_LENGTH_CHUNKED, err);
 	return rc ? rc : http_response_flush(o->x, err);
@@ -232,10 +273,10 @@ static int answer_failure(struct out *o, const struct err *why, struct err *err)
 
 static int run_limited(struct out *o, const struct serve_service *svc, struct err *err)
 {
-	int64_t asked = header_int(http_request(o->x), HEADER_DEADLINE, DEADLINE_MS_MAX);
 	struct duration limit = svc->limit;
-	if (asked >= 0 && duration_ms(asked).ns < limit.ns)
-		limit = duration_ms(asked);
+	int64_t deadline_ms = o->call->deadline_ms;
+	if (deadline_ms >= 0 && duration_ms(deadline_ms).ns < limit.ns)
+		limit = duration_ms(deadline_ms);
 	bool answered = false;
 	struct err why = {0};
 	struct scope sc;
@@ -279,15 +320,15 @@ int serve_inference(struct http_exchange *x, const struct dialect *d,
     const struct serve_service *svc, struct err *err)
 {
 	const struct http_head *head = http_request(x);
-	struct serve_call call = {
-	    .dialect = d, .target_node = http_head_get(head, HEADER_TARGET_NODE)};
+	struct serve_call call = {.dialect = d};
 	take_request_id(svc->world, head, call.ctx.request_id);
 	http_response_header(x, HEADER_REQUEST_ID, call.ctx.request_id);
-	int64_t hops = header_int(head, HEADER_HOPS, HOPS_MAX + 1);
-	call.ctx.hops = hops > 0 ? (unsigned)hops : 0;
-
+	if (svc->id_header)
+		http_response_header(x, svc->id_header, call.ctx.request_id);
 	struct buf body = BUF_INIT(SERVE_BODY_MAX);
-	int rc = http_body_read_all(x, SERVE_BODY_MAX, &body, err);
+	int rc = read_headers(head, &call, err);
+	if (rc == 0)
+		rc = http_body_read_all(x, SERVE_BODY_MAX, &body, err);
 	if (rc) {
 		buf_free(&body);
 		return rc; /* the server answers it */

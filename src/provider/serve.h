@@ -20,6 +20,7 @@ struct serve_call {
 	const struct inference_request *req;
 	struct request_context ctx;
 	const char *target_node; /* the X-Target-Node header, or NULL */
+	int64_t deadline_ms;     /* the X-Gate-Deadline-Ms header, or −1 */
 	/* Filled by the service before its first event. The answering node's id and label are shown
 	 * in response headers; "" leaves them out. */
 	char served_by[65];
@@ -34,6 +35,7 @@ struct serve_service {
 	    struct err *err);
 	void *arg;
 	struct duration limit; /* for a whole answer; a caller's shorter one holds */
+	const char *id_header; /* another name under which the request's id is told; may be NULL */
 };
 
 /* [parks] Handles a POST in the dialect `d`. Errors are answered here in its form; a negative

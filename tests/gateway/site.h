@@ -11,6 +11,8 @@
 
 #define SITE_KEY "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 
+static const char site_origins[1][CORS_ORIGIN_MAX] = {"https://chat.example"};
+
 struct site {
 	struct node node;
 	struct catalog *catalog;
@@ -79,6 +81,8 @@ static inline void site_up(struct net *n, struct site *t, const char *label, con
 	    .host = t->node.host,
 	    .label = label,
 	    .max_connections = 3,
+	    .cors_origins = site_origins,
+	    .n_cors_origins = 1,
 	    .request_limit = duration_s(600)};
 	universe_host_addr(t->node.world, &gateway.listen);
 	gateway.listen.port = 31145;

@@ -250,10 +250,9 @@ static void deadlines(void *arg)
 	assert_int_equal(r->status, 200);
 	has(r, "data: {\"error\":");
 	has_not(r, "[DONE]");
-	/* A longer one does not stretch the node's own; garbage counts as none. */
-	static const char *const headers[] = {"x-gate-deadline-ms: 99999999999\r\n",
-	    "x-gate-deadline-ms: soon\r\n", "x-gate-deadline-ms: -5\r\n", ""};
-	for (size_t i = 0; i < 4; i++) {
+	/* A longer one does not stretch the node's own. */
+	static const char *const headers[] = {"x-gate-deadline-ms: 99999999999\r\n", ""};
+	for (size_t i = 0; i < 2; i++) {
 		r = one(good, headers[i], PLAIN, &seen);
 		assert_int_equal(r->status, 200);
 		assert_int_equal(duration_to_ms(seen.left), 600000);
@@ -280,8 +279,9 @@ static void context(void *arg)
 	}
 	r = one(good, "x-gate-hops: 99999\r\n", PLAIN, &seen);
 	assert_int_equal(seen.ctx.hops, HOPS_MAX + 1);
-	r = one(good, "x-gate-hops: many\r\n", PLAIN, &seen);
-	assert_int_equal(seen.ctx.hops, 0);
+	r = one(good, "x-gate-hops: many\r\n", PLAIN, &seen); /* it could go in circles */
+	assert_int_equal(r->status, 400);
+	has(r, "x-gate-hops");
 }
 
 static void bad_requests(void *arg)
