@@ -179,8 +179,9 @@ static json_t *addrs_json(const struct multiaddr *addrs, size_t n)
 
 static json_t *model_json(const struct model_entry *m)
 {
-	return json_pack("{s:s, s:I, s:I, s:b}", "id", m->id, "created", (json_int_t)m->created_s,
-	    "n_ctx", (json_int_t)m->n_ctx, "ready", m->ready);
+	return json_pack("{s:s, s:I, s:I, s:b, s:I, s:s}", "id", m->id, "created",
+	    (json_int_t)m->created_s, "n_ctx", (json_int_t)m->n_ctx, "ready", m->ready, "abilities",
+	    (json_int_t)m->abilities, "hash", m->hash);
 }
 
 int state_send(struct stream *s, const struct member_state *st, struct err *err)
@@ -228,8 +229,14 @@ static bool parse_model(const json_t *v, struct model_entry *m)
 	    .created_s = json_get_int(v, "created", 0),
 	    .n_ctx = (uint32_t)(json_get_int(v, "n_ctx", 0) & INT32_MAX),
 	    .ready = json_get_bool(v, "ready", false),
+	    .abilities = (unsigned)(json_get_int(v, "abilities", 0) & INT32_MAX),
 	};
 	memcpy(m->id, id, n + 1);
+	/* The hash says who may go on with whose answers: in its one form, or unknown. */
+	const char *hash = json_get_string(v, "hash", "");
+	if (strspn(hash, "0123456789abcdef") == MODEL_HASH_MAX - 1 &&
+	    strlen(hash) == MODEL_HASH_MAX - 1)
+		memcpy(m->hash, hash, MODEL_HASH_MAX);
 	return true;
 }
 

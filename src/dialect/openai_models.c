@@ -9,7 +9,28 @@ struct together {
 	int64_t created_s;
 	uint32_t n_ctx;
 	bool ready;
+	const char *hash; /* of the file, when all of them have the same; or "" */
+	unsigned abilities;
 };
+
+static const char *const ability_names[] = {
+    "chat", "completion", "embedding", "tools", "vision"}; /* as enum model_ability */
+
+#define ABILITIES (sizeof(ability_names) / sizeof(ability_names[0]))
+
+static void put_abilities(struct buf *out, unsigned abilities)
+{
+	bool any = false;
+
+	buf_str(out, ",\"abilities\":[");
+	for (size_t i = 0; i < ABILITIES; i++) {
+		if (!(abilities >> i & 1))
+			continue;
+		buf_printf(out, "%s\"%s\"", any ? "," : "", ability_names[i]);
+		any = true;
+	}
+	buf_u8(out, ']');
+}
 
 static void put_nodes(struct buf *out, const char *id, const struct model_entry *models, size_t n)
 {
@@ -40,6 +61,8 @@ void openai_model_write(struct buf *out, const char *id, const struct model_entr
 			t.first = &models[i];
 		t.ready = t.ready || models[i].ready;
 		t.n_ctx = models[i].n_ctx > t.n_ctx ? models[i].n_ctx : t.n_ctx;
+		t.abilities |= models[i].abilities;
+		t.hash = !t.hash || strcmp(t.hash, models[i].hash) == 0 ? models[i].hash : "";
 	}
 	INVARIANT(t.first);
 	buf_str(out, "{\"id\":");
@@ -51,6 +74,12 @@ void openai_model_write(struct buf *out, const char *id, const struct model_entr
 	buf_printf(out, ",\"ready\":%s", t.ready ? "true" : "false");
 	if (t.n_ctx > 0)
 		buf_printf(out, ",\"context_length\":%u", (unsigned)t.n_ctx);
+	if (t.abilities)
+		put_abilities(out, t.abilities);
+	if (t.hash[0]) {
+		buf_str(out, ",\"hash\":");
+		json_put_text(out, bytes_str(t.hash));
+	}
 	if (t.first->owner[0]) {
 		buf_str(out, ",\"node\":");
 		json_put_text(out, bytes_str(t.first->owner));
@@ -95,15 +124,34 @@ static void take_text(char *to, size_t cap, const char *from)
 		memcpy(to, from, n + 1);
 }
 
+static unsigned read_abilities(const json_t *list)
+{
+	unsigned abilities = 0;
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(list, i,
+	    one) for (size_t k = 0; k < ABILITIES;
+		      k++) if (json_is_string(one) &&
+			       strcmp(json_string_value(one), ability_names[k]) == 0) abilities |=
+	    1u << k;
+	return abilities;
+}
+
 static bool read_model(const json_t *v, struct model_entry *m)
 {
+	const char *hash = json_get_string(v, "hash", "");
 	int64_t n_ctx = json_get_int(v, "context_length", 0);
 
 	*m = (struct model_entry){
 	    .created_s = json_get_int(v, "created", 0),
 	    .n_ctx = n_ctx > 0 && n_ctx <= INT32_MAX ? (uint32_t)n_ctx : 0,
 	    .ready = json_get_bool(v, "ready", true), /* others list what they can run */
+	    .abilities = read_abilities(json_object_get(v, "abilities")),
 	};
+	if (strlen(hash) == MODEL_HASH_MAX - 1 &&
+	    strspn(hash, "0123456789abcdef") == MODEL_HASH_MAX - 1)
+		memcpy(m->hash, hash, MODEL_HASH_MAX);
 	take_text(m->id, sizeof(m->id), json_get_string(v, "id", ""));
 	take_text(m->owner_label, sizeof(m->owner_label), json_get_string(v, "owned_by", ""));
 	return m->id[0] != 0;

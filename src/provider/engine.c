@@ -117,6 +117,35 @@ static void settle(struct engine_provider *e, int rc, const struct err *why)
 	waitq_wake_all(&e->settle);
 }
 
+#define HASH_ASKS     10
+#define HASH_PAUSE_MS 2000 /* before the first; each next one waits twice as long */
+
+/* A large file's hash becomes known some time after the model is ready. */
+static void learn_hash(void *arg)
+{
+	struct engine_provider *e = arg;
+	for (int i = 0; i < HASH_ASKS && !e->entry.hash[0]; i++) {
+		if (fiber_sleep(duration_ms((int64_t)HASH_PAUSE_MS << i)) != 0 ||
+		    ask_models(e, NULL) != 0)
+			return;
+		e->entry.ready = true;
+		if (e->entry.hash[0])
+			e->opt.changed(e->opt.arg);
+	}
+}
+
+/* Serves until the child ends; why it did is in *why. */
+static void watch(struct engine_provider *e, struct err *why)
+{
+	struct scope sc;
+	scope_open(&sc, DURATION_FOREVER);
+	if (!e->entry.hash[0] && fiber_spawn(NULL, "hash", learn_hash, e, NULL))
+		rt_log(LOG_WARN, "engine", "no memory to ask for the model's hash");
+	if (mux_wait(e->mux, why) != E_CANCELLED)
+		death(e, why);
+	scope_close(&sc);
+}
+
 /* Starts a child and stays with it until it ends. */
 static void live(struct engine_provider *e, struct err *why)
 {
@@ -134,8 +163,7 @@ static void live(struct engine_provider *e, struct err *why)
 		set_ready(e, true, NULL);
 		rt_log(LOG_INFO, "engine", "model %s is ready (context %u tokens)", e->entry.id,
 		    e->entry.n_ctx);
-		if (mux_wait(e->mux, why) != E_CANCELLED)
-			death(e, why);
+		watch(e, why);
 	}
 	struct mux *mux = e->mux;
 	e->mux = NULL;
