@@ -107,9 +107,9 @@ static void put_logprob(struct buf *out, const struct inference_logprob *p)
 	buf_u8(out, ']');
 }
 
-static void put_logprobs(struct buf *out, const struct inference_logprob *p, size_t n)
+void openai_put_logprob_list(struct buf *out, const struct inference_logprob *p, size_t n)
 {
-	buf_str(out, ",\"logprobs\":{\"content\":[");
+	buf_u8(out, '[');
 	for (size_t i = 0; i < n; i++) {
 		if (i > 0)
 			buf_u8(out, ',');
@@ -123,7 +123,14 @@ static void put_logprobs(struct buf *out, const struct inference_logprob *p, siz
 		}
 		buf_str(out, "]}");
 	}
-	buf_str(out, "],\"refusal\":null}");
+	buf_u8(out, ']');
+}
+
+static void put_logprobs(struct buf *out, const struct inference_logprob *p, size_t n)
+{
+	buf_str(out, ",\"logprobs\":{\"content\":");
+	openai_put_logprob_list(out, p, n);
+	buf_str(out, ",\"refusal\":null}");
 }
 
 void openai_put_tokens(

@@ -20,6 +20,8 @@ void openai_put_tokens(
     const struct dialect_writer *w, const int32_t *tokens, size_t n, struct buf *out);
 /* ,"stop_reason":"…", or nothing. */
 void openai_put_stop(struct buf *out, struct bytes stop);
+/* [{"token","logprob","bytes","top_logprobs":[…]}, …] */
+void openai_put_logprob_list(struct buf *out, const struct inference_logprob *p, size_t n);
 /* A number that JSON can say. */
 double openai_logprob(double v);
 void openai_put_comment(struct buf *out, struct bytes text);

@@ -388,7 +388,7 @@ static void add_logprobs(struct buf *to, const struct inference_logprob *l, size
 
 	if (n == 0)
 		return;
-	put_logprobs(&list, l, n);
+	openai_put_logprob_list(&list, l, n);
 	if (to->n > 0)
 		buf_u8(to, ',');
 	if (!list.failed && list.n > 2)
@@ -411,7 +411,7 @@ static void put_delta(
 	if (it->kind == ITEM_TEXT) {
 		add_logprobs(&it->logprobs, e->logprobs, e->n_logprobs);
 		buf_str(&s->data, ",\"logprobs\":");
-		put_logprobs(&s->data, e->logprobs, e->n_logprobs);
+		openai_put_logprob_list(&s->data, e->logprobs, e->n_logprobs);
 	}
 	end_event(s, type, out);
 }
