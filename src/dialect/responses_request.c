@@ -159,14 +159,26 @@ static int add_thoughts(
 	return rc;
 }
 
-/* Thoughts given back: as they were, or their summary when there is nothing else. What only their
- * maker can read is of no use here. */
+/* None holds for several. */
+static int read_seal(struct reading *r, const json_t *item, const struct place *at, bool first,
+    struct inference_message *m)
+{
+	const char *sealed = json_get_string(item, "encrypted_content", "");
+
+	m->reasoning_seal = bytes_of(NULL, 0);
+	if (!first || strcmp(sealed, RESPONSES_NO_SEAL) == 0)
+		return 0;
+	return reading_text(r, item, at, "encrypted_content", OPTIONAL, &m->reasoning_seal);
+}
+
+/* Thoughts given back: as they were, or their summary when there is nothing else. */
 static int read_reasoning(
     struct reading *r, const json_t *item, const struct place *at, size_t limit)
 {
 	struct buf thoughts = BUF_INIT(limit);
 	struct inference_message *m;
 	int rc = assistant(r, false, false, &m);
+	bool first = rc == 0 && m->reasoning.n == 0 && m->reasoning_seal.n == 0;
 
 	if (rc == 0 && m->reasoning.n > 0) {
 		buf_bytes(&thoughts, m->reasoning);
@@ -182,7 +194,7 @@ static int read_reasoning(
 	if (rc == 0 && thoughts.n > before)
 		rc = reading_copy(r, buf_view(&thoughts), &m->reasoning);
 	buf_free(&thoughts);
-	return rc;
+	return rc ? rc : read_seal(r, item, at, first, m);
 }
 
 static int read_item(struct reading *r, const json_t *item, const struct place *at, size_t limit)
@@ -215,7 +227,7 @@ static void drop_empty(struct inference_request *req)
 		const struct inference_message *m = &req->messages[i];
 
 		if (strcmp(m->role, "assistant") == 0 && m->content.n == 0 &&
-		    m->n_tool_calls == 0 && m->reasoning.n == 0)
+		    m->n_tool_calls == 0 && m->reasoning.n == 0 && m->reasoning_seal.n == 0)
 			continue;
 		req->messages[kept++] = *m;
 	}

@@ -29,7 +29,8 @@ static void test_full_request(void **state)
 	    "\"reasoning_text\",\"text\":\"full\"}]},"
 	    "{\"type\":\"function_call\",\"call_id\":\"c3\",\"name\":\"get\",\"arguments\":"
 	    "\"{}\"},"
-	    "{\"type\":\"reasoning\",\"summary\":[],\"encrypted_content\":\"xx\"}],"
+	    "{\"type\":\"reasoning\",\"summary\":[],\"encrypted_content\":\"xx\"},"
+	    "{\"type\":\"reasoning\",\"summary\":[],\"encrypted_content\":\"not-encrypted\"}],"
 	    "\"tools\":[{\"type\":\"function\",\"name\":\"get\",\"description\":null,"
 	    "\"parameters\":{\"type\":\"object\"},\"strict\":true},{\"type\":\"function\","
 	    "\"name\":\"put\",\"parameters\":null,\"strict\":null}],"
@@ -397,10 +398,14 @@ static void check_stream(struct bytes in)
 
 static void test_random_streams(void **state)
 {
-	static const struct answer_abilities can = {
-	    .reasoning = true, .cached = true, .reasoning_count = true, .filter = true};
+	static const struct answer_abilities can = {.reasoning = true,
+	    .seals = true,
+	    .cached = true,
+	    .reasoning_count = true,
+	    .filter = true};
 	void *mem = talloc_new(NULL);
-	struct inference_request *req = parse_ok(mem, &openai_responses, "{" I "}");
+	struct inference_request *req = parse_ok(
+	    mem, &openai_responses, "{" I ",\"include\":[\"reasoning.encrypted_content\"]}");
 	struct chance c = {6};
 
 	for (int i = 0; i < 2000; i++) {
