@@ -63,6 +63,8 @@ struct inference_tool {
 	char *description;       /* may be NULL */
 	struct bytes parameters; /* a JSON Schema, as JSON text; empty: none */
 	bool strict;             /* the arguments must be valid under it */
+	char *group; /* in Responses, whose group's tool it is: `name` is "group__tool"; may be NULL
+		      */
 };
 
 enum inference_tool_choice {

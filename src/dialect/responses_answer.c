@@ -98,6 +98,20 @@ static void put_summary_part(struct buf *out, const struct item *it)
 	buf_u8(out, '}');
 }
 
+/* A group's tool has a name of its own, beside its group's. */
+static void put_tool_name(
+    struct buf *out, const struct inference_request *req, const char *name, bool with_group)
+{
+	const char *group = NULL;
+
+	for (size_t i = 0; i < req->n_tools && !group; i++)
+		if (req->tools[i].group && strcmp(req->tools[i].name, name) == 0)
+			group = req->tools[i].group;
+	put_member_text(out, "name", bytes_str(group ? name + strlen(group) + 2 : name));
+	if (group && with_group)
+		put_member_text(out, "namespace", bytes_str(group));
+}
+
 static struct bytes seal_of(const struct item *it)
 {
 	return it->seal.n > 0 ? it->seal : bytes_str(RESPONSES_NO_SEAL);
@@ -130,7 +144,7 @@ static void put_item(struct buf *out, const struct dialect_answer *a, const stru
 	case ITEM_CALL:
 		buf_printf(out, ",\"type\":\"function_call\",\"status\":\"%s\"", status);
 		put_member_text(out, "call_id", bytes_str(it->call_id));
-		put_member_text(out, "name", bytes_str(it->name));
+		put_tool_name(out, a->req, it->name, true);
 		put_member_text(out, "arguments", empty ? bytes_of(NULL, 0) : buf_view(&it->text));
 		buf_u8(out, '}');
 		return;
@@ -313,7 +327,7 @@ static void close_item(
 		buf_u8(&s->data, ']');
 	}
 	if (it->kind == ITEM_CALL)
-		put_member_text(&s->data, "name", bytes_str(it->name));
+		put_tool_name(&s->data, w->answer->req, it->name, false);
 	end_event(s, names->done, out);
 	if (names->part_done)
 		part_event(w, names->part_done, it, out);

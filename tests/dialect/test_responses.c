@@ -110,6 +110,11 @@ static void test_refused(void **state)
 	    {"{" I ",\"tools\":[{\"type\":\"custom\",\"name\":\"x\"}]}", E_UNSUPPORTED,
 		"tools[0].type"},
 	    {"{" I ",\"tools\":[{\"type\":\"function\"}]}", E_INVALID, "tools[0].name"},
+	    {"{" I ",\"tools\":[{\"type\":\"namespace\",\"name\":\"n\",\"tools\":[{\"type\":"
+	     "\"custom\"}]}]}",
+		E_UNSUPPORTED, "tools[0].tools[0].type"},
+	    {"{" I ",\"tools\":[{\"type\":\"namespace\",\"name\":\"n\"}]}", E_UNSUPPORTED,
+		"tools[0].type"},
 	    {"{" I ",\"tool_choice\":\"any\"}", E_INVALID, "tool_choice"},
 	    {"{" I ",\"tool_choice\":{\"type\":\"allowed_tools\"}}", E_UNSUPPORTED,
 		"tool_choice.type"},
@@ -130,6 +135,38 @@ static void test_refused(void **state)
 	};
 
 	check_refused(&openai_responses, table, sizeof table / sizeof table[0]);
+}
+
+/* Groups of functions, there and back; and a search through nothing. */
+static void test_groups(void **state)
+{
+	static const struct inference_event call = {.kind = INFERENCE_TOOL_CALL,
+	    .tool_id = "c1",
+	    .tool_name = "agents__spawn",
+	    .text = {(const uint8_t *)"{}", 2}};
+	static const struct inference_event end = {
+	    .kind = INFERENCE_CHOICE_END, .finish = FINISH_TOOL_CALLS};
+	void *mem = talloc_new(NULL);
+	struct inference_request *r = parse_ok(mem, &openai_responses,
+	    "{\"input\":[{\"type\":\"function_call\",\"call_id\":\"c0\",\"name\":\"spawn\","
+	    "\"namespace\":\"agents\",\"arguments\":\"{}\"}],\"tools\":[{\"type\":\"web_search\","
+	    "\"external_web_access\":false},{\"type\":\"namespace\",\"name\":\"agents\","
+	    "\"tools\":[{\"type\":\"function\",\"name\":\"spawn\"},{\"type\":\"function\","
+	    "\"name\":\"close\"}]},{\"type\":\"function\",\"name\":\"plain\"}]}");
+	struct writing t = {new_writer(mem, &openai_responses, r), BUF_INIT(1 << 20)};
+
+	assert_int_equal(r->n_tools, 3);
+	assert_string_equal(r->tools[0].name, "agents__spawn");
+	assert_string_equal(r->tools[1].group, "agents");
+	assert_string_equal(r->tools[2].name, "plain");
+	assert_string_equal(r->messages[0].tool_calls[0].name, "agents__spawn");
+	write_event(&t, &call, NULL);
+	write_event(&t, &end, NULL);
+	assert_non_null(strstr(buf_cstr(&t.out), "\"status\":\"completed\",\"call_id\":\"c1\","
+						 "\"name\":\"spawn\",\"namespace\":\"agents\""));
+	assert_null(strstr(buf_cstr(&t.out), "\"name\":\"agents__spawn\""));
+	buf_free(&t.out);
+	talloc_free(mem);
 }
 
 /* ---- answers ------------------------------------------------------------------------------- */
@@ -429,6 +466,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_full_request),
 	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_groups),
 	    cmocka_unit_test(test_stream),
 	    cmocka_unit_test(test_whole),
 	    cmocka_unit_test(test_ends),
