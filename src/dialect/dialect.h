@@ -86,6 +86,16 @@ struct dialect {
 	void (*error)(const struct err *why, struct buf *out);
 };
 
+/* Embeddings in a dialect: one request, one document. */
+struct embedding_dialect {
+	const char *name; /* "openai.embeddings" */
+	/* *out is a talloc child of `mem`. Errors as dialect.parse. */
+	int (*parse)(void *mem, struct bytes body, struct embedding_request **out, struct err *err);
+	void (*write)(const struct embedding_request *req, const struct embedding_result *result,
+	    const char *model, int64_t took_us, struct buf *out);
+	void (*error)(const struct err *why, struct buf *out);
+};
+
 /* NULL without memory, E_MEMORY in err. A talloc child of `mem`. */
 int dialect_writer_new(void *mem, const struct dialect *d, const struct dialect_answer *a,
     struct dialect_writer **out, struct err *err) WARN_UNUSED;

@@ -251,6 +251,7 @@ enum model_ability {
 	MODEL_TOOLS = 1 << 3,
 	MODEL_VISION = 1 << 4
 };
+#define MODEL_ABILITIES_ALL ((1 << 5) - 1)
 
 #define MODEL_HASH_MAX 65 /* SHA-256 in hex */
 

@@ -126,7 +126,7 @@ static void put_piece(struct dialect_writer *w, const struct inference_event *e,
 	put_content(w, thoughts ? none : e->text, thoughts ? e->text : none, NULL, out);
 	if (e->n_logprobs > 0) {
 		buf_str(out, ",\"logprobs\":");
-		openai_put_logprob_list(out, e->logprobs, e->n_logprobs);
+		put_logprobs(out, e->logprobs, e->n_logprobs);
 	}
 	buf_str(out, ",\"done\":false}\n");
 }
@@ -205,7 +205,7 @@ static void whole(struct dialect_writer *w, const struct inference_result *r, st
 	put_content(w, buf_view(&c->text), buf_view(&c->reasoning), c, out);
 	if (c->n_logprobs > 0) {
 		buf_str(out, ",\"logprobs\":");
-		openai_put_logprob_list(out, c->logprobs, c->n_logprobs);
+		put_logprobs(out, c->logprobs, c->n_logprobs);
 	}
 	put_done(w, c->finish, &r->usage, out);
 }

@@ -20,11 +20,22 @@ void openai_put_tokens(
     const struct dialect_writer *w, const int32_t *tokens, size_t n, struct buf *out);
 /* ,"stop_reason":"…", or nothing. */
 void openai_put_stop(struct buf *out, struct bytes stop);
-/* [{"token","logprob","bytes","top_logprobs":[…]}, …] */
-void openai_put_logprob_list(struct buf *out, const struct inference_logprob *p, size_t n);
 /* A number that JSON can say. */
 double openai_logprob(double v);
 void openai_put_comment(struct buf *out, struct bytes text);
+
+/* The state of a writer. */
+struct openai_writing {
+	struct buf prefix; /* of every chunk, up to its choices; made once the model is known */
+	int64_t *offsets;  /* of completions */
+};
+int openai_begin(struct dialect_writer *w, struct err *err);
+/* The beginning of a chunk. */
+void openai_put_prefix(
+    struct dialect_writer *w, const char *id_prefix, const char *object, struct buf *out);
+/* Usage, where it was asked for and is known, and the end. */
+void openai_put_finished(struct dialect_writer *w, const char *id_prefix, const char *object,
+    const struct inference_usage *usage, struct buf *out);
 
 /* struct dialect's pulse and failure in server-sent events. */
 void openai_pulse(struct dialect_writer *w, struct buf *out);
@@ -44,6 +55,11 @@ int openai_put_request(const struct inference_request *req, enum openai_form for
 
 /* ,"token_ids":[…], or nothing. */
 void openai_put_ids(struct buf *out, const int32_t *tokens, size_t n);
+
+int openai_embed_request(
+    const struct embedding_request *req, const char **path, struct buf *out, struct err *err);
+int openai_embed_answer(
+    void *mem, struct bytes body, struct embedding_result *out, struct err *err);
 
 /* ---- reading answers ----------------------------------------------------------------------- */
 

@@ -40,7 +40,9 @@ static int cloud_request(
 
 #define COMMON                                                                                     \
 	.framing = UPSTREAM_SSE, .take = openai_take, .end = openai_end,                           \
-	.error = openai_error_parse, .models_path = "/v1/models", .models = openai_models_parse
+	.error = openai_error_parse, .embed_request = openai_embed_request,                        \
+	.embed_answer = openai_embed_answer, .models_path = "/v1/models",                          \
+	.models = openai_models_parse
 
 const struct upstream gate_upstream = {.name = "gate", .request = node_request, COMMON};
 const struct upstream openai_upstream = {.name = "openai", .request = foreign_request, COMMON};

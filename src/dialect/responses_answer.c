@@ -406,7 +406,7 @@ static void add_logprobs(struct buf *to, const struct inference_logprob *l, size
 
 	if (n == 0)
 		return;
-	openai_put_logprob_list(&list, l, n);
+	put_logprobs(&list, l, n);
 	if (to->n > 0)
 		buf_u8(to, ',');
 	if (!list.failed && list.n > 2)
@@ -429,7 +429,7 @@ static void put_delta(
 	if (it->kind == ITEM_TEXT) {
 		add_logprobs(&it->logprobs, e->logprobs, e->n_logprobs);
 		buf_str(&s->data, ",\"logprobs\":");
-		openai_put_logprob_list(&s->data, e->logprobs, e->n_logprobs);
+		put_logprobs(&s->data, e->logprobs, e->n_logprobs);
 	}
 	end_event(s, type, out);
 }

@@ -42,6 +42,39 @@ void put_arguments_object(struct buf *out, struct bytes arguments)
 	json_decref(v);
 }
 
+/* ---- log probabilities --------------------------------------------------------------------- */
+
+static void put_token(struct buf *out, const struct inference_logprob *l)
+{
+	buf_str(out, "{\"token\":");
+	json_put_text(out, l->token);
+	/* JSON has no infinities: an impossible token's is as small as clients expect it */
+	put_member_number(out, "logprob", true, l->logprob >= -9999 ? l->logprob : -9999);
+	buf_str(out, ",\"bytes\":[");
+	for (size_t i = 0; i < l->token.n; i++)
+		buf_printf(out, i ? ",%u" : "%u", l->token.p[i]);
+	buf_u8(out, ']');
+}
+
+void put_logprobs(struct buf *out, const struct inference_logprob *l, size_t n)
+{
+	buf_u8(out, '[');
+	for (size_t i = 0; i < n; i++) {
+		if (i > 0)
+			buf_u8(out, ',');
+		put_token(out, &l[i]);
+		buf_str(out, ",\"top_logprobs\":[");
+		for (size_t k = 0; k < l[i].n_top; k++) {
+			if (k > 0)
+				buf_u8(out, ',');
+			put_token(out, &l[i].top[k]);
+			buf_u8(out, '}');
+		}
+		buf_str(out, "]}");
+	}
+	buf_u8(out, ']');
+}
+
 /* ---- times: RFC 3339 ----------------------------------------------------------------------- */
 
 void put_time(struct buf *out, int64_t unix_us)

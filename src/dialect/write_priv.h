@@ -15,6 +15,9 @@ void put_member_text(struct buf *out, const char *key, struct bytes v);
 #define ARGUMENTS_RAW "_raw"
 void put_arguments_object(struct buf *out, struct bytes arguments);
 
+/* [{"token","logprob","bytes","top_logprobs":[…]}, …] */
+void put_logprobs(struct buf *out, const struct inference_logprob *l, size_t n);
+
 /* "2026-01-31T12:00:00.000001Z" with quotes. */
 void put_time(struct buf *out, int64_t unix_us);
 /* Seconds since 1970 of such a text, with any offset; 0 when it is none. */

@@ -187,6 +187,19 @@ static int engine_infer(struct provider *base, const struct inference_request *r
 	return upstream_infer_once(s, &engine_server, req, ctx, emit, arg, err);
 }
 
+static int engine_embed(struct provider *base, const struct embedding_request *req,
+    const struct request_context *ctx, void *mem, struct embedding_result *out, struct err *err)
+{
+	struct engine_provider *e = (struct engine_provider *)base;
+	if (!e->ready)
+		return err_set(err, E_UNAVAILABLE, "the engine is not ready: %s", e->reason);
+	struct stream *s;
+	int rc = mux_open(e->mux, &s, err);
+	if (rc)
+		return err_wrap(err, rc, "engine");
+	return upstream_embed_once(s, &engine_server, req, ctx, mem, out, err);
+}
+
 static void engine_status(struct provider *base, struct provider_status *out)
 {
 	struct engine_provider *e = (struct engine_provider *)base;
@@ -212,6 +225,7 @@ static void engine_close(struct provider *base)
 static const struct provider_ops engine_ops = {
     .kind = "engine",
     .infer = engine_infer,
+    .embed = engine_embed,
     .status = engine_status,
     .models = engine_models,
     .close = engine_close,
