@@ -262,8 +262,16 @@ static int await_news(struct cluster *c, p2p_conn_id conn, uint64_t told, struct
 	return rc;
 }
 
-/* Our state, whenever it changed and at least at each heartbeat. */
-static int tell_state(struct cluster *c, struct stream *s, struct err *err)
+/* Whether another connection to the peer is the better one now: a direct one in place of a relay. The
+ * session moves there, so that the old one can end. */
+static bool should_move(const struct cluster *c, const struct peer *p, p2p_conn_id conn)
+{
+	struct p2p_conn_info best;
+	return p2p_preferred(c->opt.host, &p->id, &best) && best.id != conn;
+}
+
+/* Our state, whenever it changed and at least at each heartbeat. 0 when it is time to move. */
+static int tell_state(struct cluster *c, struct peer *p, struct stream *s, struct err *err)
 {
 	struct p2p_stream_info info;
 	if (!p2p_stream_info(s, &info))
@@ -272,7 +280,7 @@ static int tell_state(struct cluster *c, struct stream *s, struct err *err)
 	if (!st)
 		return err_set(err, E_MEMORY, "no memory for our state");
 	int rc = 0;
-	while (rc == 0) {
+	do {
 		uint64_t version = c->version;
 		cluster_local_state(c, st);
 		struct scope sc;
@@ -281,7 +289,7 @@ static int tell_state(struct cluster *c, struct stream *s, struct err *err)
 		scope_close(&sc);
 		if (rc == 0)
 			rc = await_news(c, info.conn, version, err);
-	}
+	} while (rc == 0 && !should_move(c, p, info.conn));
 	free(st);
 	return rc;
 }
@@ -331,10 +339,7 @@ static int speak(
 		p->welcomed = true;
 		p->foreign = false;
 		cluster_peer_changed(c, p);
-		rc = tell_state(c, s, err);
-		p->welcomed = false;
-		cluster_peer_changed(c, p);
-		return rc;
+		return 0;
 	case ANSWER_ADMITTED:
 		return cluster_joined(c, a, err);
 	case ANSWER_REFUSED:
@@ -352,20 +357,37 @@ struct out_session {
 	struct peer *p;
 };
 
-/* *conn is the connection that it ran on, 0 when it came to none. */
-static int speak_once(struct cluster *c, struct peer *p, p2p_conn_id *conn, struct err *err)
+static void let_go(struct stream **s)
+{
+	if (*s)
+		stream_close(*s);
+	*s = NULL;
+}
+
+/* Begins a session, and speaks until it ends or it is time to move: 0 with its stream still in
+ * *held, which the next one takes the place of. So we stay welcome all the time. *conn is the
+ * connection that it ran on, 0 when it came to none. */
+static int speak_once(struct cluster *c, struct peer *p, struct stream **held, p2p_conn_id *conn,
+    struct err *err)
 {
 	const char *protocols[] = {MEMBER_PROTOCOL};
-	struct stream *s;
+	struct stream *s = NULL;
 	struct p2p_stream_info info;
+	struct answer a = {.kind = ANSWER_REFUSED};
 	int rc = p2p_open_stream(c->opt.host, &p->id, protocols, 1, &s, NULL, err);
 	*conn = rc == 0 && p2p_stream_info(s, &info) ? info.conn : 0;
-	if (rc)
-		return rc;
-	struct answer a = {0};
-	rc = speak(c, p, s, &a, err);
+	if (rc == 0)
+		rc = speak(c, p, s, &a, err);
+	let_go(held);
+	*held = s;
 	secret_wipe(a.key, sizeof a.key);
-	stream_close(s);
+	if (rc == 0 && a.kind == ANSWER_OK && (rc = tell_state(c, p, s, err)) == 0)
+		return 0;
+	let_go(held);
+	if (p->welcomed) {
+		p->welcomed = false;
+		cluster_peer_changed(c, p);
+	}
 	return rc;
 }
 
@@ -377,11 +399,12 @@ static void out_fiber(void *arg)
 	struct cluster *c = o.c;
 	struct peer *p = o.p;
 	free(arg);
+	struct stream *held = NULL;
 	int unsure = 0;
 	while (p->connected && !c->closing) {
 		struct err err = {0};
 		p2p_conn_id conn;
-		int rc = speak_once(c, p, &conn, &err);
+		int rc = speak_once(c, p, &held, &conn, &err);
 		if (rc == E_CANCELLED)
 			break;
 		/* Of two connections the one that we spoke on ended: on with the other. */
@@ -400,6 +423,7 @@ static void out_fiber(void *arg)
 				break;
 		}
 	}
+	let_go(&held);
 	p->speaking = false;
 }
 

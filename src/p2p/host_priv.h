@@ -65,7 +65,9 @@ struct conn {
 	bool limited, punched;
 	bool led;          /* DCUtR was tried on it */
 	bool following;    /* they lead an exchange of DCUtR on it now */
-	unsigned followed; /* such exchanges so far */
+	unsigned followed; /* such exchanges, less those long ago */
+	struct instant follow_paid;  /* up to when they were taken off */
+	struct direct_plan *direct;  /* for a relayed one: when to try without; NULL: not yet */
 	struct session *session;
 	struct scope *scope; /* on its fiber's stack, while that runs */
 	struct instant opened;
@@ -100,6 +102,7 @@ struct relay_service;
 struct relay_listening;
 struct autonat;
 struct dcutr;
+struct direct_plan;
 struct portmap;
 
 /* Addresses that are ours beside those of the listeners. */
@@ -229,8 +232,13 @@ int conn_check_ban(
     const struct p2p_host *h, const struct peer_id *peer, struct err *err) WARN_UNUSED;
 
 /* ---- dial.c ---- */
-/* [parks] p2p_dial without relays: neither a relayed connection nor a circuit address will do. */
+/* [parks] p2p_dial without relays: neither a relayed connection nor a circuit address will do. That
+ * it fails says nothing about other ways: the peer is dialled by those as soon as before. */
 int dial_direct(struct p2p_host *h, const struct peer_id *peer, const struct multiaddr *addrs,
+    size_t n, p2p_conn_id *out, struct err *err) WARN_UNUSED;
+/* [parks] The same from a listener's port where that is possible: a relay is to tell us where it
+ * sees that. */
+int dial_relay(struct p2p_host *h, const struct peer_id *peer, const struct multiaddr *addrs,
     size_t n, p2p_conn_id *out, struct err *err) WARN_UNUSED;
 
 /* ---- relay_service.c ---- */

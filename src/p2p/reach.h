@@ -41,9 +41,12 @@ void p2p_reachability(const struct p2p_host *h, struct p2p_reach_info *out);
 /* ---- DCUtR --------------------------------------------------------------------------------- */
 
 /* From now on relayed connections are followed by attempts at a direct one: both ends dial at the
- * same time, each from the port that it listens on, three times. Where one succeeds, new streams
- * use it, and the relayed connection ends when its last stream has. SPEC libp2p DCUtR. E_EXISTS,
- * E_MEMORY, E_LIMIT. */
+ * same time, each from the port that it listens on, three times. Where that fails, both try again
+ * for as long as the connection is relayed, by dialling what addresses are known and by one more
+ * such attempt: after 30 s, then less and less often down to each 10 minutes, and soon after either
+ * side's addresses have changed or mDNS has seen the peer. Once a direct connection stands, new
+ * streams use it, and the relayed connection ends when its last stream has. SPEC libp2p DCUtR.
+ * E_EXISTS, E_MEMORY, E_LIMIT. */
 int p2p_dcutr_start(struct p2p_host *h, struct err *err) WARN_UNUSED;
 
 struct p2p_dcutr_stats {
