@@ -782,6 +782,9 @@ void cluster_close(struct cluster *c)
 static void shown_address(const struct cluster *c, const struct peer *p, struct cluster_peer *row)
 {
 	struct p2p_conn_info conn;
+	struct p2p_peer_info info;
+	if (p2p_peer_info(c->opt.host, &p->id, &info))
+		row->n_conns = info.n_conns;
 	if (p->connected && p2p_preferred(c->opt.host, &p->id, &conn)) {
 		multiaddr_print(&conn.remote, row->address);
 		row->rtt = conn.rtt;

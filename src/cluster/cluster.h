@@ -115,6 +115,7 @@ struct cluster_peer {
 	int64_t last_seen_ms; /* wall time; 0 never */
 	char failure[160];    /* of the last attempt; "" if none */
 	size_t n_models;
+	unsigned n_conns; /* more than one for a while, when a better one has just been made */
 	bool inbound;
 };
 

@@ -84,6 +84,7 @@ static void list_peer(void *arg, const struct cluster_peer *p)
 	json_object_set_new(j, "address", json_string(p->address));
 	json_object_set_new(j, "path", json_string(cluster_path_name(p->path)));
 	json_object_set_new(j, "direction", json_string(p->inbound ? "inbound" : "outbound"));
+	json_object_set_new(j, "connections", json_integer((json_int_t)p->n_conns));
 	json_object_set_new(j, "sources", sources_json(p->sources));
 	json_object_set_new(j, "models", json_integer((json_int_t)p->n_models));
 	json_object_set_new(

@@ -206,6 +206,7 @@ struct p2p_peer_info {
 	size_t n_addrs;
 	bool identified;
 	bool connected;
+	unsigned n_conns;
 };
 /* False for a peer never heard of. */
 bool p2p_peer_info(const struct p2p_host *h, const struct peer_id *peer, struct p2p_peer_info *out);

@@ -277,6 +277,8 @@ bool p2p_peer_info(const struct p2p_host *h, const struct peer_id *peer, struct 
 	    .identified = p->identified,
 	    .connected = p->conns != NULL,
 	};
+	for (const struct conn *c = p->conns; c; c = c->peer_next)
+		out->n_conns++;
 	return true;
 }
 

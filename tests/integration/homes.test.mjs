@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { Node } from './lib/gate.mjs'
-import { missing, removeNetworks, twoHomes } from './lib/netns.mjs'
+import { Machine, missing, Network, removeNetworks, twoHomes } from './lib/netns.mjs'
 import { endAll, sleep, until } from './lib/process.mjs'
 
 const skip = missing()
@@ -46,6 +46,56 @@ test('routers that keep ports: relayed at first, then a hole', { skip, timeout: 
     await until('a hole', async () => await path(asker, 'server') === 'hole-punched', { timeout: 40_000 })
     await answers(asker)
     assert.equal(await path(server, 'asker'), 'hole-punched')
+})
+
+test('a cut link heals: direct again, and no prompt is lost', { skip, timeout: 150_000 }, async () => {
+    const street = new Network('street')
+    const place = (label, ip, ...args) => {
+        const machine = new Machine(label)
+        street.plug(machine, `${ip}/24`, 'eth0')
+        return { machine, start: () => Node.start(label, { machine, args: [...CLUB, ...args] }) }
+    }
+    const middle = await place('middle', '5.6.7.1', '--model', 'none').start()
+    const known = ['--bootstrap', middle.addressAt('5.6.7.1')]
+    const one = place('one', '5.6.7.2', ...known)
+    const two = place('two', '5.6.7.3', '--model', 'none', ...known)
+    one.machine.firewall('input ip saddr 5.6.7.3 drop', 'output ip daddr 5.6.7.3 drop')
+    const server = await one.start()
+    const asker = await two.start()
+    await asker.seesPeers('middle', 'one')
+    // The attempts that follow a new circuit are over.
+    await until('holes are given up', () => /stays reachable by relay only/.test(server.log + asker.log),
+        { timeout: 40_000 })
+    assert.equal(await path(asker, 'one'), 'relayed')
+
+    one.machine.firewall()
+    let asked = 0
+    const ask = async () => {
+        const { node, answer } = await asker.json('ask', ['What is 2+2?', '--timeout', '10'])
+        assert.equal(node.label, 'one')
+        assert.match(answer, /4/)
+        asked++
+    }
+    await until('a direct path', async () => {
+        await ask()
+        return await path(asker, 'one') !== 'relayed'
+    }, { timeout: 60_000 })
+    await ask()
+    // The circuit ends, now that nothing needs it, and membership held all the time.
+    await until('the circuit ends', async () => {
+        await ask()
+        return (await asker.peer('one')).connections === 1
+    }, { timeout: 30_000 })
+    assert.notEqual(await path(server, 'two'), 'relayed')
+    assert.equal((await server.peer('two')).connections, 1)
+    assert.doesNotMatch(asker.log, /lost one/)
+    assert.doesNotMatch(server.log, /lost two/)
+    for (const node of [server, asker]) {
+        const lists = [...node.log.matchAll(/Peers: \[(.*)\]/g)].map((m) => m[1].split(', ').length)
+        assert.deepEqual(lists, [...lists].sort(), 'membership only grew')
+    }
+    assert.ok(asked > 3)
+    for (const node of [asker, server, middle]) await node.stop()
 })
 
 test('random ports: relayed, and moved when the relay dies', { skip, timeout: 120_000 }, async () => {
