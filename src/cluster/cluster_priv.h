@@ -9,6 +9,7 @@
 #include "cluster/invite_priv.h"
 #include "cluster/pair_priv.h"
 #include "crypto/crypto.h"
+#include "p2p/reach.h"
 
 #include <uthash.h>
 
@@ -122,6 +123,7 @@ struct look {
 struct seen {
 	int64_t now_ms;                /* the answerer's wall clock */
 	bool mdns_listens, mdns_heard; /* whether it has found the asker by mDNS */
+	enum p2p_mapping mapping;      /* of the router in front of it, as far as it looked */
 	size_t pad;                    /* as many as were asked with */
 };
 #define LOOK_PAD_MAX (64u << 10)

@@ -262,6 +262,75 @@ bool judge_mdns_pair(const struct mdns_facts *m, struct doctor_finding *f)
 	return true;
 }
 
+/* ---- routers --------------------------------------------------------------------------------- */
+
+#define FORWARD_FIX(machine)                                                                       \
+	"forward the P2P port to " machine                                                         \
+	" in its router, or start its node with --map-port; until then a relay has to do"
+
+void judge_relayed(enum p2p_mapping ours, enum p2p_mapping theirs, struct doctor_finding *f)
+{
+	bool us = ours == P2P_MAPPING_BY_PEER, them = theirs == P2P_MAPPING_BY_PEER;
+	if (us || them) {
+		fault(f, "nat", "symmetric-nat",
+		    us ? FORWARD_FIX("this machine") : FORWARD_FIX("the other machine"));
+		seen(f,
+		    "relayed: the router%s in front of %s choose%s another port for each peer "
+		    "(symmetric NAT), so no hole can be made",
+		    us && them ? "s" : "",
+		    us && them ? "both nodes"
+		    : us       ? "this node"
+			       : "the other node",
+		    us && them ? "" : "s");
+	} else {
+		note(
+		    f, "nat", "relayed", "open or forward the P2P port of one of the two machines");
+		seen(
+		    f, "relayed: no direct way has been found so far; it is tried again and again");
+	}
+}
+
+static void seen_ports(const struct p2p_mapping_info *r, struct doctor_finding *f)
+{
+	char a[NETADDR_TEXT_MAX], b[NETADDR_TEXT_MAX];
+	size_t other = 1; /* one that differs from the first */
+	while (other + 1 < r->peers && other + 1 < P2P_MAPPING_SEEN_MAX &&
+	       netaddr_equal(&r->seen[0], &r->seen[other]))
+		other++;
+	netaddr_print(&r->seen[0], a);
+	netaddr_print(&r->seen[other], b);
+	seen(f,
+	    "the router in front of this node chooses another port for each peer (symmetric NAT): "
+	    "one sees %s, another %s",
+	    a, b);
+}
+
+bool judge_router(const struct p2p_mapping_info *r, bool dialable, struct doctor_finding *f)
+{
+	char at[NETADDR_TEXT_MAX];
+	switch (r->kind) {
+	case P2P_MAPPING_UNKNOWN:
+		return false;
+	case P2P_MAPPING_NONE:
+		well(f, "nat");
+		seen(f, "no router between this node and its peers translates addresses");
+		return true;
+	case P2P_MAPPING_ONE:
+		well(f, "nat");
+		netaddr_print(&r->seen[0], at);
+		seen(f, "the router in front of this node shows it to all peers as %s", at);
+		return true;
+	case P2P_MAPPING_BY_PEER:
+		if (dialable)
+			note(f, "nat", "symmetric-nat", "");
+		else
+			fault(f, "nat", "symmetric-nat", FORWARD_FIX("this machine"));
+		seen_ports(r, f);
+		return true;
+	}
+	BUG("mapping %d", (int)r->kind);
+}
+
 /* ---- this node ------------------------------------------------------------------------------- */
 
 void judge_listening(const struct multiaddr *addrs, size_t n, struct doctor_finding *f)

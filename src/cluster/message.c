@@ -314,11 +314,27 @@ int look_recv(struct stream *s, struct look *l, struct err *err)
 	return rc;
 }
 
+static const char *const mappings[] = {
+    [P2P_MAPPING_UNKNOWN] = "unknown",
+    [P2P_MAPPING_NONE] = "none",
+    [P2P_MAPPING_ONE] = "one-port",
+    [P2P_MAPPING_BY_PEER] = "port-by-peer",
+};
+
+static enum p2p_mapping parse_mapping(const char *name)
+{
+	for (size_t i = 0; i < sizeof mappings / sizeof *mappings; i++)
+		if (strcmp(name, mappings[i]) == 0)
+			return (enum p2p_mapping)i;
+	return P2P_MAPPING_UNKNOWN;
+}
+
 int seen_send(struct stream *s, const struct seen *a, struct err *err)
 {
 	return padded_send(s,
-	    json_pack("{s:s, s:I, s:b, s:b}", "type", "seen", "now_ms", (json_int_t)a->now_ms,
-		"mdns_listens", a->mdns_listens, "mdns_heard", a->mdns_heard),
+	    json_pack("{s:s, s:I, s:b, s:b, s:s}", "type", "seen", "now_ms", (json_int_t)a->now_ms,
+		"mdns_listens", a->mdns_listens, "mdns_heard", a->mdns_heard, "mapping",
+		mappings[a->mapping]),
 	    a->pad, err);
 }
 
@@ -335,6 +351,7 @@ int seen_recv(struct stream *s, struct seen *a, struct err *err)
 	a->now_ms = json_get_int(j, "now_ms", 0);
 	a->mdns_listens = json_get_bool(j, "mdns_listens", false);
 	a->mdns_heard = json_get_bool(j, "mdns_heard", false);
+	a->mapping = parse_mapping(json_get_string(j, "mapping", ""));
 	json_decref(j);
 	if (a->now_ms < 0 || a->now_ms > WALL_MAX_MS)
 		return err_set(err, E_PROTOCOL, "a clock beyond all years");

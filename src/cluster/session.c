@@ -262,8 +262,8 @@ static int await_news(struct cluster *c, p2p_conn_id conn, uint64_t told, struct
 	return rc;
 }
 
-/* Whether another connection to the peer is the better one now: a direct one in place of a relay. The
- * session moves there, so that the old one can end. */
+/* Whether another connection to the peer is the better one now: a direct one in place of a relay.
+ * The session moves there, so that the old one can end. */
 static bool should_move(const struct cluster *c, const struct peer *p, p2p_conn_id conn)
 {
 	struct p2p_conn_info best;
@@ -367,8 +367,8 @@ static void let_go(struct stream **s)
 /* Begins a session, and speaks until it ends or it is time to move: 0 with its stream still in
  * *held, which the next one takes the place of. So we stay welcome all the time. *conn is the
  * connection that it ran on, 0 when it came to none. */
-static int speak_once(struct cluster *c, struct peer *p, struct stream **held, p2p_conn_id *conn,
-    struct err *err)
+static int speak_once(
+    struct cluster *c, struct peer *p, struct stream **held, p2p_conn_id *conn, struct err *err)
 {
 	const char *protocols[] = {MEMBER_PROTOCOL};
 	struct stream *s = NULL;

@@ -80,8 +80,8 @@ static bool within_reach(const struct multiaddr *a, const struct multiaddr *own,
 
 bool dcutr_worth(const struct multiaddr *theirs, const struct multiaddr *own, size_t n_own)
 {
-	return !multiaddr_is_relayed(theirs) && (multiaddr_reach(theirs) == MA_REACH_NAME ||
-						    within_reach(theirs, own, n_own));
+	return !multiaddr_is_relayed(theirs) &&
+	       (multiaddr_reach(theirs) == MA_REACH_NAME || within_reach(theirs, own, n_own));
 }
 
 size_t dcutr_targets(const struct addr_list *theirs, const struct multiaddr *own, size_t n_own,

@@ -502,7 +502,9 @@ static int dial(struct p2p_host *h, const struct peer_id *peer, const struct mul
 	if (rc != 0)
 		return rc;
 	const struct peer *p = who.n > 0 ? peer_find(h, &who) : NULL;
-	const struct conn *c = !p ? NULL : way == DIAL_ANY ? conn_preferred(h, p) : conn_direct(h, p);
+	const struct conn *c = !p                ? NULL
+			       : way == DIAL_ANY ? conn_preferred(h, p)
+						 : conn_direct(h, p);
 	if (c)
 		conn = c->id;
 	else if (who.n > 0 && (rc = conn_check_ban(h, &who, err)) != 0)

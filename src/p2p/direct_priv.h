@@ -1,5 +1,5 @@
-/* Relayed peers are tried directly, again and again, for as long as they stay relayed: a link heals,
- * a firewall goes, an address changes, and nobody says so. When is it time: pure. */
+/* Relayed peers are tried directly, again and again, for as long as they stay relayed: a link
+ * heals, a firewall goes, an address changes, and nobody says so. When is it time: pure. */
 #ifndef P2P_DIRECT_PRIV_H
 #define P2P_DIRECT_PRIV_H
 
@@ -34,8 +34,8 @@ struct direct_plan {
 /* A try ended without a direct connection, or the first one was not for us to make. `random`: any
  * bits. */
 void direct_plan_wait(struct direct_plan *p, struct instant now, uint64_t random);
-/* Something changed that may help: at once, but no sooner than `gap_ms` after the last try. The pause
- * after it is a short one again. */
+/* Something changed that may help: at once, but no sooner than `gap_ms` after the last try. The
+ * pause after it is a short one again. */
 void direct_plan_hint(struct direct_plan *p, struct instant now, int64_t gap_ms);
 bool direct_plan_due(const struct direct_plan *p, struct instant now);
 

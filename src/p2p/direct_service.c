@@ -16,7 +16,8 @@ struct direct {
 	unsigned running;
 };
 
-struct try {
+struct
+try {
 	struct direct *d;
 	struct peer_id peer;
 	p2p_conn_id conn;
@@ -146,8 +147,7 @@ static void tick_fiber(void *arg)
 	while (fiber_sleep(duration_s(1)) == 0) {
 		bool any = false;
 		for (struct conn *c = d->host->conns; c; c = c->next) {
-			if (c->relay.n == 0 || c->closing ||
-			    conn_preferred(d->host, c->peer) != c)
+			if (c->relay.n == 0 || c->closing || conn_preferred(d->host, c->peer) != c)
 				continue;
 			if (!any)
 				moved = own_news(d);
@@ -161,8 +161,7 @@ static void tick_fiber(void *arg)
 static void on_event(void *arg, const struct p2p_event *e)
 {
 	struct direct *d = arg;
-	const struct peer *p =
-	    e->kind == P2P_PEER_DISCOVERED ? peer_find(d->host, &e->peer) : NULL;
+	const struct peer *p = e->kind == P2P_PEER_DISCOVERED ? peer_find(d->host, &e->peer) : NULL;
 
 	for (struct conn *c = p ? p->conns : NULL; c; c = c->peer_next)
 		if (c->direct && c->direct->begun)

@@ -63,11 +63,11 @@ struct conn {
 	uint8_t binding[P2P_BINDING_SIZE];
 	struct peer_id relay; /* empty: a direct connection */
 	bool limited, punched;
-	bool led;          /* DCUtR was tried on it */
-	bool following;    /* they lead an exchange of DCUtR on it now */
-	unsigned followed; /* such exchanges, less those long ago */
-	struct instant follow_paid;  /* up to when they were taken off */
-	struct direct_plan *direct;  /* for a relayed one: when to try without; NULL: not yet */
+	bool led;                   /* DCUtR was tried on it */
+	bool following;             /* they lead an exchange of DCUtR on it now */
+	unsigned followed;          /* such exchanges, less those long ago */
+	struct instant follow_paid; /* up to when they were taken off */
+	struct direct_plan *direct; /* for a relayed one: when to try without; NULL: not yet */
 	struct session *session;
 	struct scope *scope; /* on its fiber's stack, while that runs */
 	struct instant opened;
@@ -103,6 +103,7 @@ struct relay_listening;
 struct autonat;
 struct dcutr;
 struct direct_plan;
+struct mapping;
 struct portmap;
 
 /* Addresses that are ours beside those of the listeners. */
@@ -169,6 +170,7 @@ struct p2p_host {
 	struct autonat *autonat;
 	struct dcutr *dcutr;
 	struct portmap *portmap;
+	struct mapping *mapping; /* NULL: never asked for */
 };
 
 /* ---- host.c ---- */
@@ -260,6 +262,10 @@ int upgrade_outbound(struct p2p_host *h, struct stream *raw, const struct peer_i
  * NULL), found out under an identity that is made for this. The caller closes `raw`. */
 int upgrade_probe(struct p2p_host *h, struct stream *raw, const struct peer_id *expect,
     struct peer_id *met, struct err *err) WARN_UNUSED;
+/* [parks] upgrade_outbound under an identity made for the moment: a second connection of ours could
+ * cost us the first. */
+int upgrade_passing(struct p2p_host *h, struct stream *raw, const struct peer_id *expect,
+    struct upgraded *out, struct err *err) WARN_UNUSED;
 int upgrade_inbound(
     struct p2p_host *h, struct stream *raw, struct upgraded *out, struct err *err) WARN_UNUSED;
 

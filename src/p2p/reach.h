@@ -56,6 +56,26 @@ struct p2p_dcutr_stats {
 };
 void p2p_dcutr_stats(const struct p2p_host *h, struct p2p_dcutr_stats *out);
 
+/* ---- how the router maps ports ----------------------------------------------------------------
+ */
+
+enum p2p_mapping {
+	P2P_MAPPING_UNKNOWN, /* fewer than two peers beyond the router to ask */
+	P2P_MAPPING_NONE,    /* peers see this machine's own address */
+	P2P_MAPPING_ONE,     /* one port for all peers: holes can be made */
+	P2P_MAPPING_BY_PEER  /* another port, or address, for each peer: "symmetric NAT" */
+};
+
+#define P2P_MAPPING_SEEN_MAX 3
+struct p2p_mapping_info {
+	enum p2p_mapping kind;
+	unsigned peers;                            /* beyond the router, that told */
+	struct netaddr seen[P2P_MAPPING_SEEN_MAX]; /* where they see the port that we listen on */
+};
+/* [parks] Asks connected peers that this host has dialled, at most some seconds; what was found
+ * holds for 90 s. SPEC RFC 5780, endpoint-independent and -dependent mapping. */
+void p2p_mapping(struct p2p_host *h, struct p2p_mapping_info *out);
+
 /* ---- the router ---------------------------------------------------------------------------- */
 
 /* Asks the router (NAT-PMP, then UPnP) to forward a port to the first IPv4 listener that is not on

@@ -227,8 +227,8 @@ static void loss_and_return(struct net *n)
 	down(&a);
 }
 
-/* Relayed for some minutes, then directly connected: the sessions move over without a moment in which
- * one is no member of the other, and the circuit ends. */
+/* Relayed for some minutes, then directly connected: the sessions move over without a moment in
+ * which one is no member of the other, and the circuit ends. */
 static void moved(struct net *n)
 {
 	struct member a, b, c;
@@ -522,8 +522,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {STORY(loopback), STORY(accepted), STORY(rejected),
 	    STORY(auto_accept), STORY(not_just_anybody), STORY(same_key), STORY(wrong_key),
-	    STORY(other_cluster), STORY(name_alone), STORY(exchange), STORY(moved), STORY(hash_table),
-	    STORY(loss_and_return), STORY(models), STORY(late_end), STORY(forged), STORY(garbage),
-	    STORY(liars), STORY(damaged_files), STORY(itself)};
+	    STORY(other_cluster), STORY(name_alone), STORY(exchange), STORY(moved),
+	    STORY(hash_table), STORY(loss_and_return), STORY(models), STORY(late_end),
+	    STORY(forged), STORY(garbage), STORY(liars), STORY(damaged_files), STORY(itself)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

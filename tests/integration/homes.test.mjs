@@ -37,6 +37,12 @@ async function answers(asker) {
     assert.match(answer, /4/)
 }
 
+// What the doctor finds at one hop.
+async function examine(node, hop, ...peer) {
+    const done = await node.cli('doctor', ['--json', ...peer])
+    return { found: JSON.parse(done.stdout).findings.find((f) => f.hop === hop), code: done.code }
+}
+
 const path = async (node, label) => (await node.peer(label))?.path
 
 test('routers that keep ports: relayed at first, then a hole', { skip, timeout: 120_000 }, async () => {
@@ -46,6 +52,9 @@ test('routers that keep ports: relayed at first, then a hole', { skip, timeout: 
     await until('a hole', async () => await path(asker, 'server') === 'hole-punched', { timeout: 40_000 })
     await answers(asker)
     assert.equal(await path(server, 'asker'), 'hole-punched')
+    const { found: router } = await examine(asker, 'nat')
+    assert.equal(router.verdict, 'ok')
+    assert.match(router.seen, /to all peers as 5\.5\.5\.2:41145/)
 })
 
 test('a cut link heals: direct again, and no prompt is lost', { skip, timeout: 150_000 }, async () => {
@@ -106,6 +115,18 @@ test('random ports: relayed, and moved when the relay dies', { skip, timeout: 12
     await sleep(15_000)
     const row = await asker.peer('server')
     assert.equal(row.path, 'relayed')
+    // The doctor names the routers as the reason, at either end, and each for its own.
+    for (const [node, peer] of [[asker, 'server'], [server, 'asker']]) {
+        const { found, code } = await examine(node, 'nat', peer)
+        assert.deepEqual([found.verdict, found.fault, code], ['fault', 'symmetric-nat', 1])
+        assert.match(found.seen, /routers in front of both nodes/)
+        assert.match(found.fix, /forward the P2P port .*--map-port.*relay/)
+        const { found: own } = await examine(node, 'nat')
+        assert.deepEqual([own.verdict, own.fault], ['fault', 'symmetric-nat'])
+        assert.match(own.seen, /one sees 5\.5\.5\.[12]:\d+, another 5\.5\.5\.[12]:\d+/)
+    }
+    const { found: open } = await examine(relays[0], 'nat')
+    assert.notEqual(open?.fault, 'symmetric-nat')
     const carrier = relays.find((r) => row.address.includes(`/${r.at.split('/p2p/')[1]}/`))
     assert.ok(carrier, row.address)
     await carrier.kill()

@@ -216,8 +216,8 @@ static void test_the_plan(void **state)
 	}
 	for (int i = 0; i < 1000; i++)
 		direct_plan_wait(&p, now, (uint64_t)i * UINT64_C(0x9e3779b97f4a7c15));
-	assert_in_range(duration_to_ms(instant_since(p.next, now)), DIRECT_MAX_MS * 3 / 4,
-	    DIRECT_MAX_MS);
+	assert_in_range(
+	    duration_to_ms(instant_since(p.next, now)), DIRECT_MAX_MS * 3 / 4, DIRECT_MAX_MS);
 	/* A hint brings it forward, never back, and not below the gap. */
 	direct_plan_hint(&p, now, DIRECT_GAP_MS);
 	assert_int_equal(duration_to_ms(instant_since(p.next, now)), DIRECT_GAP_MS);
