@@ -72,8 +72,43 @@ static bool begins(const struct p2p_probe *p, const char *text)
 	return p->n_said >= n && memcmp(p->said, text, n) == 0;
 }
 
+#define SWARM_NONCE 24 /* SPEC pnet: what a node with a swarm key says first, and at once */
+
+/* Nothing but bytes by chance, as many as a nonce has. */
+static bool said_a_nonce(const struct p2p_probe *p)
+{
+	unsigned odd = 0;
+	for (size_t i = 0; i < p->n_said; i++)
+		odd += (p->said[i] < 0x20 && !strchr("\r\n\t", p->said[i])) || p->said[i] > 0x7e;
+	return p->n_said == SWARM_NONCE && odd >= 4;
+}
+
+/* Who has a key and who has not, as far as it shows. */
+static bool judge_swarm_key(const struct p2p_probe *p, struct doctor_finding *f)
+{
+	const char *fix;
+	if (!p->swarm_key && said_a_nonce(p))
+		fix =
+		    "start this node with the swarm key file of that one (--swarm-key): it is in a "
+		    "private network, this one is not";
+	else if (!p->swarm_key)
+		return false;
+	else if (p->n_said == 0 || begins(p, "\x13/multistream"))
+		fix = "start that node with this one's swarm key file (--swarm-key), or this one "
+		      "without: it shows no sign of a key";
+	else if (p->n_said >= SWARM_NONCE)
+		fix = "give both nodes the same swarm key file (--swarm-key; compare them with "
+		      "sha256sum): theirs is another";
+	else
+		return false;
+	fault(f, "secure", "swarm-key", fix);
+	return true;
+}
+
 static void judge_secure(const struct p2p_probe *p, struct doctor_finding *f)
 {
+	if (!begins(p, "HTTP/") && judge_swarm_key(p, f))
+		return;
 	if (begins(p, "HTTP/"))
 		fault(f, "secure", "proxy",
 		    "bypass the proxy for this address, or use the P2P port (41145), not an HTTP "
@@ -83,19 +118,17 @@ static void judge_secure(const struct p2p_probe *p, struct doctor_finding *f)
 		    "update both nodes to the same version: they share no way to secure a "
 		    "connection");
 	else if (p->n_said > 0 && p->code == E_PROTOCOL)
-		fault(f, "secure", "not-libp2p",
-		    "use the P2P port that \"gate status\" shows there; with a swarm key, both "
-		    "nodes "
-		    "need the same one");
+		fault(
+		    f, "secure", "not-libp2p", "use the P2P port that \"gate status\" shows there");
 	else if (p->code == E_TIMEOUT)
 		fault(f, "secure", "silent",
 		    "look for a proxy, VPN or firewall on the way that accepts connections and "
 		    "passes nothing on");
 	else if (p->n_said == 0)
 		fault(f, "secure", "hung-up",
-		    "look at that node's log: it is full, has banned this node, uses a swarm key, "
-		    "or "
-		    "something on the way cuts the connection");
+		    "look at that node's log: it is full, has banned this node, or something on "
+		    "the "
+		    "way cuts the connection");
 	else
 		fault(f, "secure", "handshake-failed", "look at the log of the node there");
 }

@@ -252,6 +252,7 @@ struct p2p_probe {
 	struct peer_id met;   /* who proved to be there; empty if nobody did */
 	uint8_t said[64];     /* how the answer began */
 	size_t n_said;
+	bool swarm_key; /* we spoke under a private network's key */
 };
 
 /* [parks] Tries an address afresh, step by step, one attempt per socket address that its name

@@ -78,6 +78,43 @@ static void test_probes_that_fail(void **state)
 	}
 }
 
+/* A nonce that stands for 24 bytes by chance, and what is none. */
+#define NONCE "\xd3\x19o\x80\xffq\x07\xc4 \x91\xe2s\x9c\xaa\xf0\x15k\xbb\x8e\x02\xda\xee\x31\x99"
+
+static void test_swarm_keys(void **state)
+{
+	static const struct {
+		bool ours;
+		int code;
+		const char *said, *fault, *fix;
+	} cases[] = {
+	    {false, E_PROTOCOL, NONCE, "swarm-key", "this one is not"},
+	    {false, E_TIMEOUT, NONCE, "swarm-key", "this one is not"},
+	    {false, E_PROTOCOL, NONCE NONCE, "not-libp2p", ""},
+	    {false, E_PROTOCOL, "SSH-2.0-OpenSSH_9.2p1 24", "not-libp2p", ""},
+	    {true, E_PROTOCOL, NONCE, "swarm-key", "theirs is another"},
+	    {true, E_CLOSED, "", "swarm-key", "no sign of a key"},
+	    {true, E_PROTOCOL, "\x13/multistream/1.0.0\n", "swarm-key", "no sign of a key"},
+	    {true, E_PROTOCOL, "HTTP/1.1 400", "proxy", ""},
+	    {true, E_PROTOCOL, "HTTP/1.1 400 Bad Request\r\n\r\n", "proxy", ""},
+	};
+	struct peer_id self = peer(1), other = peer(2);
+	struct multiaddr at = address("/ip4/192.0.2.7/tcp/41145");
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct p2p_probe p = {.hop = P2P_HOP_SECURE,
+		    .code = cases[i].code,
+		    .why = "because",
+		    .n_said = strlen(cases[i].said),
+		    .swarm_key = cases[i].ours};
+		struct doctor_finding f;
+		memcpy(p.said, cases[i].said, p.n_said);
+		judge_probe(&p, &at, &self, &other, &f);
+		judged(&f, DOCTOR_FAULT, "secure", cases[i].fault);
+		assert_non_null(strstr(f.fix, cases[i].fix));
+	}
+}
+
 static void test_probes_that_arrive(void **state)
 {
 	struct peer_id self = peer(1), other = peer(2), third = peer(3), anyone = {0};
@@ -264,10 +301,11 @@ static void test_this_router(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_probes_that_fail),
-	    cmocka_unit_test(test_probes_that_arrive), cmocka_unit_test(test_membership),
-	    cmocka_unit_test(test_clock), cmocka_unit_test(test_size),
-	    cmocka_unit_test(test_mdns_pairs), cmocka_unit_test(test_symmetric_nat),
-	    cmocka_unit_test(test_this_router), cmocka_unit_test(test_self)};
+	    cmocka_unit_test(test_swarm_keys), cmocka_unit_test(test_probes_that_arrive),
+	    cmocka_unit_test(test_membership), cmocka_unit_test(test_clock),
+	    cmocka_unit_test(test_size), cmocka_unit_test(test_mdns_pairs),
+	    cmocka_unit_test(test_symmetric_nat), cmocka_unit_test(test_this_router),
+	    cmocka_unit_test(test_self)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
