@@ -813,6 +813,7 @@ void cluster_each(
 		memcpy(row.label, p->label, sizeof row.label);
 		memcpy(row.failure, p->failure, sizeof row.failure);
 		shown_address(c, p, &row);
+		row.offended = p2p_conduct(c->opt.host, &p->id, &row.conduct);
 		fn(arg, &row);
 	}
 }

@@ -117,6 +117,8 @@ struct cluster_peer {
 	size_t n_models;
 	unsigned n_conns; /* more than one for a while, when a better one has just been made */
 	bool inbound;
+	bool offended; /* it broke rules, within the last hour: */
+	struct p2p_conduct conduct;
 };
 
 /* Calls `fn` for each row; it must not park. */

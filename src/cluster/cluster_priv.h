@@ -15,6 +15,12 @@
 
 #define MEMBER_PROTOCOL "/opengateway/member/1.0.0"
 
+#define PROOFS_KEPT 256
+struct shown_proof {
+	p2p_conn_id conn;
+	uint8_t proof[SHA256_SIZE];
+};
+
 /* Limits of one message between members. */
 #define MEMBER_FRAME_MAX  (256u << 10)
 #define MEMBER_MODELS_MAX 64
@@ -108,7 +114,9 @@ struct member_state {
 	size_t n_peers;
 };
 
-/* [parks] One length-prefixed JSON message. Reading: E_PROTOCOL for anything malformed. */
+/* [parks] One length-prefixed JSON message. Reading: E_TOO_LARGE, E_PROTOCOL for anything
+ * malformed.
+ */
 int hello_send(struct stream *s, const struct hello *h, struct err *err) WARN_UNUSED;
 int hello_recv(struct stream *s, struct hello *h, struct err *err) WARN_UNUSED;
 int answer_send(struct stream *s, const struct answer *a, struct err *err) WARN_UNUSED;
@@ -182,10 +190,12 @@ struct cluster {
 	size_t n_pending;
 	uint64_t version; /* of what we announce */
 	struct waitq announce;
-	struct waitq dial; /* wakes the connector */
-	int dials;         /* under way */
-	int serving;       /* handlers under way */
-	uint64_t sessions; /* proved so far: their numbers */
+	struct waitq dial;                     /* wakes the connector */
+	int dials;                             /* under way */
+	int serving;                           /* handlers under way */
+	uint64_t sessions;                     /* proved so far: their numbers */
+	struct shown_proof shown[PROOFS_KEPT]; /* that came last: none may come over another */
+	size_t n_shown;
 	struct waitq served;
 	bool save_due;
 	struct sem state_turn; /* one writer of cluster.json and peers.json */
@@ -205,7 +215,8 @@ struct peer *table_find(const struct cluster *c, const struct peer_id *id);
  * strangers, then lost members. */
 struct peer *table_add(struct cluster *c, const struct peer_id *id, enum cluster_source source);
 void table_add_addr(struct peer *p, const struct multiaddr *addr);
-/* Forgets who merely came and went: nothing is known of them that would help to meet again. */
+/* Forgets who merely came and went: nothing is known of them that would help to meet again, and
+ * nothing is held against them. */
 void table_forget_passing(struct cluster *c);
 void table_free(struct cluster *c);
 bool peer_is_member(const struct peer *p);

@@ -71,6 +71,7 @@ void doctor_serve(void *arg, struct stream *s, const struct p2p_stream_info *inf
 	scope_close(&sc);
 	if (rc) {
 		rt_log(LOG_DEBUG, "cluster", "a question about us: %s", err_text(&err));
+		p2p_report_end(c->opt.host, &info->peer, rc, err_text(&err));
 		stream_reset(s, rc);
 	}
 	stream_close(s);

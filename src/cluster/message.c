@@ -39,7 +39,7 @@ static int frame_recv(struct stream *s, json_t **out, struct err *err)
 		return rc;
 	uint32_t n = get_u32be(head);
 	if (n == 0 || n > MEMBER_FRAME_MAX)
-		return err_set(err, E_PROTOCOL, "a message of %u bytes", n);
+		return err_set(err, n == 0 ? E_PROTOCOL : E_TOO_LARGE, "a message of %u bytes", n);
 	uint8_t *text = malloc(n);
 	if (!text)
 		return err_set(err, E_MEMORY, "no memory for a message of %u bytes", n);

@@ -17,6 +17,9 @@
 #define FOREIGN_RETRY_MS   60000
 #define UNSURE_RETRIES     5 /* a peer that is still starting does not speak our protocol yet */
 #define INTERFACES_MAX     64
+/* Two nodes of one name and different keys meet once a minute, in good faith. */
+#define WRONG_KEY_POINTS 5
+#define REPLAY_POINTS    40
 
 /* ---- their side: a peer opened a stream to us ---------------------------------------------- */
 
@@ -107,6 +110,20 @@ static int serve_join(struct cluster *c, struct peer *p, struct stream *s,
 	return wait_decision(c, p, s, err);
 }
 
+/* A proof is made for one connection: on another one it cannot hold, and tells that somebody kept
+ * it. */
+static bool shown_before(struct cluster *c, p2p_conn_id conn, const uint8_t proof[SHA256_SIZE])
+{
+	size_t n = c->n_shown < PROOFS_KEPT ? c->n_shown : PROOFS_KEPT;
+	for (size_t i = 0; i < n; i++)
+		if (memcmp(c->shown[i].proof, proof, SHA256_SIZE) == 0)
+			return c->shown[i].conn != conn;
+	struct shown_proof *s = &c->shown[c->n_shown++ % PROOFS_KEPT];
+	s->conn = conn;
+	memcpy(s->proof, proof, SHA256_SIZE);
+	return false;
+}
+
 static int check_proof(struct cluster *c, struct peer *p, struct stream *s, const struct hello *h,
     const struct p2p_stream_info *info, struct err *err)
 {
@@ -121,8 +138,15 @@ static int check_proof(struct cluster *c, struct peer *p, struct stream *s, cons
 	if (rc)
 		return rc;
 	membership_proof(&c->membership, binding, &info->peer, &c->self, proof);
+	bool again = shown_before(c, info->conn, h->proof);
 	if (!secret_equal(proof, h->proof, sizeof proof)) {
 		rt_log(LOG_WARN, "cluster", "%s knows the cluster's id but not its key", p->label);
+		if (again)
+			p2p_report(c->opt.host, &info->peer, P2P_REPLAYED, REPLAY_POINTS,
+			    "a proof of membership from another connection");
+		else
+			p2p_report(c->opt.host, &info->peer, P2P_FORGED, WRONG_KEY_POINTS,
+			    "a proof of membership made with another key");
 		peer_set_foreign(p);
 		return session_refuse(s, "wrong key", err);
 	}
@@ -215,6 +239,7 @@ void session_serve(void *arg, struct stream *s, const struct p2p_stream_info *in
 	if (rc)
 		rt_log(LOG_DEBUG, "cluster", "session of %s: %s", p ? p->label : info->remote,
 		    err_text(&err));
+	p2p_report_end(c->opt.host, &info->peer, rc, err_text(&err));
 	stream_close(s);
 	if (--c->serving == 0)
 		waitq_wake_all(&c->served);

@@ -81,10 +81,11 @@ void table_add_addr(struct peer *p, const struct multiaddr *addr)
 
 void table_forget_passing(struct cluster *c)
 {
+	struct p2p_conduct conduct;
 	struct peer *p, *next;
 	HASH_ITER (hh, c->peers, p, next)
-		if (p->sources == SOURCE_INBOUND && p->n_addrs == 0 && !p->was_member &&
-		    p->decision == UNDECIDED && forgettable(p))
+		if (!p2p_conduct(c->opt.host, &p->id, &conduct) && p->sources == SOURCE_INBOUND &&
+		    p->n_addrs == 0 && !p->was_member && p->decision == UNDECIDED && forgettable(p))
 			forget(c, p);
 }
 

@@ -67,16 +67,27 @@ static json_t *sources_json(unsigned sources)
 	return list;
 }
 
+static json_t *conduct_json(const struct p2p_conduct *c)
+{
+	json_t *counts = json_object();
+	for (int i = 0; i < P2P_OFFENCES; i++)
+		if (c->counts[i])
+			json_object_set_new(counts, p2p_offence_name((enum p2p_offence)i),
+			    json_integer((json_int_t)c->counts[i]));
+	return json_pack("{s:I, s:b, s:f, s:o, s:s}", "points", (json_int_t)c->points, "banned",
+	    c->banned, "ban_left_s", (double)c->left.ns / 1e9, "offences", counts, "last", c->why);
+}
+
 struct listing {
 	json_t *list;
 	bool all;
 };
 
-/* Members and whoever waits for a decision; with `all`, everyone heard of. */
+/* Members, whoever waits for a decision or broke rules; with `all`, everyone heard of. */
 static void list_peer(void *arg, const struct cluster_peer *p)
 {
 	struct listing *l = arg;
-	if (!l->all && p->state != PEER_MEMBER && p->state != PEER_ASKING &&
+	if (!l->all && !p->offended && p->state != PEER_MEMBER && p->state != PEER_ASKING &&
 	    p->state != PEER_WAITING)
 		return;
 	json_t *j = control_node_json(&p->id, p->label);
@@ -94,6 +105,8 @@ static void list_peer(void *arg, const struct cluster_peer *p)
 	    j, "last_seen_ms", p->last_seen_ms ? json_integer(p->last_seen_ms) : json_null());
 	json_object_set_new(
 	    j, "last_failure", p->failure[0] ? json_string(p->failure) : json_null());
+	json_object_set_new(
+	    j, "misbehaviour", p->offended ? conduct_json(&p->conduct) : json_null());
 	json_array_append_new(l->list, j);
 }
 

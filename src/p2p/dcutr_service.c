@@ -274,6 +274,7 @@ static void serve(void *arg, struct stream *s, const struct p2p_stream_info *inf
 	}
 	if (rc != 0) {
 		rt_log(LOG_DEBUG, "p2p", "%s: dcutr: %s", s->remote, err_text(&err));
+		p2p_report_end(d->host, &info->peer, rc, err_text(&err));
 		stream_reset(s, rc);
 	}
 	stream_close(s);

@@ -552,6 +552,7 @@ static void read_stream(struct p2p_gossip *g, struct stream *s, const struct p2p
 	rc = read_all(g, &rd, &err);
 	if (rc == E_PROTOCOL)
 		rt_log(LOG_INFO, "gossip", "%s: %s", s->remote, err_text(&err));
+	p2p_report_end(g->host, &info->peer, rc, err_text(&err));
 	*(rd.prev ? &rd.prev->next : &g->readers) = rd.next;
 	if (rd.next)
 		rd.next->prev = rd.prev;

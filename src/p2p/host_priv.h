@@ -197,8 +197,9 @@ struct peer *peer_find(const struct p2p_host *h, const struct peer_id *id);
 struct peer *peer_get(struct p2p_host *h, const struct peer_id *id);
 bool peer_has_addr(const struct peer *p, const struct multiaddr *bare);
 void peer_add_addr(struct peer *p, const struct multiaddr *addr);
-/* Takes over what identify (or a push: absent fields stay) said; `msg` is empty afterwards. */
-void peer_learn(struct peer *p, struct identify *msg, bool push);
+/* Takes over what identify (or a push: absent fields stay) said; `msg` is empty afterwards. What is
+ * wrong with its signed record, which then does not count: E_BAD_SIGNATURE, E_WRONG_PEER … */
+int peer_learn(struct peer *p, struct identify *msg, bool push, struct err *err) WARN_UNUSED;
 bool peer_speaks(const struct peer *p, const char *protocol);
 bool peer_protected(const struct peer *p);
 
