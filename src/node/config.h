@@ -5,6 +5,7 @@
 #define NODE_CONFIG_H
 
 #include "base/log.h"
+#include "p2p/kad.h"
 #include "rt/world.h"
 
 #define CONFIG_BOOTSTRAP_MAX 64
@@ -37,6 +38,7 @@ struct config {
 	bool auto_accept_peers;
 	char join[CONFIG_TEXT_MAX]; /* a join token */
 	bool mdns, dht, relay, map_port;
+	enum p2p_kad_mode dht_mode;
 	char swarm_key[CONFIG_TEXT_MAX]; /* a file */
 	char model[CONFIG_TEXT_MAX];     /* a path, "embedded" or "none" */
 	char kernels[16];

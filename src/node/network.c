@@ -36,6 +36,7 @@ int network_services(
 	if (rc == 0 && c->dht) {
 		struct p2p_kad_options table;
 		p2p_kad_options_default(&table);
+		table.mode = c->dht_mode;
 		rc = p2p_kad_new(h, &table, kad, err);
 	}
 	return rc;

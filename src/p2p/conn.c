@@ -313,6 +313,7 @@ int conn_start(struct p2p_host *h, struct upgraded *up, enum p2p_direction direc
 		session_probe(old->session);
 	link_conn(h, c);
 	c->peer->failures = 0;
+	c->peer->was_relayed |= c->relay.n > 0;
 	c->peer->dial_after = (struct instant){0};
 	if (direction == P2P_OUTBOUND)
 		peer_add_addr(c->peer, remote);

@@ -45,6 +45,7 @@ struct peer {
 	size_t n_addrs;
 	struct identify said; /* what identify and pushes told */
 	bool identified;
+	bool was_relayed; /* a relay has carried a connection to it */
 	char tags[TAGS_MAX][TAG_SIZE];
 	size_t n_tags;
 	unsigned failures; /* dials in a row that failed */

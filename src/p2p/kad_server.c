@@ -256,7 +256,7 @@ static int serve_all(struct p2p_kad *k, const struct kad_serving *s, struct err 
 	struct buf in = BUF_INIT(KAD_REQUEST_MAX), out = BUF_INIT(KAD_ANSWER_MAX);
 	int rc = 1;
 
-	while (rc > 0 && !k->closed)
+	while (rc > 0 && !k->closed && k->mode == P2P_KAD_SERVER)
 		rc = serve_one(k, s, &in, &out, err);
 	buf_free(&in);
 	buf_free(&out);
