@@ -71,6 +71,10 @@ static int open_data_dir(struct node *n, struct err *err)
 		    "another node uses the data folder %s: give this one a name of its own with "
 		    "--node-id",
 		    n->config->data_dir);
+	struct err why = {0};
+	if (rc == 0 && file_tidy(n->world, n->config->data_dir, &why) != 0)
+		log_event(n->log, LOG_WARN, "node", "cannot tidy %s: %s", n->config->data_dir,
+		    err_text(&why));
 	return rc;
 }
 
