@@ -18,6 +18,7 @@
 
 #define PING_EVERY_MS  3000 /* a member that falls silent is gone within 8 s */
 #define PING_ANSWER_MS 5000
+#define PORT_FILE_MAX  16
 
 struct node {
 	struct world *world;
@@ -197,6 +198,50 @@ static int bind_host(struct node *n, uint16_t port, struct err *err)
 	if (rc == 0)
 		rc = p2p_host_new(n->world, &opt, &n->host, err);
 	secret_wipe(&key, sizeof key);
+	return rc;
+}
+
+/* The port that this node was given the last time, when nobody chose one: invitations and other
+ * people's notes name it. 0: unknown. */
+static uint16_t last_port(struct node *n)
+{
+	char path[CONFIG_TEXT_MAX + 32];
+	struct buf text = BUF_INIT(PORT_FILE_MAX);
+	unsigned long port = 0;
+	in_data_dir(n, "p2p_port", path);
+	if (file_read(n->world, path, PORT_FILE_MAX, &text, NULL) == 0)
+		port = strtoul(buf_cstr(&text), NULL, 10);
+	buf_free(&text);
+	return port <= UINT16_MAX ? (uint16_t)port : 0;
+}
+
+static void keep_port(struct node *n, uint16_t before)
+{
+	char path[CONFIG_TEXT_MAX + 32], text[PORT_FILE_MAX];
+	struct multiaddr addr;
+	struct multiaddr_tcp tcp;
+	struct err err = {0};
+	if (p2p_host_addrs(n->host, &addr, 1) == 0 || multiaddr_tcp(&addr, &tcp, NULL) != 0 ||
+	    tcp.port == before)
+		return;
+	in_data_dir(n, "p2p_port", path);
+	int length = snprintf(text, sizeof text, "%u\n", tcp.port);
+	if (file_write(n->world, path, bytes_of(text, (size_t)length), 0600, &err) != 0)
+		log_event(n->log, LOG_WARN, "node",
+		    "cannot note the P2P port for the next start: %s", err_text(&err));
+}
+
+static int bind_p2p(struct node *n, struct err *err)
+{
+	struct config_port wanted = n->config->port;
+	if (wanted.chosen)
+		return bind_port(n, "P2P", "--port", wanted, bind_host, err);
+	uint16_t last = last_port(n);
+	int rc = last == 0 || last == wanted.port ? E_IN_USE : bind_host(n, last, err);
+	if (rc == E_IN_USE)
+		rc = bind_port(n, "P2P", "--port", wanted, bind_host, err);
+	if (rc == 0)
+		keep_port(n, last);
 	return rc;
 }
 
@@ -383,7 +428,7 @@ static int start(struct node *n, struct err *err)
 	if (rc == 0)
 		rc = start_jobs(n, err);
 	if (rc == 0)
-		rc = bind_port(n, "P2P", "--port", c->port, bind_host, err);
+		rc = bind_p2p(n, err);
 	if (rc == 0)
 		rc = start_cluster(n, err);
 	if (rc == 0)
