@@ -277,7 +277,11 @@ static void print_offender(const json_t *p)
 		printf("%s%lld %s", comma, (long long)json_integer_value(count), kind);
 		comma = ", ";
 	}
-	printf("), last: ");
+	printf(")");
+	if (json_number_value(json_object_get(p, "gossip_score")) < 0)
+		printf(
+		    ", gossip score %.0f", json_number_value(json_object_get(p, "gossip_score")));
+	printf(", last: ");
 	print_tamed(why, strlen(why));
 	putchar('\n');
 }

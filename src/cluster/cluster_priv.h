@@ -123,6 +123,9 @@ int answer_send(struct stream *s, const struct answer *a, struct err *err) WARN_
 int answer_recv(struct stream *s, struct answer *a, struct err *err) WARN_UNUSED;
 int state_send(struct stream *s, const struct member_state *st, struct err *err) WARN_UNUSED;
 int state_recv(struct stream *s, struct member_state *st, struct err *err) WARN_UNUSED;
+/* The same without a stream. `st` is zeroed before. */
+json_t *state_json(const struct member_state *st);
+void state_parse(const json_t *j, struct member_state *st);
 
 /* A question of the doctor, padded to see whether large messages pass, and its answer. */
 struct look {
@@ -168,6 +171,13 @@ struct peer {
 	bool speaking;          /* our session towards it runs */
 	int holds;              /* fibers that keep this row in use */
 
+	/* By gossip; forgotten when a session with it ends, since that is the later news. */
+	bool announced;
+	struct instant announced_at;
+	int64_t announce_seq;
+	unsigned announces; /* within the rate, less those long ago */
+	struct instant announce_paid;
+
 	struct catalog_entry *entry; /* while it is a member */
 	struct member_state *state;  /* what it told last; NULL before */
 
@@ -207,7 +217,8 @@ struct cluster {
 	struct guard guard;
 	bool joining; /* cluster_join or cluster_pair is under way */
 	struct pending_join *pending;
-	struct pairing *pairing; /* while a code is shown */
+	struct pairing *pairing;     /* while a code is shown */
+	struct announcer *announcer; /* NULL without gossip */
 };
 
 struct peer *table_find(const struct cluster *c, const struct peer_id *id);
@@ -247,6 +258,19 @@ int session_admit(
     struct cluster *c, struct stream *s, const uint8_t *proof, struct err *err) WARN_UNUSED;
 /* Starts our side towards a peer that has just been connected. */
 void session_start(struct cluster *c, struct peer *p);
+
+/* What another machine calls 127.0.0.1 is not there for us. */
+void state_leave_out_loopback(struct member_state *st);
+
+/* ---- announce.c -------------------------------------------------------------------------------
+ */
+
+/* An announcement counts for so long; each node makes one a minute. */
+#define ANNOUNCED_FOR_MS 180000
+
+int announce_start(struct cluster *c, struct err *err) WARN_UNUSED;
+/* After the fibers of the cluster. */
+void announce_end(struct cluster *c);
 
 /* ---- rendezvous.c: for as long as the cluster lives; needs opt.kad -----------------------------
  */

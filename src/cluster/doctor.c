@@ -284,7 +284,7 @@ static void take_row(void *arg, const struct cluster_peer *p)
 static bool settled(const struct cluster_peer *p)
 {
 	return p->state != PEER_CONNECTED && p->state != PEER_KNOWN &&
-	       p->state != PEER_CONNECTING && p->state != PEER_LOST;
+	       p->state != PEER_CONNECTING && p->state != PEER_LOST && p->state != PEER_ANNOUNCED;
 }
 
 /* The peer's row, once its membership is settled, or as it is after some seconds. */

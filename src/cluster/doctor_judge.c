@@ -236,6 +236,7 @@ void judge_membership(const struct cluster_peer *row, struct doctor_finding *f)
 		break;
 	case PEER_KNOWN:
 	case PEER_CONNECTING:
+	case PEER_ANNOUNCED:
 	case PEER_LOST:
 		fault(f, "cluster", "not-connected", "");
 		seen(f, "not connected%s%s", row->failure[0] ? ": " : "", row->failure);

@@ -183,7 +183,7 @@ static json_t *model_json(const struct model_entry *m)
 	    "n_ctx", (json_int_t)m->n_ctx, "ready", m->ready);
 }
 
-int state_send(struct stream *s, const struct member_state *st, struct err *err)
+json_t *state_json(const struct member_state *st)
 {
 	json_t *models = json_array(), *peers = json_array();
 	for (size_t i = 0; i < st->n_models; i++)
@@ -195,11 +195,14 @@ int state_send(struct stream *s, const struct member_state *st, struct err *err)
 		    peers, json_pack("{s:s, s:o}", "id", id, "addrs",
 			       addrs_json(st->peers[i].addrs, st->peers[i].n_addrs)));
 	}
-	return frame_send(s,
-	    json_pack("{s:s, s:o, s:I, s:I, s:o, s:o}", "type", "state", "models", models,
-		"running", (json_int_t)st->running, "queued", (json_int_t)st->queued, "addrs",
-		addrs_json(st->addrs, st->n_addrs), "peers", peers),
-	    err);
+	return json_pack("{s:s, s:o, s:I, s:I, s:o, s:o}", "type", "state", "models", models,
+	    "running", (json_int_t)st->running, "queued", (json_int_t)st->queued, "addrs",
+	    addrs_json(st->addrs, st->n_addrs), "peers", peers);
+}
+
+int state_send(struct stream *s, const struct member_state *st, struct err *err)
+{
+	return frame_send(s, state_json(st), err);
 }
 
 /* Addresses that do not parse are of a kind we do not know: left out. */
@@ -233,7 +236,7 @@ static bool parse_model(const json_t *v, struct model_entry *m)
 	return true;
 }
 
-static void parse_state(const json_t *j, struct member_state *st)
+void state_parse(const json_t *j, struct member_state *st)
 {
 	size_t i;
 	json_t *v;
@@ -264,7 +267,7 @@ int state_recv(struct stream *s, struct member_state *st, struct err *err)
 		return rc;
 	memset(st, 0, sizeof *st);
 	if (strcmp(json_get_string(j, "type", ""), "state") == 0)
-		parse_state(j, st);
+		state_parse(j, st);
 	else
 		rc = err_set(err, E_PROTOCOL, "an unknown message");
 	json_decref(j);

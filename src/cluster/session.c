@@ -153,7 +153,6 @@ static int check_proof(struct cluster *c, struct peer *p, struct stream *s, cons
 	return 0;
 }
 
-/* What another machine calls 127.0.0.1 is not there for us. */
 static void leave_out_loopback(struct multiaddr *addrs, size_t *n)
 {
 	size_t kept = 0;
@@ -163,7 +162,7 @@ static void leave_out_loopback(struct multiaddr *addrs, size_t *n)
 	*n = kept;
 }
 
-static void leave_out_their_machine(struct member_state *st)
+void state_leave_out_loopback(struct member_state *st)
 {
 	leave_out_loopback(st->addrs, &st->n_addrs);
 	for (size_t i = 0; i < st->n_peers; i++)
@@ -189,7 +188,7 @@ static int serve_member(struct cluster *c, struct peer *p, struct stream *s,
 			break;
 		}
 		if (!near)
-			leave_out_their_machine(st);
+			state_leave_out_loopback(st);
 		cluster_peer_told(c, p, st);
 	}
 	return rc;

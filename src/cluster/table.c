@@ -133,6 +133,9 @@ enum cluster_peer_state peer_state(const struct peer *p)
 		return PEER_FOREIGN;
 	if (p->connected)
 		return PEER_CONNECTED;
+	if (p->announced &&
+	    duration_to_ms(instant_since(rt_now(), p->announced_at)) < ANNOUNCED_FOR_MS)
+		return PEER_ANNOUNCED;
 	if (p->was_member)
 		return PEER_LOST;
 	return p->dialing ? PEER_CONNECTING : PEER_KNOWN;
@@ -153,6 +156,8 @@ const char *cluster_peer_state_name(enum cluster_peer_state s)
 		return "waiting for acceptance";
 	case PEER_MEMBER:
 		return "member";
+	case PEER_ANNOUNCED:
+		return "announced";
 	case PEER_FOREIGN:
 		return "other cluster";
 	case PEER_LOST:

@@ -59,7 +59,7 @@ static json_t *sources_json(unsigned sources)
 		const char *name;
 	} names[] = {{SOURCE_BOOTSTRAP, "bootstrap"}, {SOURCE_MDNS, "mdns"},
 	    {SOURCE_EXCHANGE, "members"}, {SOURCE_INBOUND, "inbound"}, {SOURCE_SAVED, "saved"},
-	    {SOURCE_DHT, "dht"}, {SOURCE_INVITATION, "invitation"}};
+	    {SOURCE_DHT, "dht"}, {SOURCE_INVITATION, "invitation"}, {SOURCE_GOSSIP, "gossip"}};
 	json_t *list = json_array();
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (sources & names[i].source)
@@ -87,8 +87,8 @@ struct listing {
 static void list_peer(void *arg, const struct cluster_peer *p)
 {
 	struct listing *l = arg;
-	if (!l->all && !p->offended && p->state != PEER_MEMBER && p->state != PEER_ASKING &&
-	    p->state != PEER_WAITING)
+	if (!l->all && !p->offended && p->state != PEER_MEMBER && p->state != PEER_ANNOUNCED &&
+	    p->state != PEER_ASKING && p->state != PEER_WAITING)
 		return;
 	json_t *j = control_node_json(&p->id, p->label);
 	json_object_set_new(j, "state", json_string(cluster_peer_state_name(p->state)));
@@ -105,6 +105,8 @@ static void list_peer(void *arg, const struct cluster_peer *p)
 	    j, "last_seen_ms", p->last_seen_ms ? json_integer(p->last_seen_ms) : json_null());
 	json_object_set_new(
 	    j, "last_failure", p->failure[0] ? json_string(p->failure) : json_null());
+	json_object_set_new(
+	    j, "gossip_score", p->gossips ? json_real(p->gossip_score) : json_null());
 	json_object_set_new(
 	    j, "misbehaviour", p->offended ? conduct_json(&p->conduct) : json_null());
 	json_array_append_new(l->list, j);

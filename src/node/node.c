@@ -29,7 +29,7 @@ struct node {
 	struct catalog *catalog;
 	struct catalog_entry *engine;
 	struct p2p_host *host;
-	struct p2p_kad *kad; /* NULL: switched off */
+	struct network network;
 	struct jobs *jobs;
 	struct cluster *cluster;
 	struct gateway *gateway;
@@ -299,17 +299,22 @@ static int start_jobs(struct node *n, struct err *err)
 	return n->jobs ? 0 : err_set(err, E_MEMORY, "no memory for jobs");
 }
 
-/* Only members may use this node, and its bandwidth. */
+static const char *const for_members[] = {
+    "/http/1.1", P2P_RELAY_HOP, GOSSIP_PROTOCOL_11, GOSSIP_PROTOCOL_10, GOSSIP_PROTOCOL_FLOOD};
+
+/* Only members may use this node, and its bandwidth, and hear who else is a member. */
 static bool may_open(void *arg, const struct p2p_stream_info *info)
 {
 	struct node *n = arg;
-	return (strcmp(info->protocol, "/http/1.1") != 0 &&
-		   strcmp(info->protocol, P2P_RELAY_HOP) != 0) ||
-	       (n->cluster && cluster_is_member(n->cluster, &info->peer));
+	bool open = true;
+	for (size_t i = 0; i < sizeof for_members / sizeof *for_members; i++)
+		open = open && strcmp(info->protocol, for_members[i]) != 0;
+	return open || (n->cluster && cluster_is_member(n->cluster, &info->peer));
 }
 
-/* Only members may be our relays: who relays sees when we talk, and with whom. */
-static bool may_relay(void *arg, const struct peer_id *peer)
+/* Only members may be our relays: who relays sees when we talk, and with whom. The same goes for
+ * gossip. */
+static bool is_member(void *arg, const struct peer_id *peer)
 {
 	struct node *n = arg;
 	return n->cluster && cluster_is_member(n->cluster, peer);
@@ -343,11 +348,12 @@ static int start_cluster(struct node *n, struct err *err)
 	};
 	if (rc == 0) {
 		p2p_set_gate(n->host, may_open, n);
-		rc = p2p_relay_trust(n->host, may_relay, n, err);
+		rc = p2p_relay_trust(n->host, is_member, n, err);
 	}
 	if (rc == 0) {
-		rc = network_services(n->host, c, &n->kad, err);
-		opt.kad = n->kad;
+		rc = network_services(n->host, c, is_member, n, &n->network, err);
+		opt.kad = n->network.kad;
+		opt.gossip = n->network.gossip;
 	}
 	if (rc == 0) {
 		rc = cluster_new(&opt, &n->cluster, err);
@@ -470,7 +476,7 @@ void node_close(struct node *n)
 	gateway_close(n->gateway);
 	if (n->engine)
 		catalog_remove(n->catalog, n->engine);
-	p2p_kad_close(n->kad);
+	network_close(&n->network);
 	p2p_host_close(n->host);
 	jobs_free(n->jobs);
 	catalog_free(n->catalog);

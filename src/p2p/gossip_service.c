@@ -420,7 +420,8 @@ static void attach(struct p2p_gossip *g, const struct peer_id *id, size_t protoc
 	struct err err = {0};
 	int rc;
 
-	if (g->closed || find_member(g, id) || (m = calloc(1, sizeof *m)) == NULL)
+	if (g->closed || find_member(g, id) || (g->opt.with && !g->opt.with(g->opt.with_arg, id)) ||
+	    (m = calloc(1, sizeof *m)) == NULL)
 		return;
 	m->gossip = g;
 	m->id = *id;
@@ -458,6 +459,12 @@ static void attach_identified(struct p2p_gossip *g, const struct peer_id *id)
 	}
 	if (m)
 		detach(m);
+}
+
+void p2p_gossip_meet(struct p2p_gossip *g, const struct peer_id *peer)
+{
+	attach_identified(g, peer);
+	drain(g);
 }
 
 static void on_event(void *arg, const struct p2p_event *e)
