@@ -617,13 +617,20 @@ static void load_peers(struct cluster *c)
 	json_decref(list);
 }
 
+/* What is held against somebody is to be seen for a while. */
+static bool is_offender(const struct cluster *c, const struct peer *p)
+{
+	struct p2p_conduct conduct;
+	return p2p_conduct(c->opt.host, &p->id, &conduct);
+}
+
 static void connector(void *arg)
 {
 	struct cluster *c = arg;
 	int rc = 0;
 	while (rc != E_CANCELLED) {
 		dial_due(c);
-		table_forget_passing(c);
+		table_forget_passing(c, is_offender);
 		if (c->save_due)
 			save(c);
 		rc = waitq_wait_for(&c->dial, duration_ms(CONNECTOR_TICK_MS), NULL);

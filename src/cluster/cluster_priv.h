@@ -227,8 +227,9 @@ struct peer *table_find(const struct cluster *c, const struct peer_id *id);
 struct peer *table_add(struct cluster *c, const struct peer_id *id, enum cluster_source source);
 void table_add_addr(struct peer *p, const struct multiaddr *addr);
 /* Forgets who merely came and went: nothing is known of them that would help to meet again, and
- * nothing is held against them. */
-void table_forget_passing(struct cluster *c);
+ * `keep` sees no reason. */
+void table_forget_passing(
+    struct cluster *c, bool (*keep)(const struct cluster *c, const struct peer *p));
 void table_free(struct cluster *c);
 bool peer_is_member(const struct peer *p);
 /* It belongs to another cluster now: no member that was lost. */

@@ -79,13 +79,13 @@ void table_add_addr(struct peer *p, const struct multiaddr *addr)
 	p->addrs[0] = bare;
 }
 
-void table_forget_passing(struct cluster *c)
+void table_forget_passing(
+    struct cluster *c, bool (*keep)(const struct cluster *c, const struct peer *p))
 {
-	struct p2p_conduct conduct;
 	struct peer *p, *next;
 	HASH_ITER (hh, c->peers, p, next)
-		if (!p2p_conduct(c->opt.host, &p->id, &conduct) && p->sources == SOURCE_INBOUND &&
-		    p->n_addrs == 0 && !p->was_member && p->decision == UNDECIDED && forgettable(p))
+		if (p->sources == SOURCE_INBOUND && p->n_addrs == 0 && !p->was_member &&
+		    p->decision == UNDECIDED && forgettable(p) && !keep(c, p))
 			forget(c, p);
 }
 
