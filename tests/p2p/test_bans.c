@@ -87,7 +87,8 @@ static void test_repeating_lasts_longer_up_to_a_limit(void **state)
 		assert_true(bans_check(b, &p, at_ms(0), &left, NULL));
 		assert_true(left.ns >= before.ns);
 		before = left;
-		assert_false(bans_offend(b, &p, P2P_FORGED, UINT32_MAX, "x", at_ms(0))); /* it is one already */
+		assert_false(bans_offend(
+		    b, &p, P2P_FORGED, UINT32_MAX, "x", at_ms(0))); /* it is one already */
 	}
 	assert_int_equal(duration_to_ms(left), (BAN_POINTS_MAX - BAN_POINTS_FREE) * BAN_FALL_MS);
 	bans_forgive(b, &p);
@@ -110,7 +111,8 @@ static void test_the_table_is_bounded(void **state)
 	assert_true(bans_check(b, &worst, at_ms(0), NULL, NULL));
 	/* Those with nothing left to answer for go together. */
 	struct peer_id late = peer(50000);
-	assert_false(bans_offend(b, &late, P2P_FORGED, 1, "x", at_ms(BAN_POINTS_MAX * BAN_FALL_MS)));
+	assert_false(
+	    bans_offend(b, &late, P2P_FORGED, 1, "x", at_ms(BAN_POINTS_MAX * BAN_FALL_MS)));
 	assert_int_equal(bans_count(b), 1);
 	bans_free(b);
 }
