@@ -232,9 +232,9 @@ static void loss_and_return(struct net *n)
 static void moved(struct net *n)
 {
 	struct member a, b, c;
-	struct how how = {.name = "house", .key = KEY_1, .through = &a};
+	struct how how = {.name = "house", .key = KEY_1, .through = &a, .gossip = true};
 
-	up(n, &a, "alpha", (struct how){.name = "house", .key = KEY_1});
+	up(n, &a, "alpha", (struct how){.name = "house", .key = KEY_1, .gossip = true});
 	OK(p2p_relay_serve(a.node.host, NULL, NULL));
 	host_up(n, &b, "beta", &how);
 	host_up(n, &c, "gamma", &how);
@@ -242,6 +242,7 @@ static void moved(struct net *n)
 	struct member *ends[] = {&b, &c};
 	for (size_t i = 0; i < 2; i++) {
 		OK(p2p_dcutr_start(ends[i]->node.host, NULL));
+		OK(p2p_allow_limited(ends[i]->node.host, GOSSIP_PROTOCOL_11, NULL));
 		OK(p2p_relay_want(ends[i]->node.host, 1, true, NULL));
 		OK(member_join(ends[i], &how, NULL));
 	}

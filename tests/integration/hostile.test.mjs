@@ -17,7 +17,7 @@ let gate, address
 
 before(async () => {
     const club = ['--cluster', 'club', '--cluster-key', '7'.repeat(64)]
-    gate = await Node.start('gate', { args: [...quiet, ...club] })
+    gate = await Node.start('gate', { args: [...quiet, ...club, '--dht-mode', 'server'] })
     address = multiaddr(gate.address)
 })
 
