@@ -6,6 +6,9 @@
 #include "p2p/gossip.h"
 #include "p2p/kad.h"
 
+/* What peers may use of the node. E_INVALID, with the flag in the text. */
+int network_limits(const struct config *c, struct p2p_limits *l, struct err *err) WARN_UNUSED;
+
 /* What has to be closed before the host; NULL where it is switched off. */
 struct network {
 	struct p2p_kad *kad;

@@ -20,6 +20,7 @@ struct request_context {
 
 enum provider_health {
 	PROVIDER_HEALTHY,
+	PROVIDER_DEGRADED, /* answers, but badly: the last resort */
 	PROVIDER_STARTING,
 	PROVIDER_UNHEALTHY
 };
