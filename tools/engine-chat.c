@@ -40,14 +40,15 @@ struct chat {
 	struct generator *generator;
 };
 
-static int usage(void)
+static void usage(FILE *out)
 {
-	fputs("usage: engine-chat [--messages | --system TEXT] [--max-tokens N] [--temperature T] "
-	      "[--seed N]\n"
-	      "                   [--context N] [--threads N] [--kernels auto|ref|avx2|avx512] "
-	      "MODEL\n",
-	    stderr);
-	return 2;
+	fputs(
+	    "usage: engine-chat [--messages | --system TEXT] [--max-tokens N] [--temperature T] "
+	    "[--seed N]\n"
+	    "                   [--context N] [--threads N] [--kernels auto|ref|avx2|avx512] "
+	    "MODEL\n"
+	    "Reads a prompt, or with --messages a JSON list of messages, and prints the answer.\n",
+	    out);
 }
 
 static bool parse_number(const char *text, double low, double high, double *out)
@@ -249,8 +250,14 @@ int main(int argc, char **argv)
 {
 	struct arguments args;
 	struct err err = {0};
-	if (!parse(argc, argv, &args))
-		return usage();
+	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+		usage(stdout);
+		return 0;
+	}
+	if (!parse(argc, argv, &args)) {
+		usage(stderr);
+		return 2;
+	}
 	struct chat c = {.args = &args};
 	int rc = open_chat(&c, &err);
 	if (rc)

@@ -10,10 +10,9 @@ static void check_again(void *mem, const struct inference_request *req)
 {
 	struct buf once = BUF_INIT(64u << 20), twice = BUF_INIT(64u << 20);
 	struct inference_request *back;
-	struct openai_param param;
 
 	if (openai_request_write(req, &once, NULL) != 0 ||
-	    openai_request_parse(mem, buf_view(&once), &back, &param, NULL) != 0 ||
+	    openai_request_parse(mem, buf_view(&once), &back, NULL) != 0 ||
 	    openai_request_write(back, &twice, NULL) != 0 ||
 	    !bytes_equal(buf_view(&once), buf_view(&twice)))
 		abort();
@@ -25,9 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	void *mem = talloc_new(NULL);
 	struct inference_request *req;
-	struct openai_param param;
 	struct err err = {0};
-	int rc = openai_request_parse(mem, bytes_of(data, size), &req, &param, &err);
+	int rc = openai_request_parse(mem, bytes_of(data, size), &req, &err);
 
 	if (rc == 0)
 		check_again(mem, req);

@@ -174,6 +174,13 @@ int err_errno(struct err *err, int errnum, const char *fmt, ...)
 	return code;
 }
 
+int err_copy(struct err *err, const struct err *from)
+{
+	if (err)
+		*err = *from;
+	return from->code;
+}
+
 void err_clear(struct err *err)
 {
 	err->code = 0;

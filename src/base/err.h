@@ -136,6 +136,9 @@ int err_wrap(struct err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* E_IO, E_IN_USE, E_REFUSED … from an errno value, with "what: strerror". */
 int err_errno(struct err *err, int errnum, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
+/* The whole of `from`, its parameter too; returns its code. `err` may be NULL. */
+int err_copy(struct err *err, const struct err *from);
+
 void err_clear(struct err *err);
 
 /* The text of `err`, or the table's text for its code when it is empty. */

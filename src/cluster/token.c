@@ -213,3 +213,11 @@ int token_read(const char *text, struct token *out, struct err *err)
 	secret_wipe(sealed, sizeof sealed);
 	return rc;
 }
+
+int cluster_token_check(const char *text, struct err *err)
+{
+	struct token token;
+	int rc = token_read(text, &token, err);
+	secret_wipe(&token, sizeof token);
+	return rc;
+}

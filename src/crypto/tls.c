@@ -208,12 +208,19 @@ static ssize_t feed(struct tls_stream *t, struct err *err)
 	return n;
 }
 
+/* The same for a reader, who must not wait for a writer that is stuck: whoever is sending sends
+ * what is added meanwhile too. */
+static int flush_unless_sending(struct tls_stream *t, struct err *err)
+{
+	return t->sending.free > 0 && BIO_pending(t->out) > 0 ? flush(t, err) : 0;
+}
+
 /* After an OpenSSL call that returned `result`: 1 try again, 0 the peer's goodbye, else an error.
  */
 static int settle(struct tls_stream *t, int result, struct err *err)
 {
 	int what = SSL_get_error(t->ssl, result);
-	int rc = flush(t, what == SSL_ERROR_SSL ? NULL : err);
+	int rc = flush_unless_sending(t, what == SSL_ERROR_SSL ? NULL : err);
 	if (what == SSL_ERROR_ZERO_RETURN)
 		return 0;
 	if (what != SSL_ERROR_WANT_READ && what != SSL_ERROR_WANT_WRITE)

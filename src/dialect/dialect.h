@@ -17,6 +17,9 @@ struct inference_choice {
 	size_t n_tool_calls;
 	struct inference_logprob *logprobs;
 	size_t n_logprobs;
+	int32_t *tokens; /* where the provider told them */
+	size_t n_tokens;
+	bool ended;
 	enum inference_finish finish;
 	struct bytes stop; /* the stop string that was met, if known */
 };
@@ -27,6 +30,7 @@ struct inference_result {
 	size_t n_choices;
 	struct inference_usage usage;
 	bool finished;
+	size_t left; /* bytes that it may still grow by */
 };
 
 /* For `choices` answers of at most `limit` bytes in all. NULL without memory. */

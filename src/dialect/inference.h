@@ -51,6 +51,7 @@ struct inference_message {
 	struct inference_tool_call *tool_calls; /* assistant */
 	size_t n_tool_calls;
 	char *tool_call_id; /* tool: the call that it answers; may be NULL */
+	bool failed;        /* tool: the call went wrong, and the content says how */
 	char *name;         /* the speaker's; may be NULL */
 };
 
@@ -118,6 +119,7 @@ struct inference_request {
 	enum inference_tool_choice tool_choice;
 	char *tool_name;             /* NAMED */
 	bool no_parallel_tool_calls; /* at most one call */
+	bool function_call;          /* asked and answered in OpenAI's form from before tools */
 	/* COMPLETION */
 	struct bytes prompt;
 	struct bytes suffix; /* what follows the gap; empty: none */
@@ -139,8 +141,14 @@ struct inference_request {
 	struct inference_continuation continuation;
 	bool want_tokens; /* events carry token ids, where the provider has them */
 
+	bool has_keep_alive;
+	int64_t keep_alive_s; /* how long the model stays loaded afterwards; < 0: for ever */
+
 	bool stream;        /* how the client wants it answered */
 	bool include_usage; /* stream_options.include_usage */
+	/* What the answer repeats of its request, in dialects where it does: JSON members, in the
+	 * form of `extra`. */
+	struct bytes repeated;
 	/* Members of the request that are not ours to understand, for upstreams of the OpenAI
 	 * dialect: JSON text `"a":1,"b":{}` without braces; empty: none. */
 	struct bytes extra;

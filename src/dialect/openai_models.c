@@ -1,6 +1,5 @@
 /* Model lists. A model that several nodes serve is one element, with its nodes. */
-#include "dialect/json.h"
-#include "dialect/openai.h"
+#include "dialect/openai_priv.h"
 
 #include <talloc.h>
 
@@ -172,11 +171,10 @@ int openai_models_parse(
 	if (json_read(body, &root, err) != 0)
 		return err_set(err, E_UPSTREAM, "the provider's list of models is not valid JSON");
 	data = json_object_get(root, "data");
-	if (json_object_get(root, "error") && !json_is_null(json_object_get(root, "error")))
-		rc = openai_error_parse(body, 0, err);
-	else if (!json_is_array(data))
+	rc = openai_error_in(root, 0, err);
+	if (rc == 0 && !json_is_array(data))
 		rc = err_set(err, E_UPSTREAM, "the provider's list of models has no data");
-	else
+	else if (rc == 0)
 		rc = read_list(mem, data, out, n, err);
 	json_decref(root);
 	return rc;

@@ -10,7 +10,6 @@
 struct reading {
 	json_t *root;
 	struct inference_request *req;
-	struct openai_param *param;
 	struct err *err;
 };
 
@@ -20,12 +19,13 @@ static int fail(struct reading *r, int code, const char *why, const char *name_f
 /* Names the parameter and sets the error: "messages[0].role: why". */
 static int fail(struct reading *r, int code, const char *why, const char *name_fmt, ...)
 {
+	char name[ERR_PARAM_MAX];
 	va_list ap;
 
 	va_start(ap, name_fmt);
-	vsnprintf(r->param->name, sizeof(r->param->name), name_fmt, ap);
+	vsnprintf(name, sizeof(name), name_fmt, ap);
 	va_end(ap);
-	return err_set(r->err, code, "%s: %s", r->param->name, why);
+	return err_set_param(r->err, code, name, "%s", why);
 }
 
 /* A member that is there and not null. */
@@ -395,20 +395,21 @@ static int refuse_unsupported(struct reading *r)
 	return 0;
 }
 
-int openai_request_parse(void *mem, struct bytes body, struct inference_request **out,
-    struct openai_param *param, struct err *err)
+int openai_request_parse(
+    void *mem, struct bytes body, struct inference_request **out, struct err *err)
 {
-	struct reading r = {.param = param, .err = err};
+	struct reading r = {.err = err};
 	int rc;
 
-	param->name[0] = 0;
 	rc = json_read(body, &r.root, err);
 	if (rc != 0)
 		return rc;
 	r.req = talloc_zero(mem, struct inference_request);
 	if (!r.req)
 		rc = no_memory(&r);
-	else if (!json_is_object(r.root))
+	else
+		r.req->choices = 1;
+	if (rc == 0 && !json_is_object(r.root))
 		rc = err_set(err, E_INVALID, "the request must be a JSON object");
 	if (rc == 0)
 		rc = refuse_unsupported(&r);

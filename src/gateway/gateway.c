@@ -3,13 +3,14 @@
 
 #include "base/encode.h"
 #include "dialect/json.h"
+#include "dialect/openai.h"
+#include "gateway/cors.h"
 #include "http/route.h"
-#include "provider/chat.h"
 #include "provider/peer.h"
+#include "provider/serve.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define MODELS_MAX      1024 /* (model, node) pairs in a list */
 #define MODELS_BODY_MAX (2u << 20)
@@ -39,7 +40,7 @@ struct caller {
 /* ---- chat completions ---------------------------------------------------------------------- */
 
 struct emitting {
-	struct chat_call *call;
+	struct serve_call *call;
 	struct job job;
 	inference_emit_fn emit;
 	void *arg;
@@ -62,7 +63,7 @@ static int emit_with_origin(void *arg, const struct inference_event *e, struct e
 }
 
 static int infer(
-    void *arg, struct chat_call *call, inference_emit_fn emit, void *emit_arg, struct err *err)
+    void *arg, struct serve_call *call, inference_emit_fn emit, void *emit_arg, struct err *err)
 {
 	struct caller *caller = arg;
 	struct gateway *g = caller->gateway;
@@ -88,31 +89,35 @@ static int infer(
 static int post_chat(struct http_exchange *x, void *arg, struct err *err)
 {
 	struct caller *caller = arg;
-	struct chat_service service = {
+	struct serve_service service = {
 	    .world = caller->gateway->opt.world,
 	    .infer = infer,
 	    .arg = caller,
 	    .limit = caller->gateway->opt.request_limit,
 	};
-	return chat_serve(x, &service, err);
+	return serve_inference(x, &openai_chat, &service, err);
 }
 
 /* ---- models and health --------------------------------------------------------------------- */
 
+/* This node's own come first: they are what it answers with. */
 static struct model_entry *list_models(struct gateway *g, bool own_only, size_t *n)
 {
 	struct model_entry *models = calloc(MODELS_MAX, sizeof *models);
 	*n = models ? catalog_models(g->opt.catalog, models, MODELS_MAX) : 0;
-	if (!own_only)
-		return models;
 	char self[NODE_ID_TEXT_MAX] = "";
 	if (node_id_print(p2p_host_id(g->opt.host), self, NULL) != 0)
 		return models;
-	size_t kept = 0;
-	for (size_t i = 0; i < *n; i++)
-		if (strcmp(models[i].owner, self) == 0)
-			models[kept++] = models[i];
-	*n = kept;
+	size_t own = 0;
+	for (size_t i = 0; i < *n; i++) {
+		struct model_entry m = models[i];
+		if (strcmp(m.owner, self) != 0)
+			continue;
+		memmove(&models[own + 1], &models[own], (i - own) * sizeof m);
+		models[own++] = m;
+	}
+	if (own_only)
+		*n = own;
 	return models;
 }
 
@@ -197,33 +202,34 @@ static int get_health(struct http_exchange *x, void *arg, struct err *err)
 
 /* ---- who may ask --------------------------------------------------------------------------- */
 
-/* "127.0.0.1:31145", "[::1]", "localhost:8080": not a name that an attacker's DNS can point here.
- */
-static bool is_local_name(const char *host)
+/* Before anything that may fail: errors have to be readable for the page, too. */
+static int check_browser(struct gateway *g, struct http_exchange *x, struct err *err)
 {
-	char name[64];
-	const char *end = host[0] == '[' ? strchr(host, ']') : strchr(host, ':');
-	const char *start = host[0] == '[' ? host + 1 : host;
-	size_t n = end ? (size_t)(end - start) : strlen(start);
-	if (n >= sizeof name)
-		return false;
-	memcpy(name, start, n);
-	name[n] = '\0';
-	struct netaddr ip;
-	return strcasecmp(name, "localhost") == 0 || netaddr_parse_ip(name, &ip, NULL) == 0;
+	const struct http_head *head = http_request(x);
+	const char *origin = http_head_get(head, "origin");
+	struct cors_policy policy = {g->opt.cors_origins, g->opt.n_cors_origins};
+	int rc = cors_check(&policy, http_head_get(head, "host"), origin, err);
+	if (rc || !origin)
+		return rc;
+	http_response_header(x, "Access-Control-Allow-Origin", origin);
+	http_response_header(x, "Vary", "Origin");
+	http_response_header(x, "Access-Control-Expose-Headers", CORS_EXPOSED);
+	return 0;
 }
 
-static int check_browser(const struct http_head *head, struct err *err)
+/* What a browser asks before it lets a page send more than a form could. */
+static int preflight(struct http_exchange *x, struct err *err)
 {
-	const char *host = http_head_get(head, "host");
-	if (host && host[0] && !is_local_name(host))
-		return err_set(err, E_FORBIDDEN,
-		    "the Host header names neither localhost nor an address of this machine");
-	const char *origin = http_head_get(head, "origin");
-	const char *scheme = origin ? strstr(origin, "://") : NULL;
-	if (origin && (!scheme || !is_local_name(scheme + 3)))
-		return err_set(err, E_FORBIDDEN, "pages of other sites may not use this node");
-	return 0;
+	const struct http_head *head = http_request(x);
+	http_response_header(x, "Allow", CORS_METHODS);
+	if (http_head_get(head, "origin")) {
+		http_response_header(x, "Access-Control-Allow-Methods", CORS_METHODS);
+		http_response_header(x, "Access-Control-Allow-Headers", CORS_HEADERS);
+		http_response_header(x, "Access-Control-Max-Age", CORS_MAX_AGE_S);
+	}
+	if (http_head_has_token(head, "access-control-request-private-network", "true"))
+		http_response_header(x, "Access-Control-Allow-Private-Network", "true");
+	return http_respond(x, 204, NULL, bytes_str(""), err);
 }
 
 static const struct http_route routes[] = {
@@ -237,8 +243,12 @@ static int handle(struct http_exchange *x, void *arg, struct err *err)
 {
 	struct caller *caller = arg;
 	caller->gateway->requests++;
-	int rc = caller->peer ? 0 : check_browser(http_request(x), err);
-	return rc ? rc : http_route(x, routes, sizeof routes / sizeof *routes, arg, err);
+	int rc = caller->peer ? 0 : check_browser(caller->gateway, x, err);
+	if (rc)
+		return rc;
+	if (!caller->peer && strcmp(http_request(x)->method, "OPTIONS") == 0)
+		return preflight(x, err);
+	return http_route(x, routes, sizeof routes / sizeof *routes, arg, err);
 }
 
 static void error_body(
@@ -247,7 +257,7 @@ static void error_body(
 	(void)arg;
 	(void)status;
 	*type = JSON_TYPE;
-	openai_error_write(body, why, NULL);
+	openai_error_write(why, body);
 }
 
 /* ---- connections --------------------------------------------------------------------------- */

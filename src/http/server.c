@@ -3,10 +3,12 @@
  * no later byte can be trusted. */
 #include "http/exchange_priv.h"
 
-/* How long a client may take to notice that we are done with a connection it still sends on, and
- * how much of that is read: closing at once would reset the connection and destroy the answer. */
-#define LINGER_MS  1000
-#define LINGER_MAX (64u << 20)
+/* A client that is still sending needs time to notice that we are done: closing at once would reset
+ * the connection and destroy the answer. For how long it may be silent, how long it may take in
+ * all, and how much of what it sends is read. */
+#define LINGER_SILENCE_MS 1000
+#define LINGER_MS         10000
+#define LINGER_MAX        (64u << 20)
 /* For saying that the server is going away, when the handler's scope was cancelled. */
 #define GOODBYE_MS 1000
 
@@ -118,10 +120,21 @@ static bool skip_body(struct http_exchange *x)
 	return n == 0 && c->parser.done;
 }
 
+static ssize_t linger_read(struct http_server *c)
+{
+	uint8_t junk[8192];
+	struct scope sc;
+	ssize_t n;
+
+	scope_open(&sc, duration_ms(LINGER_SILENCE_MS));
+	n = stream_read(c->in.stream, junk, sizeof(junk), NULL);
+	scope_close(&sc);
+	return n;
+}
+
 /* Lets the client receive the last answer before the connection goes. */
 static void linger(struct http_server *c)
 {
-	uint8_t junk[8192];
 	size_t total = 0;
 	struct scope sc;
 	ssize_t n = 1;
@@ -130,7 +143,7 @@ static void linger(struct http_server *c)
 	if (stream_close_write(c->in.stream, NULL) == 0 &&
 	    (c->service->mode == HTTP_PERSISTENT || !c->parser.done))
 		while (n > 0 && total < LINGER_MAX) {
-			n = stream_read(c->in.stream, junk, sizeof(junk), NULL);
+			n = linger_read(c);
 			total += n > 0 ? (size_t)n : 0;
 		}
 	scope_close(&sc);
@@ -211,6 +224,7 @@ static void exchange_init(struct http_exchange *x, struct http_server *c)
 	*x = (struct http_exchange){
 	    .server = c,
 	    .headers = BUF_INIT(HTTP_RESPONSE_HEAD_MAX),
+	    .turn = {.free = 1},
 	};
 }
 

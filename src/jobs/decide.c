@@ -224,18 +224,29 @@ static int target_id(struct jobs *j, const char *name, struct peer_id *out, stru
 		*out = j->opt.self;
 		return 0;
 	}
-	return catalog_node(j->opt.catalog, name, out, err);
+	int rc = catalog_node(j->opt.catalog, name, out, err);
+	int why = rc == E_NOT_FOUND && j->opt.absent ? j->opt.absent(j->opt.arg, name, err) : 0;
+	return why ? why : rc;
+}
+
+/* The named node is in no list of providers with this model. */
+static int target_cannot(const struct run *r, struct err *err)
+{
+	const struct jobs *j = r->jobs;
+	const char *target = r->job->target_node, *model = r->job->req->model;
+	int why = j->opt.absent ? j->opt.absent(j->opt.arg, target, err) : 0;
+	if (why)
+		return why;
+	if (!model[0])
+		return err_set(err, E_MODEL_NOT_FOUND, "node %s serves no model", target);
+	return err_set(err, E_MODEL_NOT_FOUND, "node %s has no model \"%s\"", target, model);
 }
 
 static int nobody_has(struct run *r, bool forced, struct err *err)
 {
 	const char *model = r->job->req->model;
-	if (forced && !model[0])
-		return err_set(
-		    err, E_MODEL_NOT_FOUND, "node %s serves no model", r->job->target_node);
 	if (forced)
-		return err_set(err, E_MODEL_NOT_FOUND, "node %s has no model \"%s\"",
-		    r->job->target_node, model);
+		return target_cannot(r, err);
 	if (!model[0])
 		return err_set(err, E_MODEL_NOT_FOUND, "no node of the cluster serves a model");
 	struct model_entry *models = calloc(NAMES_MAX, sizeof *models);

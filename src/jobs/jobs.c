@@ -304,11 +304,8 @@ int jobs_run(struct jobs *j, struct job *job, inference_emit_fn emit, void *arg,
 	if (rc == E_CANCELLED && j->stopping)
 		rc = err_set(&why, E_UNAVAILABLE, "the node is shutting down");
 	tally(j, job, rc);
-	if (rc && err) {
-		*err = why;
-		err->code = rc;
-	}
-	return rc;
+	why.code = rc;
+	return rc ? err_copy(err, &why) : 0;
 }
 
 int jobs_explain(struct jobs *j, const struct job *job, struct buf *out, struct err *err)

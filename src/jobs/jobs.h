@@ -29,6 +29,9 @@ struct jobs_options {
 	 * and the first to begin wins. Zero: off. */
 	struct duration hedge;
 	void (*changed)(void *arg); /* the local load changed; must not park */
+	/* Why a node that serves nothing here cannot be asked, with the text in *err; 0 when there
+	 * is nothing to say against it. `name` as in struct job. Must not park; may be NULL. */
+	int (*absent)(void *arg, const char *name, struct err *err);
 	void *arg;
 };
 
@@ -65,7 +68,8 @@ struct job {
 
 struct jobs_stats {
 	uint32_t running, queued; /* at and before the providers whose line is kept here */
-	uint64_t completed, failed, cancelled, retried, hedged, continued;
+	uint64_t completed, failed, retried, hedged, continued;
+	uint64_t cancelled; /* given up by who had asked */
 	int64_t tokens_in, tokens_out;
 };
 
@@ -75,8 +79,8 @@ void jobs_free(struct jobs *j);
 
 /* [parks] Answers the job; see provider_infer for events and errors. Further errors:
  * E_MODEL_NOT_FOUND (nobody has it; the text lists what there is), E_NOT_FOUND (no such target),
- * E_BUSY (every line is full), E_LOOP, E_UNAVAILABLE (nobody who has it is well, or shutting down).
- */
+ * what jobs_options.absent says of the target, E_BUSY (every line is full), E_LOOP, E_UNAVAILABLE
+ * (nobody who has it is well, or shutting down). */
 int jobs_run(struct jobs *j, struct job *job, inference_emit_fn emit, void *arg,
     struct err *err) WARN_UNUSED;
 

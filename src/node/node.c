@@ -236,6 +236,12 @@ static int start_engine(struct node *n, struct err *err)
 	return rc;
 }
 
+static int node_absent(void *arg, const char *name, struct err *err)
+{
+	struct node *n = arg;
+	return n->cluster ? cluster_absent(n->cluster, name, err) : 0;
+}
+
 static int start_jobs(struct node *n, struct err *err)
 {
 	struct jobs_options opt = {
@@ -245,6 +251,7 @@ static int start_jobs(struct node *n, struct err *err)
 	    .label = n->config->node_id,
 	    .max_queue = n->config->max_queue,
 	    .changed = load_changed,
+	    .absent = node_absent,
 	    .arg = n,
 	};
 	n->jobs = jobs_new(&opt);
@@ -319,6 +326,8 @@ static int bind_gateway(struct node *n, uint16_t port, struct err *err)
 	    .label = n->config->node_id,
 	    .max_connections = GATEWAY_CONNECTIONS_DEFAULT,
 	    .request_limit = duration_s(n->config->request_timeout_s),
+	    .cors_origins = n->config->cors_origins,
+	    .n_cors_origins = n->config->n_cors_origins,
 	};
 	int rc = parse_listen(n->config->http_listen, port, &opt.listen, err);
 	return rc ? rc : gateway_new(&opt, &n->gateway, err);

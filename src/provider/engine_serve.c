@@ -1,9 +1,10 @@
 /* HTTP over the pipe between a node and its engine: /v1/chat/completions and /v1/models. */
 #include "provider/engine_serve.h"
 
+#include "dialect/openai.h"
 #include "http/route.h"
 #include "p2p/mux.h"
-#include "provider/chat.h"
+#include "provider/serve.h"
 
 #define MODELS_BODY_MAX 65536
 
@@ -13,7 +14,7 @@ struct engine_server {
 };
 
 static int infer(
-    void *arg, struct chat_call *call, inference_emit_fn emit, void *emit_arg, struct err *err)
+    void *arg, struct serve_call *call, inference_emit_fn emit, void *emit_arg, struct err *err)
 {
 	struct engine_server *server = arg;
 	return server->backend->infer(server->backend->arg, call->req, emit, emit_arg, err);
@@ -22,9 +23,9 @@ static int infer(
 static int post_chat(struct http_exchange *x, void *arg, struct err *err)
 {
 	struct engine_server *server = arg;
-	struct chat_service service = {
+	struct serve_service service = {
 	    .world = server->world, .infer = infer, .arg = server, .limit = DURATION_FOREVER};
-	return chat_serve(x, &service, err);
+	return serve_inference(x, &openai_chat, &service, err);
 }
 
 static int get_models(struct http_exchange *x, void *arg, struct err *err)
@@ -34,7 +35,7 @@ static int get_models(struct http_exchange *x, void *arg, struct err *err)
 	struct err why = {0};
 	int rc = server->backend->ready(server->backend->arg, &model, &why);
 	if (rc)
-		return chat_respond_error(x, &why, NULL, err);
+		return serve_error(x, &openai_chat, &why, err);
 	struct buf body = BUF_INIT(MODELS_BODY_MAX);
 	openai_models_write(&body, &model, 1);
 	rc = buf_ok(&body, err);

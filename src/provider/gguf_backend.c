@@ -153,8 +153,7 @@ static int load_once(struct gguf_backend *b, struct err *err)
 		if (rc)
 			return rc;
 	}
-	return b->state == LOAD_FAILED ? err_set(err, b->failure.code, "%s", err_text(&b->failure))
-				       : 0;
+	return b->state == LOAD_FAILED ? err_copy(err, &b->failure) : 0;
 }
 
 static int backend_ready(void *arg, struct model_entry *out, struct err *err)
@@ -292,16 +291,21 @@ static int pass_on(struct answer *a, inference_emit_fn emit, void *arg, struct e
 
 static int finish(struct answer *a, inference_emit_fn emit, void *arg, struct err *err)
 {
-	if (a->rc)
-		return err_set(err, a->rc, "%s", err_text(&a->err));
+	if (a->rc) {
+		a->err.code = a->rc;
+		return err_copy(err, &a->err);
+	}
 	if (a->result.finish == GENERATE_CANCELLED)
 		return err_set(err, E_CANCELLED, "cancelled");
-	struct inference_event e = {
-	    .kind = INFERENCE_FINISHED,
+	struct inference_event end = {
+	    .kind = INFERENCE_CHOICE_END,
 	    .finish = a->result.finish == GENERATE_LENGTH ? FINISH_LENGTH : FINISH_STOP,
-	    .usage = {(int64_t)a->result.prompt_tokens, (int64_t)a->result.completion_tokens},
 	};
-	return emit(arg, &e, err);
+	struct inference_event e = {.kind = INFERENCE_FINISHED, .usage = INFERENCE_USAGE_UNKNOWN};
+	e.usage.prompt_tok = (int64_t)a->result.prompt_tokens;
+	e.usage.completion_tok = (int64_t)a->result.completion_tokens;
+	int rc = emit(arg, &end, err);
+	return rc ? rc : emit(arg, &e, err);
 }
 
 static int answer(struct gguf_backend *b, const struct inference_request *req,

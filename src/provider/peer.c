@@ -1,6 +1,7 @@
 /* A peer as a provider. */
 #include "provider/peer.h"
 
+#include "dialect/openai.h"
 #include "provider/upstream.h"
 
 #include <stdio.h>
@@ -30,7 +31,9 @@ static int peer_infer(struct provider *base, const struct inference_request *req
 		rc = err_set(err, E_UNAVAILABLE, "it does not serve us at present");
 	if (rc)
 		return err_wrap(err, rc, "%s", p->name);
-	rc = upstream_infer(s, p->host_name, req, ctx, emit, arg, err);
+	struct upstream_server server = {
+	    .dialect = &openai_upstream, .host = p->host_name, .base_path = "", .node = true};
+	rc = upstream_infer_once(s, &server, req, ctx, emit, arg, err);
 	return rc ? err_wrap(err, rc, "%s", p->name) : 0;
 }
 

@@ -38,9 +38,9 @@ enum schedule_exclusion {
 	SCHEDULE_NOT_TARGET, /* the request names another node */
 	SCHEDULE_NOT_LOCAL,  /* local-only, or a request that came from a peer */
 	SCHEDULE_UNHEALTHY,
-	SCHEDULE_BROKEN,   /* its circuit breaker is open */
-	SCHEDULE_FULL,     /* no place in its queue */
-	SCHEDULE_FAILED,   /* it failed this very request */
+	SCHEDULE_BROKEN,     /* its circuit breaker is open */
+	SCHEDULE_FULL,       /* no place in its queue */
+	SCHEDULE_FAILED,     /* it failed this very request */
 	SCHEDULE_OTHER_FILE, /* an answer has begun with another file of that model */
 	SCHEDULE_FORBIDDEN   /* the caller may not use it */
 };

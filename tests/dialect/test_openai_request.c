@@ -12,13 +12,12 @@
 static struct inference_request *parse_ok(void *mem, const char *body)
 {
 	struct inference_request *req = NULL;
-	struct openai_param param;
 	struct err err = {0};
-	int rc = openai_request_parse(mem, bytes_str(body), &req, &param, &err);
+	int rc = openai_request_parse(mem, bytes_str(body), &req, &err);
 
 	if (rc != 0)
 		fail_msg("%s\n%s", body, err.text);
-	assert_string_equal(param.name, "");
+	assert_string_equal(err.param, "");
 	return req;
 }
 
@@ -148,15 +147,14 @@ static void test_refused(void **state)
 
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
 		struct inference_request *req = NULL;
-		struct openai_param param;
 		struct err err = {0};
-		int rc = openai_request_parse(mem, bytes_str(refused[i].body), &req, &param, &err);
+		int rc = openai_request_parse(mem, bytes_str(refused[i].body), &req, &err);
 
 		if (rc != refused[i].code || err.code != rc)
 			fail_msg("%s: %d %s", refused[i].body, rc, err.text);
-		assert_string_equal(param.name, refused[i].param);
-		if (param.name[0])
-			assert_memory_equal(err.text, param.name, strlen(param.name));
+		assert_string_equal(err.param, refused[i].param);
+		if (err.param[0])
+			assert_memory_equal(err.text, err.param, strlen(err.param));
 		assert_int_equal(err_info(rc)->http_status, 400);
 		assert_null(req);
 	}
@@ -169,26 +167,26 @@ static void test_limits(void **state)
 	void *mem = talloc_new(NULL);
 	struct buf b = BUF_INIT(1 << 20);
 	struct inference_request *req = NULL;
-	struct openai_param param;
+	struct err err = {0};
 
 	buf_str(&b, "{\"messages\":[");
 	for (int i = 0; i <= INFERENCE_MESSAGES_MAX; i++)
 		buf_str(&b, i ? ",{\"role\":\"user\",\"content\":\"\"}"
 			      : "{\"role\":\"user\",\"content\":\"\"}");
 	buf_str(&b, "]}");
-	assert_int_equal(openai_request_parse(mem, buf_view(&b), &req, &param, NULL), E_INVALID);
-	assert_string_equal(param.name, "messages");
+	assert_int_equal(openai_request_parse(mem, buf_view(&b), &req, &err), E_INVALID);
+	assert_string_equal(err.param, "messages");
 	buf_reset(&b);
 	buf_printf(&b, "{" M ",\"model\":\"%0*d\"}", MODEL_ID_MAX, 0);
-	assert_int_equal(openai_request_parse(mem, buf_view(&b), &req, &param, NULL), E_INVALID);
-	assert_string_equal(param.name, "model");
+	assert_int_equal(openai_request_parse(mem, buf_view(&b), &req, &err), E_INVALID);
+	assert_string_equal(err.param, "model");
 	buf_reset(&b);
 	buf_printf(&b, "{" M ",\"model\":\"%0*d\",\"stop\":\"%0*d\"}", MODEL_ID_MAX - 1, 0,
 	    INFERENCE_STOP_MAX, 0);
-	assert_int_equal(openai_request_parse(mem, buf_view(&b), &req, &param, NULL), 0);
+	assert_int_equal(openai_request_parse(mem, buf_view(&b), &req, &err), 0);
 	buf_reset(&b);
 	buf_printf(&b, "{" M ",\"stop\":\"%0*d\"}", INFERENCE_STOP_MAX + 1, 0);
-	assert_int_equal(openai_request_parse(mem, buf_view(&b), &req, &param, NULL), E_INVALID);
+	assert_int_equal(openai_request_parse(mem, buf_view(&b), &req, &err), E_INVALID);
 	buf_free(&b);
 	talloc_free(mem);
 }

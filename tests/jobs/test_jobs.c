@@ -11,6 +11,14 @@ struct rig {
 	unsigned changed;
 };
 
+/* Who is said to be known, and no member. */
+#define STRANGER "stranger"
+
+static int absent(void *arg, const char *name, struct err *err)
+{
+	return strcmp(name, STRANGER) == 0 ? err_set(err, E_UNAVAILABLE, "no member: lost") : 0;
+}
+
 static void count_change(void *arg)
 {
 	struct rig *r = arg;
@@ -27,6 +35,7 @@ static void rig_make(struct rig *r, unsigned max_queue)
 	    .label = "self",
 	    .max_queue = max_queue,
 	    .changed = count_change,
+	    .absent = absent,
 	    .arg = r};
 	r->jobs = jobs_new(&opt);
 	assert_non_null(r->jobs);
@@ -203,6 +212,9 @@ static void targets(void *arg)
 	assert_int_equal(a.rc, E_INVALID);
 	a = ask(&r, "tiny", "nobody");
 	assert_int_equal(a.rc, E_NOT_FOUND);
+	a = ask(&r, "tiny", STRANGER); /* why not is somebody else's to say */
+	assert_int_equal(a.rc, E_UNAVAILABLE);
+	assert_string_equal(a.err.text, "no member: lost");
 	a = ask(&r, "big", "beta");
 	assert_int_equal(a.rc, E_MODEL_NOT_FOUND);
 	/* Who is named and fails is not replaced by another. */
@@ -412,6 +424,11 @@ static void leaving_the_line(void *arg)
 	served(&first, SELF, "Four");
 	served(&third, SELF, "Four");
 	assert_int_equal(own.calls, 2);
+	struct jobs_stats stats;
+	jobs_stats(r.jobs, &stats);
+	assert_int_equal(stats.completed, 2);
+	assert_int_equal(stats.cancelled, 1); /* no failure of ours */
+	assert_int_equal(stats.failed, 0);
 	scope_close(&sc);
 	rig_drop(&r);
 }

@@ -37,6 +37,15 @@ struct fake {
 	struct duration left; /* of its scope */
 };
 
+static inline int fake_finish(inference_emit_fn emit, void *arg, struct err *err)
+{
+	struct inference_event e = {.kind = INFERENCE_CHOICE_END, .finish = FINISH_STOP};
+	int rc = emit(arg, &e, err);
+
+	e = (struct inference_event){.kind = INFERENCE_FINISHED, .usage = {5, 2, -1, -1}};
+	return rc ? rc : emit(arg, &e, err);
+}
+
 static inline int fake_act(
     struct fake *f, const struct fake_step *s, inference_emit_fn emit, void *arg, struct err *err)
 {
@@ -51,9 +60,7 @@ static inline int fake_act(
 		break;
 	case FAKE_END:
 	case FAKE_FINISH:
-		e.kind = INFERENCE_FINISHED;
-		e.usage = (struct inference_usage){5, 2, -1, -1};
-		break;
+		return fake_finish(emit, arg, err);
 	case FAKE_WAIT: {
 		int rc = fiber_sleep(duration_ms(s->n));
 		f->cancelled += rc == E_CANCELLED;

@@ -2,6 +2,7 @@
  * a fiber at the other end of a pipe sends fixed bytes, cut into pieces. */
 #include "fake.h"
 
+#include "dialect/openai.h"
 #include "provider/upstream.h"
 
 #define HEAD                                                                                       \
@@ -63,7 +64,8 @@ static void serve(void *arg)
 struct heard {
 	char text[1024];
 	unsigned started, finished;
-	struct inference_event last;
+	enum inference_finish finish;
+	struct inference_usage usage;
 	int fail_at_text;
 };
 
@@ -81,13 +83,17 @@ static int hear(void *arg, const struct inference_event *e, struct err *err)
 		if (h->fail_at_text)
 			return err_set(err, h->fail_at_text, "enough");
 	}
+	if (e->kind == INFERENCE_CHOICE_END)
+		h->finish = e->finish;
 	if (e->kind == INFERENCE_FINISHED) {
 		h->finished++;
-		h->last = *e;
+		h->usage = e->usage;
 	}
 	return 0;
 }
 
+static const struct upstream_server server = {
+    .dialect = &openai_upstream, .host = "host", .base_path = "", .node = true};
 static struct inference_message question = {"user", {(const uint8_t *)"2+2?", 4}};
 
 static int ask(struct server *v, struct heard *h, struct duration limit, struct err *err)
@@ -100,7 +106,7 @@ static int ask(struct server *v, struct heard *h, struct duration limit, struct 
 	OK(stream_pipe("pipe", 4096, &mine, &v->s, NULL));
 	scope_open(&sc, limit);
 	OK(fiber_spawn(NULL, "server", serve, v, NULL));
-	int rc = upstream_infer(mine, "host", &req, &ctx, hear, h, err);
+	int rc = upstream_infer_once(mine, &server, &req, &ctx, hear, h, err);
 	if (rc != E_TIMEOUT)
 		OK(scope_join(&sc));
 	scope_close(&sc);
@@ -120,9 +126,9 @@ static void whole(void *arg)
 		OK(ask(&v, &h, duration_s(10), &err));
 		assert_string_equal(h.text, "Four é");
 		assert_int_equal(h.finished, 1);
-		assert_int_equal(h.last.finish, FINISH_STOP);
-		assert_int_equal(h.last.usage.prompt_tok, 11);
-		assert_int_equal(h.last.usage.completion_tok, 3);
+		assert_int_equal(h.finish, FINISH_STOP);
+		assert_int_equal(h.usage.prompt_tok, 11);
+		assert_int_equal(h.usage.completion_tok, 3);
 		assert_non_null(strstr(v.request, "POST /v1/chat/completions HTTP/1.1\r\n"));
 		assert_non_null(strstr(v.request, "x-request-id: req_test\r\n"));
 		assert_non_null(strstr(v.request, "x-gate-hops: 2\r\n"));
@@ -145,7 +151,7 @@ static void ends(void *arg)
 	struct server no_done = {.body = ROLE SAY("Four") STOP, .piece = 4096};
 	h = (struct heard){0};
 	OK(ask(&no_done, &h, duration_s(10), &err));
-	assert_int_equal(h.last.usage.prompt_tok, -1);
+	assert_int_equal(h.usage.prompt_tok, -1);
 
 	struct server only_done = {.body = ROLE SAY("Four") DONE, .piece = 4096};
 	h = (struct heard){0};
@@ -156,7 +162,7 @@ static void ends(void *arg)
 	    .body = ROLE SAY("Four") CHUNK("", "\"length\"") DONE, .piece = 4096};
 	h = (struct heard){0};
 	OK(ask(&length, &h, duration_s(10), &err));
-	assert_int_equal(h.last.finish, FINISH_LENGTH);
+	assert_int_equal(h.finish, FINISH_LENGTH);
 
 	/* Cut off within the chunked coding. */
 	struct server broken = {.body = HEAD "999\r\n" ROLE SAY("Fo"), .piece = 4096};
@@ -223,7 +229,8 @@ static void endless_event(void *arg)
 	struct request_context ctx = {"r", 0};
 	OK(stream_pipe("pipe", n + 1, &mine, &theirs, NULL));
 	OK(stream_write(theirs, body, n, NULL));
-	assert_int_equal(upstream_infer(mine, "host", &req, &ctx, hear, &h, &err), E_UPSTREAM);
+	assert_int_equal(
+	    upstream_infer_once(mine, &server, &req, &ctx, hear, &h, &err), E_UPSTREAM);
 	stream_close(theirs);
 	free(body);
 }

@@ -2,20 +2,21 @@
  * silent, abandoned, out of time. */
 #include "http_talk.h"
 
-#include "provider/chat.h"
+#include "dialect/openai.h"
+#include "provider/serve.h"
 
 struct rig {
 	struct scope scope;
 	struct world *world;
 	struct fake fake;
-	struct chat_service service;
+	struct serve_service service;
 	struct stream *client, *server;
 	enum http_mode mode;
 	int rc; /* of http_serve */
 };
 
 static int infer(
-    void *arg, struct chat_call *call, inference_emit_fn emit, void *emit_arg, struct err *err)
+    void *arg, struct serve_call *call, inference_emit_fn emit, void *emit_arg, struct err *err)
 {
 	struct rig *r = arg;
 
@@ -30,7 +31,7 @@ static int handle(struct http_exchange *x, void *arg, struct err *err)
 {
 	struct rig *r = arg;
 
-	return chat_serve(x, &r->service, err);
+	return serve_inference(x, &openai_chat, &r->service, err);
 }
 
 static void serve(void *arg)
@@ -42,13 +43,11 @@ static void serve(void *arg)
 	stream_close(r->server);
 }
 
-static struct world *host_world;
-
 static void start(struct rig *r, const struct fake_step *script)
 {
 	*r = (struct rig){.world = host_world};
 	fake_init(&r->fake, "tiny", script);
-	r->service = (struct chat_service){
+	r->service = (struct serve_service){
 	    .world = host_world, .infer = infer, .arg = r, .limit = duration_s(600)};
 	OK(stream_pipe("pipe", 65536, &r->client, &r->server, NULL));
 	scope_init(&r->scope, NULL);
@@ -251,10 +250,9 @@ static void deadlines(void *arg)
 	assert_int_equal(r->status, 200);
 	has(r, "data: {\"error\":");
 	has_not(r, "[DONE]");
-	/* A longer one does not stretch the node's own; garbage counts as none. */
-	static const char *const headers[] = {"x-gate-deadline-ms: 99999999999\r\n",
-	    "x-gate-deadline-ms: soon\r\n", "x-gate-deadline-ms: -5\r\n", ""};
-	for (size_t i = 0; i < 4; i++) {
+	/* A longer one does not stretch the node's own. */
+	static const char *const headers[] = {"x-gate-deadline-ms: 99999999999\r\n", ""};
+	for (size_t i = 0; i < 2; i++) {
 		r = one(good, headers[i], PLAIN, &seen);
 		assert_int_equal(r->status, 200);
 		assert_int_equal(duration_to_ms(seen.left), 600000);
@@ -281,8 +279,9 @@ static void context(void *arg)
 	}
 	r = one(good, "x-gate-hops: 99999\r\n", PLAIN, &seen);
 	assert_int_equal(seen.ctx.hops, HOPS_MAX + 1);
-	r = one(good, "x-gate-hops: many\r\n", PLAIN, &seen);
-	assert_int_equal(seen.ctx.hops, 0);
+	r = one(good, "x-gate-hops: many\r\n", PLAIN, &seen); /* it could go in circles */
+	assert_int_equal(r->status, 400);
+	has(r, "x-gate-hops");
 }
 
 static void bad_requests(void *arg)
@@ -347,29 +346,11 @@ static void keep_alive(void *arg)
 	buf_free(&out);
 }
 
-static void on_host(void **state)
-{
-	struct universe *u = universe_of_seed(3);
-	void (*const *fn)(void *) = *state;
-
-	host_world = universe_host(u, "alone");
-	OK(universe_boot(u, host_world, NULL, *fn, NULL, NULL));
-	assert_int_equal(universe_run(u), UNIVERSE_DONE);
-	universe_free(u);
-}
-
-#define ON_HOST(fn)                                                                                \
-	{                                                                                          \
-#fn, on_host, NULL, NULL, &(void (*[1])(void *))                                   \
-		{                                                                                  \
-			fn                                                                         \
-		}                                                                                  \
-	}
-
 int main(void)
 {
-	const struct CMUnitTest tests[] = {ON_HOST(plain), ON_HOST(streamed),
-	    ON_HOST(early_failure), ON_HOST(late_failure), ON_HOST(pulse), ON_HOST(hang_up),
-	    ON_HOST(deadlines), ON_HOST(context), ON_HOST(bad_requests), ON_HOST(keep_alive)};
+	const struct CMUnitTest tests[] = {FIBER_TEST(plain), FIBER_TEST(streamed),
+	    FIBER_TEST(early_failure), FIBER_TEST(late_failure), FIBER_TEST(pulse),
+	    FIBER_TEST(hang_up), FIBER_TEST(deadlines), FIBER_TEST(context),
+	    FIBER_TEST(bad_requests), FIBER_TEST(keep_alive)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
