@@ -58,8 +58,8 @@ struct access {
 
 /* ---- key.c: pure ---- */
 
-/* Writes a key's text and its public part from random characters' source. */
-void key_make(void (*random)(void *arg, void *buf, size_t n), void *arg,
+/* Writes a key's text and its public part from random bytes. */
+void key_make(void (*draw)(void *arg, void *buf, size_t n), void *arg,
     char text[ACCESS_KEY_TEXT_MAX], char id[ACCESS_KEY_ID_MAX]);
 /* The public part of a text that has the form of a key, with a good checksum. E_UNAUTHORIZED. */
 int key_parse(const char *text, char id[ACCESS_KEY_ID_MAX], struct err *err) WARN_UNUSED;

@@ -23,11 +23,11 @@ static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 
 /* Six bits at a time; the two values that are no digit are drawn again, so that all are equal. */
 static void random_digits(
-    void (*random)(void *arg, void *buf, size_t n), void *arg, char *out, size_t n)
+    void (*draw)(void *arg, void *buf, size_t n), void *arg, char *out, size_t n)
 {
 	while (n > 0) {
 		uint8_t raw[64];
-		random(arg, raw, sizeof raw);
+		draw(arg, raw, sizeof raw);
 		for (size_t i = 0; i < sizeof raw && n > 0; i++)
 			if ((raw[i] & 63) < 62) {
 				*out++ = digits[raw[i] & 63];
@@ -46,11 +46,11 @@ static void checksum(const char *text, char out[CHECK_SIZE])
 		out[i] = digits[v % 62];
 }
 
-void key_make(void (*random)(void *arg, void *buf, size_t n), void *arg,
+void key_make(void (*draw)(void *arg, void *buf, size_t n), void *arg,
     char text[ACCESS_KEY_TEXT_MAX], char id[ACCESS_KEY_ID_MAX])
 {
 	memcpy(text, PREFIX, PREFIX_SIZE);
-	random_digits(random, arg, text + PREFIX_SIZE, BODY_SIZE);
+	random_digits(draw, arg, text + PREFIX_SIZE, BODY_SIZE);
 	checksum(text, text + PREFIX_SIZE + BODY_SIZE);
 	text[KEY_SIZE] = '\0';
 	memcpy(id, text + PREFIX_SIZE, ID_SIZE);
