@@ -111,7 +111,7 @@ static int by_peer(
 {
 	uint8_t id[GUEST_ID_MAX] = {'p'};
 	struct guest *g;
-	struct peer_entry *known = peer_find(a, who->peer);
+	struct peer_entry *known = trusted_find(a, who->peer);
 	out->source = ACCESS_BY_PEER;
 	char text[PEER_ID_TEXT_MAX];
 	peer_id_print(who->peer, text);
@@ -286,11 +286,11 @@ bool access_admits_peer(struct access *a, const struct peer_id *peer, bool membe
 	case ACCESS_PRIVATE:
 		return false;
 	case ACCESS_FRIENDS: {
-		const struct peer_entry *known = peer_find(a, peer);
+		const struct peer_entry *known = trusted_find(a, peer);
 		return known ? known->peer.rights != 0 : member;
 	}
 	case ACCESS_PUBLIC: {
-		const struct peer_entry *known = peer_find(a, peer);
+		const struct peer_entry *known = trusted_find(a, peer);
 		return !known || known->peer.rights != 0;
 	}
 	}
@@ -316,7 +316,7 @@ int access_new(const struct access_options *opt, struct access **out, struct err
 	scope_init(&a->scope, NULL);
 	int rc = keys_load(a, err);
 	if (rc == 0)
-		rc = peers_load(a, err);
+		rc = trusted_load(a, err);
 	if (rc == 0)
 		rc = fiber_spawn(&a->scope, "access", flush_fiber, a, err);
 	if (rc) {
@@ -334,7 +334,7 @@ void access_close(struct access *a)
 	scope_close(&a->scope);
 	keys_flush(a);
 	keys_free(a);
-	peers_free(a);
+	trusted_free(a);
 	guests_free(a);
 	free(a);
 }

@@ -126,8 +126,8 @@ struct access_grant {
 
 /* Whether it may be. On 0 the grant must be given back with access_done; on an error there is
  * nothing to give back. E_UNAUTHORIZED (no key, or none that is good), E_FORBIDDEN (not this),
- * E_BUSY (too much of it; the grant says when to come back). Only requests that ask for inference
- * or embeddings count against limits. */
+ * E_BUSY (too much of it; the grant and err->retry_ms say when to come back), E_UNAVAILABLE. Only
+ * requests that ask for inference or embeddings count against limits. */
 int access_check(struct access *a, const struct access_caller *who, const struct access_ask *what,
     struct access_grant *out, struct err *err) WARN_UNUSED;
 

@@ -82,7 +82,8 @@ int party_take_tokens(struct access_party *p, struct access_grant *g, int64_t to
 void party_settle(struct access_party *p, int64_t reserved, int64_t tokens, struct instant now);
 void party_unlist(struct access_party *p);
 void party_release(struct access_party *p);
-/* The party of an address or a peer without a record. E_BUSY when all have requests under way. */
+/* The party of an address or a peer without a record. E_UNAVAILABLE when all have requests under
+ * way. */
 int guest_of(
     struct access *a, const uint8_t *id, size_t n, struct guest **out, struct err *err) WARN_UNUSED;
 void guests_free(struct access *a);
@@ -94,8 +95,8 @@ void keys_free(struct access *a);
 struct key_entry *key_find(struct access *a, const char *id);
 /* Writes when keys were last used. */
 void keys_flush(struct access *a);
-int peers_load(struct access *a, struct err *err) WARN_UNUSED;
-void peers_free(struct access *a);
-struct peer_entry *peer_find(struct access *a, const struct peer_id *id);
+int trusted_load(struct access *a, struct err *err) WARN_UNUSED;
+void trusted_free(struct access *a);
+struct peer_entry *trusted_find(struct access *a, const struct peer_id *id);
 
 #endif

@@ -13,8 +13,11 @@ static int busy(
 	int64_t ms = duration_to_ms(wait) + 1;
 	g->retry_after_ms = ms < ACCESS_RETRY_MAX_MS ? ms : ACCESS_RETRY_MAX_MS;
 	g->limit = limit;
-	return err_set(err, E_BUSY, "the limit of %lld %s is reached: again in %lld s",
-	    (long long)of, limit, (long long)(g->retry_after_ms + 999) / 1000);
+	err_set(err, E_BUSY, "the limit of %lld %s is reached: again in %lld s", (long long)of,
+	    limit, (long long)(g->retry_after_ms + 999) / 1000);
+	if (err)
+		err->retry_ms = (unsigned)g->retry_after_ms;
+	return E_BUSY;
 }
 
 static struct bucket_rate rate_of(int64_t per_min)
@@ -111,7 +114,7 @@ int guest_of(struct access *a, const uint8_t *id, size_t n, struct guest **out, 
 		return 0;
 	}
 	if (a->n_guests == ACCESS_GUESTS_MAX && !make_room(a))
-		return err_set(err, E_BUSY, "%d others are being served", ACCESS_GUESTS_MAX);
+		return err_set(err, E_UNAVAILABLE, "%d others are being served", ACCESS_GUESTS_MAX);
 	g = calloc(1, sizeof *g);
 	if (!g)
 		return err_set(err, E_MEMORY, "no memory for another client");

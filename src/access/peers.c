@@ -84,7 +84,7 @@ static void peer_free(struct access_party *p)
 	free(p);
 }
 
-struct peer_entry *peer_find(struct access *a, const struct peer_id *id)
+struct peer_entry *trusted_find(struct access *a, const struct peer_id *id)
 {
 	struct peer_entry *e;
 	HASH_FIND(hh, a->peers, id, sizeof *id, e);
@@ -94,7 +94,7 @@ struct peer_entry *peer_find(struct access *a, const struct peer_id *id)
 /* Changes one in place, so that its buckets stay as full as they are. */
 static int peer_put(struct access *a, const struct access_peer *p, struct err *err)
 {
-	struct peer_entry *e = peer_find(a, &p->id);
+	struct peer_entry *e = trusted_find(a, &p->id);
 	if (!e) {
 		e = calloc(1, sizeof *e);
 		if (!e)
@@ -111,7 +111,7 @@ static int peer_put(struct access *a, const struct access_peer *p, struct err *e
 	return 0;
 }
 
-int peers_load(struct access *a, struct err *err)
+int trusted_load(struct access *a, struct err *err)
 {
 	struct peer_rows rows = {calloc(ACCESS_PEERS_MAX, sizeof *rows.of), 0};
 	int rc = rows.of ? store_read(a->opt.store, read_peers, &rows, err)
@@ -122,7 +122,7 @@ int peers_load(struct access *a, struct err *err)
 	return rc;
 }
 
-void peers_free(struct access *a)
+void trusted_free(struct access *a)
 {
 	struct peer_entry *e, *next;
 	HASH_ITER (hh, a->peers, e, next) {
@@ -140,7 +140,7 @@ int access_peer_trust(struct access *a, const struct access_peer *p, struct err 
 			     : err_set(err, E_INVALID, "this is no peer's id");
 	if (rc == 0)
 		rc = limits_check(&p->limits, err);
-	if (rc == 0 && !peer_find(a, &p->id) && HASH_COUNT(a->peers) >= ACCESS_PEERS_MAX)
+	if (rc == 0 && !trusted_find(a, &p->id) && HASH_COUNT(a->peers) >= ACCESS_PEERS_MAX)
 		rc = err_set(err, E_LIMIT, "%d peers have records already", ACCESS_PEERS_MAX);
 	if (rc)
 		return rc;
@@ -161,7 +161,7 @@ int access_peer_untrust(struct access *a, const struct peer_id *id, struct err *
 	int rc = sem_acquire(&a->turn, err);
 	if (rc)
 		return rc;
-	struct peer_entry *e = peer_find(a, id);
+	struct peer_entry *e = trusted_find(a, id);
 	rc = e ? store_run(a->opt.store, delete_peer, &copy, err)
 	       : err_set(err, E_NOT_FOUND, "this peer has no rights of its own");
 	if (rc == 0) {

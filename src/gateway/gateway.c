@@ -5,6 +5,8 @@
 #include "dialect/json.h"
 #include "dialect/openai.h"
 #include "gateway/cors.h"
+#include "gateway/guard.h"
+#include "gateway/requests.h"
 #include "http/route.h"
 #include "provider/peer.h"
 #include "provider/serve.h"
@@ -35,6 +37,9 @@ struct caller {
 	struct gateway *gateway;
 	const struct peer_id *peer; /* NULL: a client over TCP */
 	struct stream *stream;
+	/* Of the present request. */
+	struct access_grant grant;
+	int64_t tokens; /* that it took; −1: not known */
 };
 
 /* ---- chat completions ---------------------------------------------------------------------- */
@@ -62,6 +67,14 @@ static int emit_with_origin(void *arg, const struct inference_event *e, struct e
 	return m->emit(m->arg, e, err);
 }
 
+static int64_t usage_sum(const struct inference_usage *u)
+{
+	if (u->prompt_tok < 0 && u->completion_tok < 0)
+		return -1;
+	return (u->prompt_tok > 0 ? u->prompt_tok : 0) +
+	       (u->completion_tok > 0 ? u->completion_tok : 0);
+}
+
 static int infer(
     void *arg, struct serve_call *call, inference_emit_fn emit, void *emit_arg, struct err *err)
 {
@@ -69,14 +82,30 @@ static int infer(
 	struct gateway *g = caller->gateway;
 	if (caller->peer && call->ctx.hops == 0)
 		call->ctx.hops = 1;
+	struct buf decisions = BUF_INIT(RECORD_CANDIDATES_MAX);
+	struct record_origin origin = requests_origin(&caller->grant);
 	struct emitting m = {
 	    .call = call,
-	    .job = {.req = call->req, .ctx = call->ctx, .target_node = call->target_node},
+	    .job = {.req = call->req,
+		.ctx = call->ctx,
+		.target_node = call->target_node,
+		.decisions = &decisions,
+		.record = records_begin(g->opt.records, &origin, call->ctx.request_id,
+		    call->dialect->name, call->req->model)},
 	    .emit = emit,
 	    .arg = emit_arg,
 	};
+	record_prompt(m.job.record, call->req);
 	struct instant began = rt_now();
-	int rc = jobs_run(g->opt.jobs, &m.job, emit_with_origin, &m, err);
+	int rc = guard_reserve(&caller->grant, call->req, err);
+	if (rc == 0)
+		rc = jobs_run(g->opt.jobs, &m.job, emit_with_origin, &m, err);
+	caller->tokens = m.told ? usage_sum(&m.job.usage) : 0;
+	if (!decisions.failed)
+		record_candidates(m.job.record, buf_view(&decisions));
+	record_usage(m.job.record, &m.job.usage);
+	records_end(g->opt.records, m.job.record, rc, err_text(err));
+	buf_free(&decisions);
 	char from[PEER_ID_TEXT_MAX] = "a client";
 	if (caller->peer)
 		peer_id_print(caller->peer, from);
@@ -121,18 +150,30 @@ static struct model_entry *list_models(struct gateway *g, bool own_only, size_t 
 	return models;
 }
 
+/* Peers see what this node serves itself: what others serve they hear from those. Nobody sees what
+ * it may not use. */
+static struct model_entry *models_for(struct caller *caller, size_t *n)
+{
+	struct model_entry *models = list_models(caller->gateway, caller->peer != NULL, n);
+	size_t kept = 0;
+	for (size_t i = 0; i < *n; i++)
+		if (access_allows_model(&caller->grant, models[i].id))
+			models[kept++] = models[i];
+	*n = kept;
+	return models;
+}
+
 static int respond_json(struct http_exchange *x, struct buf *body, struct err *err)
 {
 	int rc = buf_ok(body, err);
 	return rc ? rc : http_respond(x, 200, JSON_TYPE, buf_view(body), err);
 }
 
-/* Peers see what this node serves itself: what others serve they hear from those. */
 static int get_models(struct http_exchange *x, void *arg, struct err *err)
 {
 	struct caller *caller = arg;
 	size_t n;
-	struct model_entry *models = list_models(caller->gateway, caller->peer != NULL, &n);
+	struct model_entry *models = models_for(caller, &n);
 	struct buf body = BUF_INIT(MODELS_BODY_MAX);
 	openai_models_write(&body, models, n);
 	int rc = respond_json(x, &body, err);
@@ -150,7 +191,7 @@ static int get_model(struct http_exchange *x, void *arg, struct err *err)
 	if (rc)
 		return err_set(err, E_INVALID, "a model's name that cannot be decoded");
 	size_t n, kept = 0;
-	struct model_entry *models = list_models(caller->gateway, caller->peer != NULL, &n);
+	struct model_entry *models = models_for(caller, &n);
 	for (size_t i = 0; i < n; i++)
 		if (strcmp(models[i].id, id) == 0)
 			models[kept++] = models[i];
@@ -232,10 +273,29 @@ static int preflight(struct http_exchange *x, struct err *err)
 	return http_respond(x, 204, NULL, bytes_str(""), err);
 }
 
+static int authorize(struct caller *caller, struct http_exchange *x, struct err *err)
+{
+	struct gateway *g = caller->gateway;
+	struct netaddr local, remote;
+	struct access_caller who = {.peer = caller->peer,
+	    .member = caller->peer && cluster_is_member(g->opt.cluster, caller->peer)};
+	if (!caller->peer && stream_netaddrs(caller->stream, &local, &remote))
+		who.address = &remote;
+	caller->tokens = -1;
+	return guard_check(g->opt.access, who, x, &caller->grant, err);
+}
+
+static int get_request(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct caller *caller = arg;
+	return requests_get(x, caller->gateway->opt.records, &caller->grant, err);
+}
+
 static const struct http_route routes[] = {
     {"POST", "/v1/chat/completions", post_chat},
     {"GET", "/v1/models", get_models},
     {"GET", "/v1/models/*", get_model},
+    {"GET", REQUESTS_PATH "*", get_request},
     {"GET", "/health", get_health},
 };
 
@@ -248,7 +308,11 @@ static int handle(struct http_exchange *x, void *arg, struct err *err)
 		return rc;
 	if (!caller->peer && strcmp(http_request(x)->method, "OPTIONS") == 0)
 		return preflight(x, err);
-	return http_route(x, routes, sizeof routes / sizeof *routes, arg, err);
+	rc = authorize(caller, x, err);
+	if (rc == 0)
+		rc = http_route(x, routes, sizeof routes / sizeof *routes, arg, err);
+	access_done(&caller->grant, caller->tokens);
+	return rc;
 }
 
 static void error_body(
@@ -296,7 +360,7 @@ static void admit_client(struct gateway *g, struct stream *s)
 	else if (!(caller = malloc(sizeof *caller)))
 		rc = err_set(&err, E_MEMORY, "no memory for a connection");
 	if (rc == 0) {
-		*caller = (struct caller){g, NULL, s};
+		*caller = (struct caller){.gateway = g, .stream = s};
 		rc = fiber_spawn(&g->scope, "client", client_fiber, caller, &err);
 	}
 	if (rc) {
@@ -332,7 +396,7 @@ static void accept_fiber(void *arg)
 static void serve_peer(void *arg, struct stream *s, const struct p2p_stream_info *info)
 {
 	struct gateway *g = arg;
-	struct caller caller = {g, &info->peer, s};
+	struct caller caller = {.gateway = g, .peer = &info->peer, .stream = s};
 	g->peers_served++;
 	serve(&caller, s, HTTP_ONE_SHOT);
 	stream_close(s);

@@ -314,6 +314,7 @@ static void address_limits(struct rig *r)
 	struct asked last = ask_for(r, &a, ACCESS_INFER, "m", 0);
 	assert_int_equal(last.rc, E_BUSY);
 	assert_string_equal(last.grant.limit, "requests per minute");
+	assert_int_equal(last.err.retry_ms, last.grant.retry_after_ms);
 	assert_true(last.grant.retry_after_ms > 29000 && last.grant.retry_after_ms <= 30001);
 	assert_int_equal(may(r, &a, ACCESS_MODELS, NULL), 0); /* lists cost nothing */
 	other.ip[3]++;
@@ -358,7 +359,7 @@ static void many_addresses(struct rig *r)
 		OK(all[i].rc);
 	}
 	at = there;
-	assert_int_equal(may(r, &who, ACCESS_INFER, "m"), E_BUSY);
+	assert_int_equal(may(r, &who, ACCESS_INFER, "m"), E_UNAVAILABLE);
 	for (uint32_t i = 0; i < ACCESS_GUESTS_MAX; i++)
 		access_done(&all[i].grant, 10);
 	OK(may(r, &who, ACCESS_INFER, "m"));
