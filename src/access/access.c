@@ -51,7 +51,7 @@ int access_rights_parse(const char *text, unsigned *out, struct err *err)
 			i++;
 		if (i == N_RIGHTS)
 			return err_set(err, E_INVALID,
-			    "\"%.*s\" is no right: there are inference, embeddings, models, "
+			    "\"%.*s\" is no scope: there are inference, embeddings, models, "
 			    "records, "
 			    "admin, or none",
 			    (int)(n < 32 ? n : 32), p);
@@ -195,7 +195,7 @@ static int check_rights(
 	if (missing == 0 || g->rights & ACCESS_ADMIN)
 		return 0;
 	access_rights_print(missing, text);
-	return err_set(err, E_FORBIDDEN, "%s has no right to: %s", g->name, text);
+	return err_set(err, E_FORBIDDEN, "%s lacks the scope %s", g->name, text);
 }
 
 static int check_model(const struct access_grant *g, const char *model, struct err *err)

@@ -5,8 +5,8 @@
  *   node.status   node.stop   peers.list {all}   peers.accept {peer}   peers.reject {peer}
  *   models.list   chat.ask {prompt, model, target, system, max_tokens, temperature, seed}
  *   invite.create {expires_s, uses, addresses}   invite.list   invite.revoke {id}
- *   keys.create {name, rights, models, requests_per_min, tokens_per_min, concurrent, expires_s}
- *   keys.list   keys.revoke {id}   peers.trust {peer, name, rights, models, requests_per_min,
+ *   keys.create {name, scopes, models, requests_per_min, tokens_per_min, concurrent, expires_s}
+ *   keys.list   keys.revoke {id}   peers.trust {peer, name, scopes, models, requests_per_min,
  *   tokens_per_min, concurrent}   peers.untrust {peer}   peers.trusted
  *   secrets.set {name, secret}   secrets.list   secrets.remove {name}
  *   requests.list {limit}   requests.get {id}   requests.follow

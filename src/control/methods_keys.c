@@ -52,9 +52,9 @@ static int read_rights(const json_t *params, unsigned *out, struct err *err)
 {
 	char text[ACCESS_NAME_MAX];
 	*out = ACCESS_RIGHTS_USUAL;
-	if (!json_object_get(params, "rights"))
+	if (!json_object_get(params, "scopes"))
 		return 0;
-	int rc = list_text(params, "rights", text, sizeof text, err);
+	int rc = list_text(params, "scopes", text, sizeof text, err);
 	return rc ? rc : access_rights_parse(text[0] ? text : "none", out, err);
 }
 
@@ -87,7 +87,7 @@ static json_t *time_json(int64_t ms)
 static json_t *key_json(const struct access *a, const struct access_key *k)
 {
 	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:I, s:o, s:o, s:o}", "id", k->id, "name",
-	    k->name, "state", access_key_state(a, k), "rights", rights_json(k->rights), "models",
+	    k->name, "state", access_key_state(a, k), "scopes", rights_json(k->rights), "models",
 	    list_json(k->models), "limits", limits_json(&k->limits), "created_ms",
 	    (json_int_t)k->created_ms, "expires_ms", time_json(k->expires_ms), "used_ms",
 	    time_json(k->used_ms), "revoked_ms", time_json(k->revoked_ms));
@@ -218,7 +218,7 @@ int control_peers_untrust(struct control *c, const json_t *params, const struct 
 static void list_peer(void *arg, const struct access_peer *p)
 {
 	json_t *j = control_node_json(&p->id, p->name);
-	json_object_set_new(j, "rights", rights_json(p->rights));
+	json_object_set_new(j, "scopes", rights_json(p->rights));
 	json_object_set_new(j, "models", list_json(p->models));
 	json_object_set_new(j, "limits", limits_json(&p->limits));
 	json_object_set_new(j, "since_ms", json_integer(p->since_ms));

@@ -251,7 +251,7 @@ static void rights(void **state)
 		assert_int_equal(r, i);
 	}
 	assert_int_equal(access_rights_parse("inference,cooking", &r, &err), E_INVALID);
-	assert_non_null(strstr(err.text, "\"cooking\" is no right"));
+	assert_non_null(strstr(err.text, "\"cooking\" is no scope"));
 	assert_int_equal(access_rights_parse("", &r, NULL), E_INVALID);
 	assert_int_equal(access_rights_parse("inference,", &r, NULL), E_INVALID);
 }
