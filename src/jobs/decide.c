@@ -150,6 +150,8 @@ static enum schedule_exclusion exclusion(
 	provider_status(e->provider, &status);
 	if (g->forced && !peer_id_equal(&e->node.id, &g->target))
 		return SCHEDULE_NOT_TARGET;
+	if (e->node.unshared && g->run->job->ctx.hops > 0)
+		return SCHEDULE_FORBIDDEN;
 	if (has_failed(g->run, s->id))
 		return SCHEDULE_FAILED;
 	if (other_file(g->run, m))

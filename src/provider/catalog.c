@@ -222,13 +222,23 @@ size_t catalog_count(const struct catalog *c, const char *model)
 	return m ? m->n : 0;
 }
 
-struct catalog_entry *catalog_at(struct catalog *c, const char *model, size_t at)
+static struct catalog_entry *hold_at(struct model_index *table, const char *model, size_t at)
 {
-	const struct model_index *m = find_model(c->models, model);
+	const struct model_index *m = find_model(table, model);
 	if (!m || at >= m->n)
 		return NULL;
 	catalog_hold(m->entries[at]);
 	return m->entries[at];
+}
+
+struct catalog_entry *catalog_at(struct catalog *c, const char *model, size_t at)
+{
+	return hold_at(c->models, model, at);
+}
+
+struct catalog_entry *catalog_own(struct catalog *c, size_t at)
+{
+	return hold_at(c->own, "", at);
 }
 
 size_t catalog_models(struct catalog *c, struct model_entry *out, size_t cap)

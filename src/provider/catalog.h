@@ -27,6 +27,7 @@ struct catalog_node {
 	uint32_t slots;           /* answers at once, where we keep its line; 0: it keeps its own */
 	int64_t price_in_msat;    /* for a million tokens of a prompt */
 	int64_t price_out_msat;   /* for a million tokens of an answer */
+	bool unshared;            /* for this node's own clients only */
 	bool distrusted;          /* strangers' answers count for less than members' */
 };
 
@@ -75,6 +76,9 @@ size_t catalog_count(const struct catalog *c, const char *model);
 /* Of those, number `at` (0 … count − 1) in an order that changes only when entries come or go; held
  * for the caller. NULL when there are fewer. */
 struct catalog_entry *catalog_at(struct catalog *c, const char *model, size_t at);
+
+/* Number `at` of this node's own entries that serve any model, held; NULL when there are fewer. */
+struct catalog_entry *catalog_own(struct catalog *c, size_t at);
 
 /* All (model, node) pairs, at most cap; returns how many were written. An entry has nearly 500
  * bytes: not an array for a fiber's stack. */

@@ -37,6 +37,17 @@ struct remote_provider {
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
+static void tell(struct remote_provider *r)
+{
+	if (r->opt.changed)
+		r->opt.changed(r->opt.arg);
+}
+
+void remote_provider_detach(struct provider *base)
+{
+	((struct remote_provider *)base)->opt.changed = NULL;
+}
+
 static void set_models(struct remote_provider *r, const struct model_entry *models, size_t n)
 {
 	if (n > MODELS_MAX)
@@ -125,7 +136,7 @@ static void look(struct remote_provider *r)
 	talloc_free(l.mem);
 	if (rc != E_CANCELLED) {
 		r->looked = true;
-		r->opt.changed(r->opt.arg);
+		tell(r);
 	}
 }
 
@@ -272,7 +283,7 @@ int remote_provider_new(const struct remote_options *opt, struct provider **out,
 	r->server = (struct upstream_server){
 	    .dialect = opt->dialect, .host = r->opt.url.authority, .base_path = r->opt.url.path};
 	set_key(r, opt->key);
-	scope_init(&r->scope, NULL);
+	scope_init(&r->scope, opt->scope);
 	int rc = http_pool_new(opt->world, &r->opt.url, opt->tls, &r->pool, err);
 	if (rc == 0)
 		rc = fiber_spawn(&r->scope, "provider", looker, r, err);

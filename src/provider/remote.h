@@ -24,6 +24,7 @@ struct remote_options {
 	const struct upstream *dialect;
 	const char *key;         /* copied; NULL or "": none. Never logged or shown */
 	struct tls_context *tls; /* for https; borrowed */
+	struct scope *scope;     /* of its background work: above its own */
 	/* Called when the models or the health change; must not park. */
 	void (*changed)(void *arg);
 	void *arg;
@@ -35,6 +36,9 @@ int remote_provider_new(
 
 /* Looks again now instead of when it is due. */
 void remote_provider_refresh(struct provider *p);
+
+/* `changed` is not called any more: for an owner that goes while the provider is still in use. */
+void remote_provider_detach(struct provider *p);
 
 /* The address it was made for, without its key. */
 const struct http_url *remote_provider_url(const struct provider *p);

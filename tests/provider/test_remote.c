@@ -123,6 +123,7 @@ static struct provider *provider_at(const struct backend *b, const char *key, co
 	    .name = "shop",
 	    .dialect = &openai_upstream,
 	    .key = key,
+	    .scope = scope_current(),
 	    .changed = changed};
 	struct provider *p;
 	char text[NETADDR_TEXT_MAX], url[NETADDR_TEXT_MAX + 16];
