@@ -163,6 +163,24 @@ static json_t *url_json(const struct netaddr *at, const char *path)
 	return json_string(url);
 }
 
+static json_t *usage_json(const struct p2p_usage *u)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "used", (json_int_t)u->used, "limit",
+	    (json_int_t)u->limit, "by_strangers", (json_int_t)u->by_strangers, "for_strangers",
+	    (json_int_t)u->for_strangers, "refused", (json_int_t)u->refused, "gave_way",
+	    (json_int_t)u->evicted);
+}
+
+static json_t *network_json(const struct p2p_host *h)
+{
+	struct p2p_resources r;
+	p2p_resources(h, &r);
+	return json_pack("{s:o, s:o, s:o, s:I, s:I, s:I}", "connections", usage_json(&r.conns_in),
+	    "streams", usage_json(&r.streams_in), "memory", usage_json(&r.memory),
+	    "outbound_connections", (json_int_t)r.conns_out, "handshakes",
+	    (json_int_t)r.handshakes_in, "bandwidth", (json_int_t)r.rate_total);
+}
+
 static int node_status(struct control *c, const json_t *params, const struct rpc_notify *notify,
     json_t **result, struct err *err)
 {
@@ -192,6 +210,7 @@ static int node_status(struct control *c, const json_t *params, const struct rpc
 	json_object_set_new(j, "data_dir", json_string(c->opt.data_dir));
 	json_object_set_new(j, "peers", json_integer(members));
 	json_object_set_new(j, "models", models_json(c));
+	json_object_set_new(j, "network", network_json(c->opt.host));
 	json_object_set_new(j, "jobs",
 	    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "running", (json_int_t)stats.running,
 		"queued", (json_int_t)stats.queued, "completed", (json_int_t)stats.completed,
@@ -242,7 +261,7 @@ static int take_event(void *arg, const struct inference_event *e, struct err *er
 }
 
 /* The parameters as an OpenAI request, so that one parser judges them. */
-static int ask_request(const json_t *params, struct inference_request **req, struct err *err)
+int control_read_request(const json_t *params, struct inference_request **req, struct err *err)
 {
 	const char *prompt = json_get_string(params, "prompt", NULL);
 	const char *system = json_get_string(params, "system", NULL);
@@ -284,7 +303,7 @@ static int chat_ask(struct control *c, const json_t *params, const struct rpc_no
     json_t **result, struct err *err)
 {
 	struct inference_request *req;
-	int rc = ask_request(params, &req, err);
+	int rc = control_read_request(params, &req, err);
 	if (rc)
 		return rc;
 	struct asking a = {.notify = notify, .text = BUF_INIT(ANSWER_TEXT_MAX)};
@@ -400,6 +419,11 @@ static const struct {
     {"requests.follow", control_requests_follow},
     {"chat.ask", chat_ask},
     {"doctor.run", doctor_run},
+    {"route.explain", control_route_explain},
+    {"providers.list", control_providers_list},
+    {"providers.add", control_providers_add},
+    {"providers.remove", control_providers_remove},
+    {"providers.refresh", control_providers_refresh},
 };
 
 int control_call(struct control *c, const char *method, const json_t *params,

@@ -81,7 +81,7 @@ int guard_check(struct access *a, struct access_caller who, struct http_exchange
 	return rc ? refuse(x, out, rc) : 0;
 }
 
-int guard_reserve(struct access_grant *g, const struct inference_request *req, struct err *err)
+int guard_reserve(struct access_grant *g, const char *model, int64_t tokens, struct err *err)
 {
-	return g->access ? access_reserve(g, req->model, access_estimate(req), err) : 0;
+	return g->access ? access_reserve(g, model, tokens, err) : 0;
 }

@@ -22,6 +22,6 @@ int guard_check(struct access *a, struct access_caller who, struct http_exchange
 
 /* The same for what is known once the body was read. */
 int guard_reserve(
-    struct access_grant *g, const struct inference_request *req, struct err *err) WARN_UNUSED;
+    struct access_grant *g, const char *model, int64_t tokens, struct err *err) WARN_UNUSED;
 
 #endif

@@ -35,6 +35,8 @@ enum kind {
 	ADDRESSES, /* of nodes */
 	ORIGINS,
 	SHARE,
+	ALIASES,
+	STRATEGY,
 	LOG_LEVEL,
 	LOG_FORMAT
 };
@@ -78,6 +80,14 @@ static const struct setting settings[] = {
     {"listen", "network.listen", ADDRESS, AT(listen), "0.0.0.0", "IP", "P2P address"},
     {"swarm-key", "network.swarm_key", TEXT, AT(swarm_key), "", "FILE",
 	"key file of a private libp2p network: only nodes with the same one can connect"},
+    {"max-connections", "network.max_connections", POSITIVE, AT(max_connections), "512", "N",
+	"connections that others may have opened to this node; a fifth is kept for members and for "
+	"peers that it dialled"},
+    {"network-memory", "network.memory_mib", POSITIVE, AT(network_memory_mib), "256", "MIB",
+	"memory for what peers send and for what waits to be sent to them"},
+    {"bandwidth", "network.bandwidth_kib", NUMBER, AT(bandwidth_kib), "0", "KIB",
+	"KiB a second in each direction, at least 64, a fifth of it kept like connections; 0: no "
+	"limit"},
     {"http-port", "http.port", PORT, AT(http_port), "31145", "PORT",
 	"port of the OpenAI-compatible API"},
     {"http-listen", "http.listen", ADDRESS, AT(http_listen), "127.0.0.1", "IP",
@@ -122,6 +132,16 @@ static const struct setting settings[] = {
 	"request records that are kept on disk; 0: none"},
     {"keep-requests-days", "requests.keep_days", POSITIVE, AT(keep_requests_days), "30", "DAYS",
 	"how long they are kept"},
+    {"strategy", "jobs.strategy", STRATEGY, AT(strategy), "prefer-local", "NAME",
+	"who answers: prefer-local, local-only, load-balance, cheapest or fastest"},
+    {"hedge-ms", "jobs.hedge_ms", NUMBER, AT(hedge_ms), "0", "MS",
+	"ask a second node when the first has not begun by then; 0: never"},
+    {"alias", "models.aliases", ALIASES, AT(aliases), NULL, "NAME=MODEL",
+	"another name for a model, or for the first that can be asked of several with bars "
+	"between; "
+	"may be repeated"},
+    {"discover-providers", "providers.discover", SWITCH, AT(discover_providers), "true", NULL,
+	"find Ollama, LM Studio, llama.cpp, vLLM and exo on this machine"},
     {"log-level", "log.level", LOG_LEVEL, AT(log_level), "info", "LEVEL",
 	"trace, debug, info, warn or error"},
     {"log-format", "log.format", LOG_FORMAT, AT(log_format), "text", "FORMAT", "text or json"},
@@ -256,8 +276,17 @@ struct list {
 	check_fn *check;
 };
 
+static int check_alias(const char *text, struct err *err)
+{
+	struct alias alias;
+	return alias_parse(text, &alias, err);
+}
+
 static struct list list_of(struct config *c, enum kind kind)
 {
+	if (kind == ALIASES)
+		return (struct list){
+		    c->aliases[0], ALIAS_TEXT_MAX, ALIASES_MAX, &c->n_aliases, check_alias};
 	if (kind == ORIGINS)
 		return (struct list){c->cors_origins[0], CORS_ORIGIN_MAX, CORS_ORIGINS_MAX,
 		    &c->n_cors_origins, cors_origin_check};
@@ -285,6 +314,15 @@ static int add_to_list(const struct list *l, const char *text, struct err *err)
 		text += *text == ',';
 	}
 	return 0;
+}
+
+static int parse_strategy(const char *text, enum schedule_strategy *out, struct err *err)
+{
+	if (schedule_strategy_parse(text, out))
+		return 0;
+	return err_set(err, E_INVALID,
+	    "\"%.32s\" is no strategy: prefer-local, local-only, load-balance, cheapest or fastest",
+	    text);
 }
 
 static int put_number(const char *text, long min, long max, uint32_t *out, struct err *err)
@@ -345,7 +383,10 @@ static int put_value(struct config *c, const struct setting *s, const char *text
 		return put_number(text, 0, ENGINE_THREADS_MAX, at, err);
 	case SWITCH:
 		return parse_switch(text, at, err);
+	case STRATEGY:
+		return parse_strategy(text, at, err);
 	case ADDRESSES:
+	case ALIASES:
 	case ORIGINS:
 		list = list_of(c, s->kind);
 		return add_to_list(&list, text, err);
@@ -359,12 +400,17 @@ static int put_value(struct config *c, const struct setting *s, const char *text
 	return E_INVALID;
 }
 
+static bool is_list(enum kind kind)
+{
+	return kind == ADDRESSES || kind == ALIASES || kind == ORIGINS;
+}
+
 /* A stronger source replaces the list of a weaker one; within one source it grows. */
 static int set_value(struct config *c, const struct setting *s, const char *text,
     struct config_place place, struct err *err)
 {
 	struct config_place *known = &c->places[s - settings];
-	if ((s->kind == ADDRESSES || s->kind == ORIGINS) && known->origin != place.origin)
+	if (is_list(s->kind) && known->origin != place.origin)
 		*list_of(c, s->kind).n = 0;
 	*known = place;
 	int rc = put_value(c, s, text, place.origin, err);
@@ -530,8 +576,10 @@ static bool kind_fits(enum kind kind, enum toml_kind found)
 	case SHARE:
 	case LOG_LEVEL:
 	case LOG_FORMAT:
+	case STRATEGY:
 		return found == TOML_STRING;
 	case ADDRESSES:
+	case ALIASES:
 	case ORIGINS:
 		return found == TOML_STRING || found == TOML_LIST;
 	}

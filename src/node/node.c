@@ -13,6 +13,8 @@
 #include "p2p/pnet.h"
 #include "p2p/relay.h"
 #include "provider/engine.h"
+#include "provider/fleet.h"
+#include "store/store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,9 +31,12 @@ struct node {
 	struct file_lock *lock;
 	struct catalog *catalog;
 	struct catalog_entry *engine;
+	struct store *store;
+	struct alias *aliases;
+	size_t n_aliases;
+	struct fleet *fleet;
 	struct p2p_host *host;
 	struct p2p_kad *kad; /* NULL: switched off */
-	struct store *store;
 	struct access *access;
 	struct records *records;
 	struct jobs *jobs;
@@ -122,7 +127,7 @@ static int load_identity(struct node *n, struct err *err)
 
 static int open_store(struct node *n, struct err *err)
 {
-	const struct store_schema schemas[] = {access_schema, records_schema};
+	const struct store_schema schemas[] = {access_schema, fleet_schema, records_schema};
 	char path[CONFIG_TEXT_MAX + 32];
 	in_data_dir(n, "gate.db", path);
 	struct store_options opt = {.world = n->world,
@@ -238,7 +243,8 @@ static int bind_host(struct node *n, uint16_t port, struct err *err)
 	opt.timeouts.ping_every = duration_ms(PING_EVERY_MS);
 	opt.timeouts.ping_answer = duration_ms(PING_ANSWER_MS);
 	struct pnet_key key;
-	if (n->config->swarm_key[0]) {
+	rc = network_limits(n->config, &opt.limits, err);
+	if (rc == 0 && n->config->swarm_key[0]) {
 		rc = read_swarm_key(n, &key, err);
 		opt.swarm_key = &key;
 	}
@@ -294,11 +300,48 @@ static int node_absent(void *arg, const char *name, struct err *err)
 	return n->cluster ? cluster_absent(n->cluster, name, err) : 0;
 }
 
+static int start_fleet(struct node *n, struct err *err)
+{
+	struct netaddr http;
+	gateway_addr(n->gateway, &http);
+	struct fleet_options opt = {
+	    .world = n->world,
+	    .catalog = n->catalog,
+	    .identity = &n->identity,
+	    .label = n->config->node_id,
+	    .store = n->store,
+	    .discover = n->config->discover_providers,
+	    .own_port = http.port,
+	    .changed = models_changed,
+	    .arg = n,
+	};
+	return fleet_new(&opt, &n->fleet, err);
+}
+
+static int read_aliases(struct node *n, struct err *err)
+{
+	const struct config *c = n->config;
+	n->aliases = calloc(c->n_aliases + 1, sizeof *n->aliases);
+	if (!n->aliases)
+		return err_set(err, E_MEMORY, "no memory for aliases");
+	int rc = 0;
+	for (; rc == 0 && n->n_aliases < c->n_aliases; n->n_aliases++)
+		rc = alias_parse(c->aliases[n->n_aliases], &n->aliases[n->n_aliases], err);
+	return rc;
+}
+
 static int start_jobs(struct node *n, struct err *err)
 {
+	int rc = read_aliases(n, err);
+	if (rc)
+		return rc;
 	struct jobs_options opt = {
 	    .world = n->world,
 	    .catalog = n->catalog,
+	    .strategy = n->config->strategy,
+	    .hedge = duration_ms(n->config->hedge_ms),
+	    .aliases = n->aliases,
+	    .n_aliases = n->n_aliases,
 	    .self = n->identity.peer_id,
 	    .label = n->config->node_id,
 	    .max_queue = n->config->max_queue,
@@ -405,6 +448,7 @@ static int bind_control(struct node *n, uint16_t port, struct err *err)
 	    .jobs = n->jobs,
 	    .access = n->access,
 	    .records = n->records,
+	    .fleet = n->fleet,
 	    .request_limit = duration_s(n->config->request_timeout_s),
 	    .stop = stop_asked,
 	    .arg = n,
@@ -458,6 +502,8 @@ static int start(struct node *n, struct err *err)
 	if (rc == 0)
 		rc = bind_port(n, "HTTP", "--http-port", c->http_port, bind_gateway, err);
 	if (rc == 0)
+		rc = start_fleet(n, err);
+	if (rc == 0)
 		rc = bind_port(n, "control", "--control-port", c->control_port, bind_control, err);
 	if (rc == 0)
 		announce(n);
@@ -492,12 +538,14 @@ void node_close(struct node *n)
 	cluster_close(n->cluster);
 	n->cluster = NULL;
 	gateway_close(n->gateway);
+	fleet_close(n->fleet);
 	if (n->engine)
 		catalog_remove(n->catalog, n->engine);
 	p2p_kad_close(n->kad);
 	p2p_host_close(n->host);
 	jobs_free(n->jobs);
 	catalog_free(n->catalog);
+	free(n->aliases);
 	records_close(n->records);
 	access_close(n->access);
 	store_close(n->store);
