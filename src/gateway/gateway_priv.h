@@ -21,7 +21,10 @@ struct caller {
 	struct gateway *gateway;
 	const struct peer_id *peer; /* NULL: a client over TCP */
 	struct stream *stream;
-	const struct surface *surface; /* of the request under way */
+	/* Of the request under way. */
+	const struct surface *surface;
+	struct access_grant grant;
+	int64_t tokens; /* that it took; −1: not known */
 };
 
 /* [parks] struct serve_service's infer: through the jobs. `arg` is the caller. */

@@ -28,7 +28,7 @@
 struct records; /* the book */
 struct record;  /* one that is open */
 
-#define RECORD_ATTEMPTS_MAX   8
+#define RECORD_ATTEMPTS_MAX   10
 #define RECORD_CANDIDATES_MAX (64u << 10) /* bytes of JSON; longer ones are left out */
 #define RECORD_TEXT_MAX       128         /* bytes of an error's text, with its NUL */
 #define RECORD_NAME_MAX       96          /* of a source, an owner, a target */
