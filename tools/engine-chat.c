@@ -122,7 +122,7 @@ static int open_chat(struct chat *c, struct err *err)
 	if (*chat_template_warning(c->template))
 		fprintf(stderr, "engine-chat: warning: %s\n", chat_template_warning(c->template));
 	uint32_t n_ctx = c->args->context ? c->args->context : engine_model_n_ctx_train(c->model);
-	return generator_new(c->model, c->tokenizer, n_ctx, &c->generator, err);
+	return generator_new(c->model, c->tokenizer, n_ctx, 1, &c->generator, err);
 }
 
 static void close_chat(struct chat *c)
@@ -133,10 +133,10 @@ static void close_chat(struct chat *c)
 	engine_model_free(c->model);
 }
 
-static int append(void *arg, const char *utf8, size_t n)
+static int append(void *arg, const struct generate_piece *piece)
 {
 	struct buf *answer = arg;
-	buf_put(answer, utf8, n);
+	buf_put(answer, piece->utf8, piece->n);
 	return 0;
 }
 

@@ -29,7 +29,10 @@ struct cli_options {
 	char data_dir[CLI_PATH_MAX]; /* "" until found */
 	const char *node_id;
 	const char *model, *target, *system, *temperature, *seed, *max_tokens;
-	const char *expires, *uses, *address, *revoke; /* of invite */
+	const char *expires, *uses, *address, *revoke;           /* of invite */
+	const char *kind, *url, *key_env, *price_in, *price_out; /* of providers */
+	const char *strategy;                                    /* of route */
+	bool share, explain;
 	int timeout_s;
 	bool json, all, help;
 	bool qr, list; /* of invite */
@@ -113,6 +116,15 @@ struct cli_command {
 
 /* A `prepare`: refuses words behind the command. */
 int cli_no_words(struct cli *cli, struct err *err) WARN_UNUSED;
+/* A flag that takes a number, and the parameter that it becomes. */
+struct cli_number {
+	const char *text; /* NULL: the flag was not given */
+	const char *flag, *key;
+	bool whole;
+	double min, max;
+};
+/* E_INVALID, naming the flag. */
+int cli_put_number(const struct cli_number *n, json_t *params, struct err *err) WARN_UNUSED;
 void cli_print_json(const json_t *value);
 /* A member's text, "-" when there is none. */
 const char *cli_text_of(const json_t *object, const char *key);
@@ -142,6 +154,12 @@ int cli_prepare_join(struct cli *cli, struct err *err) WARN_UNUSED;
 int cli_run_join(struct cli *cli, struct err *err) WARN_UNUSED;
 int cli_offline_join(struct cli *cli, struct err *err) WARN_UNUSED;
 int cli_run_pair(struct cli *cli, struct err *err) WARN_UNUSED;
+
+/* ---- providers.c ---- */
+int cli_prepare_providers(struct cli *cli, struct err *err) WARN_UNUSED;
+int cli_run_providers(struct cli *cli, struct err *err) WARN_UNUSED;
+int cli_prepare_route(struct cli *cli, struct err *err) WARN_UNUSED;
+int cli_run_route(struct cli *cli, struct err *err) WARN_UNUSED;
 
 /* ---- cli.c ---- */
 int cli_prepare_help(struct cli *cli, struct err *err) WARN_UNUSED;

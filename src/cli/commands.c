@@ -32,7 +32,7 @@ int cli_no_words(struct cli *cli, struct err *err)
 
 /* ---- tables -------------------------------------------------------------------------------- */
 
-#define COLUMNS_MAX 8
+#define COLUMNS_MAX 16
 
 /* Characters, not bytes: labels may be UTF-8. */
 static size_t width(const char *s)
@@ -137,14 +137,7 @@ static int read_prompt(const struct cli_options *o, struct buf *out, struct err 
 	return 0;
 }
 
-/* A flag that takes a number, and the parameter that it becomes. */
-struct number {
-	const char *text, *flag, *key;
-	bool whole;
-	double min, max;
-};
-
-static int put_number(const struct number *n, json_t *params, struct err *err)
+int cli_put_number(const struct cli_number *n, json_t *params, struct err *err)
 {
 	if (!n->text)
 		return 0;
@@ -168,14 +161,14 @@ static int put_number(const struct number *n, json_t *params, struct err *err)
 
 static int put_numbers(const struct cli_options *o, json_t *params, struct err *err)
 {
-	const struct number numbers[] = {
+	const struct cli_number numbers[] = {
 	    {o->temperature, "--temperature", "temperature", false, 0, 2},
 	    {o->seed, "--seed", "seed", true, (double)INT64_MIN, (double)INT64_MAX},
 	    {o->max_tokens, "--max-tokens", "max_tokens", true, 1, INT32_MAX},
 	};
 	int rc = 0;
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers && rc == 0; i++)
-		rc = put_number(&numbers[i], params, err);
+		rc = cli_put_number(&numbers[i], params, err);
 	return rc;
 }
 
@@ -201,6 +194,18 @@ static int prepare_ask(struct cli *cli, struct err *err)
 	return 0;
 }
 
+/* Who answered, and how fast; not every server counts its tokens. */
+static void print_origin(const json_t *result)
+{
+	int64_t tokens = json_get_int(json_object_get(result, "usage"), "completion_tokens", -1);
+	fprintf(stderr, "— %s on %s, ", cli_text_of(result, "model"),
+	    cli_text_of(json_object_get(result, "node"), "label"));
+	if (tokens >= 0)
+		fprintf(stderr, "%lld tokens in ", (long long)tokens);
+	fprintf(stderr, "%lld ms, request %s\n", (long long)json_get_int(result, "duration_ms", 0),
+	    cli_text_of(result, "request_id"));
+}
+
 static int run_ask(struct cli *cli, struct err *err)
 {
 	json_t *result;
@@ -216,13 +221,7 @@ static int run_ask(struct cli *cli, struct err *err)
 	if (cli->opt->json)
 		cli_print_json(result);
 	else
-		fprintf(stderr, "— %s on %s, %lld tokens in %lld ms, request %s\n",
-		    cli_text_of(result, "model"),
-		    cli_text_of(json_object_get(result, "node"), "label"),
-		    (long long)json_get_int(
-			json_object_get(result, "usage"), "completion_tokens", 0),
-		    (long long)json_get_int(result, "duration_ms", 0),
-		    cli_text_of(result, "request_id"));
+		print_origin(result);
 	json_decref(result);
 	return 0;
 }
@@ -299,6 +298,40 @@ static int no_peers(struct cli *cli, struct err *err)
 	return 0;
 }
 
+/* "raw: banned for another 120 s: 3 malformed, 1 forged; the last: …" */
+static void print_offender(const json_t *p)
+{
+	const json_t *m = json_object_get(p, "misbehaviour"), *count;
+	const char *label = cli_text_of(p, "label"), *why = cli_text_of(m, "last"), *kind;
+	const char *comma = "";
+	if (!json_is_object(m))
+		return;
+	printf("%s", label[0] ? label : cli_text_of(p, "peer_id"));
+	if (json_get_bool(m, "banned", false))
+		printf(", banned for another %.0f s",
+		    json_number_value(json_object_get(m, "ban_left_s")));
+	printf(": bad input (");
+	json_object_foreach(json_object_get(m, "offences"), kind, count)
+	{
+		printf("%s%lld %s", comma, (long long)json_integer_value(count), kind);
+		comma = ", ";
+	}
+	printf(")");
+	if (json_number_value(json_object_get(p, "gossip_score")) < 0)
+		printf(
+		    ", gossip score %.0f", json_number_value(json_object_get(p, "gossip_score")));
+	printf(", last: ");
+	print_tamed(why, strlen(why));
+	putchar('\n');
+}
+
+static void print_offenders(const json_t *list)
+{
+	size_t i;
+	json_t *p;
+	json_array_foreach(list, i, p) print_offender(p);
+}
+
 static int run_peers(struct cli *cli, struct err *err)
 {
 	const struct cli_options *o = cli->opt;
@@ -316,6 +349,8 @@ static int run_peers(struct cli *cli, struct err *err)
 		rc = no_peers(cli, err);
 	else
 		cli_print_list(list, heads, 7, peer_cell);
+	if (!o->json)
+		print_offenders(list);
 	json_decref(list);
 	return rc;
 }
@@ -512,6 +547,11 @@ static const struct cli_command commands[] = {
 	run_peers, NULL},
     {"models", "", "shows the models of the cluster and the nodes that serve them", cli_no_words,
 	run_models, NULL},
+    {"providers", "[list | add NAME | remove NAME | refresh]",
+	"shows the servers that this node may ask; adds and removes them", cli_prepare_providers,
+	cli_run_providers, NULL},
+    {"route", "[PROMPT]", "shows who would answer, without asking", cli_prepare_route,
+	cli_run_route, NULL},
     {"doctor", "[PEER]",
 	"says why nodes do not connect, and what to do; PEER: a node, or an address",
 	prepare_doctor, run_doctor, NULL},

@@ -14,12 +14,10 @@
 /* POST /v1/messages. A last message of the assistant becomes the request's continuation. */
 extern const struct dialect anthropic_messages;
 
-/* POST /v1/messages/count_tokens: the same body, in which max_tokens may be missing. As
- * dialect.parse. */
-int anthropic_count_parse(void *mem, struct bytes body, struct inference_request **out,
-    struct err *err) WARN_UNUSED;
-/* Its answer. */
-void anthropic_count_write(struct buf *out, int64_t input_tok);
+/* POST /v1/messages/count_tokens: the same body, in which max_tokens may be missing. It is read as
+ * a request for one token, not streamed: whoever answers it knows how many its prompt has. An
+ * answer whose usage does not say must not come this far. */
+extern const struct dialect anthropic_count_tokens;
 
 /* Servers of this form. Their streams are server-sent events. */
 extern const struct upstream anthropic_upstream;

@@ -23,6 +23,7 @@ struct message {
 	struct buf data; /* of the event being written */
 	bool begun;
 	enum block open;
+	bool sealed;         /* the open block has its signature */
 	size_t blocks;       /* begun so far; the open one is the last */
 	size_t *tool_blocks; /* for each tool call: its block */
 	size_t n_tools, tools_cap;
@@ -60,8 +61,7 @@ static const char *stop_reason(enum inference_finish finish, bool stop_string, b
 }
 
 /* stop_reason and stop_sequence, with nothing before them. */
-static void put_stop(
-    struct buf *out, enum inference_finish finish, struct bytes stop, bool tools)
+static void put_stop(struct buf *out, enum inference_finish finish, struct bytes stop, bool tools)
 {
 	const char *reason = stop_reason(finish, stop.n > 0, tools);
 
@@ -122,8 +122,7 @@ static void close_block(struct message *m, struct buf *out)
 	if (m->open == BLOCK_NONE)
 		return;
 	m->open = BLOCK_NONE;
-	buf_printf(
-	    &m->data, "{\"type\":\"content_block_stop\",\"index\":%zu}", m->blocks - 1);
+	buf_printf(&m->data, "{\"type\":\"content_block_stop\",\"index\":%zu}", m->blocks - 1);
 	send(m, "content_block_stop", out);
 }
 
@@ -132,8 +131,8 @@ static void begin_block(struct message *m, enum block kind, struct buf *out)
 {
 	close_block(m, out);
 	m->open = kind;
-	buf_printf(&m->data,
-	    "{\"type\":\"content_block_start\",\"index\":%zu,\"content_block\":{", m->blocks++);
+	buf_printf(&m->data, "{\"type\":\"content_block_start\",\"index\":%zu,\"content_block\":{",
+	    m->blocks++);
 }
 
 static void end_begin(struct message *m, struct buf *out)
@@ -163,14 +162,18 @@ static void put_text(struct message *m, struct bytes text, struct buf *out)
 	put_delta(m, m->blocks - 1, "text_delta", "text", text, out);
 }
 
-static void put_thinking(struct message *m, struct bytes text, struct buf *out)
+static void put_thinking(struct message *m, const struct inference_event *e, struct buf *out)
 {
-	if (m->open != BLOCK_THINKING) {
+	if (m->open != BLOCK_THINKING || m->sealed) {
 		begin_block(m, BLOCK_THINKING, out);
 		buf_str(&m->data, "\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"");
 		end_begin(m, out);
 	}
-	put_delta(m, m->blocks - 1, "thinking_delta", "thinking", text, out);
+	m->sealed = e->seal.n > 0;
+	if (m->sealed)
+		put_delta(m, m->blocks - 1, "signature_delta", "signature", e->seal, out);
+	else
+		put_delta(m, m->blocks - 1, "thinking_delta", "thinking", e->text, out);
 }
 
 /* Remembers that the block about to begin is the next call's. */
@@ -222,8 +225,7 @@ static void end_choice(struct message *m, const struct inference_event *e, struc
 		out->failed = true;
 }
 
-static void end_message(
-    struct message *m, const struct inference_usage *usage, struct buf *out)
+static void end_message(struct message *m, const struct inference_usage *usage, struct buf *out)
 {
 	buf_str(&m->data, "{\"type\":\"message_delta\",\"delta\":{");
 	put_stop(&m->data, m->finish, bytes_str(m->stop ? m->stop : ""), m->n_tools > 0);
@@ -235,8 +237,7 @@ static void end_message(
 	send(m, "message_stop", out);
 }
 
-static void write_event(
-    struct dialect_writer *w, const struct inference_event *e, struct buf *out)
+static void write_event(struct dialect_writer *w, const struct inference_event *e, struct buf *out)
 {
 	struct message *m = w->state;
 
@@ -255,7 +256,7 @@ static void write_event(
 		put_text(m, e->text, out);
 		break;
 	case INFERENCE_REASONING:
-		put_thinking(m, e->text, out);
+		put_thinking(m, e, out);
 		break;
 	case INFERENCE_TOOL_CALL:
 		put_tool_call(m, e, out);
@@ -276,18 +277,18 @@ static void pulse(struct dialect_writer *w, struct buf *out)
 
 /* ---- whole --------------------------------------------------------------------------------- */
 
-static void whole(
-    struct dialect_writer *w, const struct inference_result *r, struct buf *out)
+static void whole(struct dialect_writer *w, const struct inference_result *r, struct buf *out)
 {
 	const struct inference_choice *c = &r->choices[0];
 	const char *comma = "";
 
 	put_id(out, w->answer);
 	buf_str(out, ",\"content\":[");
-	if (c->reasoning.n > 0) {
+	if (c->reasoning.n > 0 || c->reasoning_seal.n > 0) {
 		buf_str(out, "{\"type\":\"thinking\",\"thinking\":");
 		json_put_text(out, buf_view(&c->reasoning));
-		buf_str(out, ",\"signature\":\"\"}");
+		put_member_text(out, "signature", c->reasoning_seal);
+		buf_u8(out, '}');
 		comma = ",";
 	}
 	if (c->text.n > 0) {
@@ -310,9 +311,9 @@ static void whole(
 	buf_u8(out, '}');
 }
 
-void anthropic_count_write(struct buf *out, int64_t input_tok)
+static void whole_count(struct dialect_writer *w, const struct inference_result *r, struct buf *out)
 {
-	buf_printf(out, "{\"input_tokens\":%lld}", (long long)input_tok);
+	buf_printf(out, "{\"input_tokens\":%lld}", (long long)r->usage.prompt_tok);
 }
 
 /* ---- errors -------------------------------------------------------------------------------- */
@@ -343,8 +344,8 @@ const char *anthropic_error_type(int code)
 
 static void write_error(const struct err *why, struct buf *out)
 {
-	buf_printf(out, "{\"type\":\"error\",\"error\":{\"type\":\"%s\"",
-	    anthropic_error_type(why->code));
+	buf_printf(
+	    out, "{\"type\":\"error\",\"error\":{\"type\":\"%s\"", anthropic_error_type(why->code));
 	put_member_text(out, "message", bytes_str(err_text(why)));
 	/* the exchange's header request-id has it */
 	buf_str(out, "},\"request_id\":null}");
@@ -388,5 +389,17 @@ const struct dialect anthropic_messages = {
     .pulse = pulse,
     .failure = failure,
     .whole = whole,
+    .error = write_error,
+};
+
+const struct dialect anthropic_count_tokens = {
+    .name = "anthropic.count_tokens",
+    .stream_type = SSE_MEDIA_TYPE,
+    .parse = anthropic_count_parse,
+    .begin = begin,
+    .event = write_event,
+    .pulse = pulse,
+    .failure = failure,
+    .whole = whole_count,
     .error = write_error,
 };

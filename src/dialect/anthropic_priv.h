@@ -4,7 +4,9 @@
 
 #include "dialect/inference.h"
 
-int anthropic_parse(
+int anthropic_parse(void *mem, struct bytes body, struct inference_request **out, struct err *err);
+
+int anthropic_count_parse(
     void *mem, struct bytes body, struct inference_request **out, struct err *err);
 
 /* As upstream.error. */

@@ -33,8 +33,8 @@ static int read_image(
 		return gather_image(g, bytes_of("", 0), json_text(url), NULL);
 	}
 	if (strcmp(type, "base64") != 0)
-		return reading_fail(r, *type ? E_UNSUPPORTED : E_INVALID, &in, "type",
-		    "must be base64 or url");
+		return reading_fail(
+		    r, *type ? E_UNSUPPORTED : E_INVALID, &in, "type", "must be base64 or url");
 	if (!json_is_string(data))
 		return reading_fail(r, E_INVALID, &in, "data", "is required");
 	if (strncmp(media, "image/", 6) != 0 || strlen(media) > 32 || strpbrk(media, ";,"))
@@ -108,8 +108,8 @@ static int read_tool_result(
 	return rc;
 }
 
-static int read_tool_use(struct reading *r, const json_t *block, const struct place *at,
-    struct inference_message *m)
+static int read_tool_use(
+    struct reading *r, const json_t *block, const struct place *at, struct inference_message *m)
 {
 	const json_t *input = json_member(block, "input");
 	struct inference_tool_call *call;
@@ -128,18 +128,21 @@ static int read_tool_use(struct reading *r, const json_t *block, const struct pl
 }
 
 /* Thoughts that a client gives back. Those that only their maker can read are of no use here. */
-static int read_thinking(struct reading *r, const json_t *block, const struct place *at,
-    struct inference_message *m)
+static int read_thinking(
+    struct reading *r, const json_t *block, const struct place *at, struct inference_message *m)
 {
 	struct bytes more = {NULL, 0};
 	struct buf joined = BUF_INIT(SIZE_MAX / 2);
+	bool first = m->reasoning.n == 0 && m->reasoning_seal.n == 0;
 	int rc = reading_text(r, block, at, "thinking", REQUIRED, &more);
 
-	if (rc != 0 || m->reasoning.n == 0) {
-		if (rc == 0)
-			m->reasoning = more;
-		return rc;
+	if (rc == 0 && first) {
+		m->reasoning = more;
+		return reading_text(r, block, at, "signature", OPTIONAL, &m->reasoning_seal);
 	}
+	m->reasoning_seal = bytes_of(NULL, 0); /* none holds for several */
+	if (rc != 0)
+		return rc;
 	buf_bytes(&joined, m->reasoning);
 	buf_str(&joined, BETWEEN);
 	buf_bytes(&joined, more);
@@ -254,8 +257,7 @@ static void take_prefill(struct inference_request *req)
 {
 	struct inference_message *last = &req->messages[req->n_messages - 1];
 
-	if (strcmp(last->role, "assistant") != 0 || last->n_tool_calls > 0 ||
-	    last->content.n == 0)
+	if (strcmp(last->role, "assistant") != 0 || last->n_tool_calls > 0 || last->content.n == 0)
 		return;
 	req->continuation.text = last->content;
 	req->n_messages--;
@@ -323,8 +325,7 @@ static int read_tool_choice(struct reading *r, const json_t *root)
 	else if (strcmp(type, "tool") == 0)
 		req->tool_choice = TOOL_CHOICE_NAMED;
 	else
-		return reading_fail(
-		    r, E_INVALID, &at, "type", "must be auto, any, tool or none");
+		return reading_fail(r, E_INVALID, &at, "type", "must be auto, any, tool or none");
 	if (req->tool_choice == TOOL_CHOICE_NAMED) {
 		int rc = reading_tool_name(r, choice, &at, &req->tool_name);
 
@@ -395,8 +396,7 @@ static int read_thinking_mode(struct reading *r, const json_t *root)
 	if (strcmp(type, "enabled") != 0)
 		return reading_fail(
 		    r, E_INVALID, &at, "type", "must be enabled, adaptive or disabled");
-	rc = reading_integer(
-	    r, thinking, &at, "budget_tokens", 1024, INT32_MAX, NULL, &budget);
+	rc = reading_integer(r, thinking, &at, "budget_tokens", 1024, INT32_MAX, NULL, &budget);
 	if (rc == 0 && budget == 0)
 		rc = reading_fail(r, E_INVALID, &at, "budget_tokens", "is required");
 	return rc ? rc : set_effort(r, *effort ? effort : effort_of_budget(budget), &out);
@@ -428,8 +428,7 @@ static int read_sampling(struct reading *r, const json_t *root)
 	if (rc == 0)
 		rc = reading_number(r, root, NULL, "top_p", 0, 1, &s->has_top_p, &s->top_p);
 	if (rc == 0)
-		rc = reading_integer(
-		    r, root, NULL, "top_k", 0, INT32_MAX, &s->has_top_k, &top_k);
+		rc = reading_integer(r, root, NULL, "top_k", 0, INT32_MAX, &s->has_top_k, &top_k);
 	s->top_k = (int32_t)top_k;
 	return rc;
 }
@@ -486,8 +485,8 @@ static int read_all(struct reading *r, const json_t *root, size_t limit, bool co
 	return rc;
 }
 
-static int parse(void *mem, struct bytes body, bool counting, struct inference_request **out,
-    struct err *err)
+static int parse(
+    void *mem, struct bytes body, bool counting, struct inference_request **out, struct err *err)
 {
 	struct reading r;
 	json_t *root;
@@ -498,8 +497,7 @@ static int parse(void *mem, struct bytes body, bool counting, struct inference_r
 	return reading_end(&r, root, rc, out);
 }
 
-int anthropic_parse(
-    void *mem, struct bytes body, struct inference_request **out, struct err *err)
+int anthropic_parse(void *mem, struct bytes body, struct inference_request **out, struct err *err)
 {
 	return parse(mem, body, false, out, err);
 }
@@ -507,5 +505,11 @@ int anthropic_parse(
 int anthropic_count_parse(
     void *mem, struct bytes body, struct inference_request **out, struct err *err)
 {
-	return parse(mem, body, true, out, err);
+	int rc = parse(mem, body, true, out, err);
+
+	if (rc == 0) {
+		(*out)->max_tokens = 1;
+		(*out)->stream = false;
+	}
+	return rc;
 }

@@ -13,6 +13,8 @@
 
 struct inference_choice {
 	struct buf text, reasoning;
+	struct bytes reasoning_seal; /* empty also when there was more than one */
+	bool resealed;
 	struct inference_tool_call *tool_calls; /* children of the result */
 	size_t n_tool_calls;
 	struct inference_logprob *logprobs;
@@ -81,6 +83,16 @@ struct dialect {
 	/* Not streaming: appends the whole answer, a JSON document. */
 	void (*whole)(struct dialect_writer *w, const struct inference_result *r, struct buf *out);
 	/* The body of an error answer, JSON. */
+	void (*error)(const struct err *why, struct buf *out);
+};
+
+/* Embeddings in a dialect: one request, one document. */
+struct embedding_dialect {
+	const char *name; /* "openai.embeddings" */
+	/* *out is a talloc child of `mem`. Errors as dialect.parse. */
+	int (*parse)(void *mem, struct bytes body, struct embedding_request **out, struct err *err);
+	void (*write)(const struct embedding_request *req, const struct embedding_result *result,
+	    const char *model, int64_t took_us, struct buf *out);
 	void (*error)(const struct err *why, struct buf *out);
 };
 

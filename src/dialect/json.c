@@ -33,6 +33,8 @@ int json_read(struct bytes text, json_t **out, struct err *err)
 	char *quote;
 
 	*out = NULL;
+	if (text.n > 0 && memchr(text.p, 0, text.n)) /* jansson passes over some of them */
+		return err_set(err, E_SYNTAX, "not valid JSON: a NUL character");
 	if (too_deep(text))
 		return err_set(
 		    err, E_SYNTAX, "not valid JSON here: nested deeper than %d", JSON_DEPTH_MAX);

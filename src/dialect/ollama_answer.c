@@ -1,8 +1,10 @@
 /* Answers of the Ollama dialect: one JSON object a line, the last with `done` and what it took.
- * Tool calls are told whole, with their arguments as objects: they are kept until the answer ends. */
+ * Tool calls are told whole, with their arguments as objects: they are kept until the answer ends.
+ */
 #include "dialect/json.h"
 #include "dialect/ollama.h"
 #include "dialect/ollama_priv.h"
+#include "dialect/openai_priv.h"
 #include "dialect/write_priv.h"
 
 #include <talloc.h>
@@ -115,8 +117,7 @@ static void put_done(struct dialect_writer *w, enum inference_finish finish,
 
 /* ---- streams ------------------------------------------------------------------------------- */
 
-static void put_piece(
-    struct dialect_writer *w, const struct inference_event *e, struct buf *out)
+static void put_piece(struct dialect_writer *w, const struct inference_event *e, struct buf *out)
 {
 	const struct bytes none = {NULL, 0};
 	bool thoughts = e->kind == INFERENCE_REASONING;
@@ -153,8 +154,7 @@ static void note_times(struct dialect_writer *w, enum inference_event_kind kind)
 		a->first_us = w->now_us;
 }
 
-static void write_event(
-    struct dialect_writer *w, const struct inference_event *e, struct buf *out)
+static void write_event(struct dialect_writer *w, const struct inference_event *e, struct buf *out)
 {
 	struct answer *a = w->state;
 
@@ -167,7 +167,8 @@ static void write_event(
 		break;
 	case INFERENCE_TEXT:
 	case INFERENCE_REASONING:
-		put_piece(w, e, out);
+		if (e->seal.n == 0) /* there is no place for it */
+			put_piece(w, e, out);
 		break;
 	case INFERENCE_TOOL_CALL:
 		if (inference_collect(a->calls, e, NULL) != 0)
@@ -196,8 +197,7 @@ static void pulse(struct dialect_writer *w, struct buf *out)
 
 /* ---- whole, errors ------------------------------------------------------------------------- */
 
-static void whole(
-    struct dialect_writer *w, const struct inference_result *r, struct buf *out)
+static void whole(struct dialect_writer *w, const struct inference_result *r, struct buf *out)
 {
 	const struct inference_choice *c = &r->choices[0];
 

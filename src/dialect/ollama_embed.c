@@ -126,8 +126,8 @@ void ollama_embeddings_write(struct buf *out, const struct embedding_result *res
 
 /* ---- the client's side --------------------------------------------------------------------- */
 
-int ollama_embed_request(const struct embedding_request *req, const char **path, struct buf *out,
-    struct err *err)
+int ollama_embed_request(
+    const struct embedding_request *req, const char **path, struct buf *out, struct err *err)
 {
 	*path = "/api/embed";
 	buf_str(out, "{\"model\":");
@@ -187,8 +187,7 @@ static int read_vectors(
 	return rc;
 }
 
-int ollama_embed_answer(
-    void *mem, struct bytes body, struct embedding_result *out, struct err *err)
+int ollama_embed_answer(void *mem, struct bytes body, struct embedding_result *out, struct err *err)
 {
 	json_t *root;
 	int rc;

@@ -11,8 +11,8 @@ int ollama_generate_parse(
     void *mem, struct bytes body, struct inference_request **out, struct err *err);
 int ollama_models_parse(
     void *mem, struct bytes body, struct model_entry **out, size_t *n, struct err *err);
-int ollama_embed_request(const struct embedding_request *req, const char **path, struct buf *out,
-    struct err *err);
+int ollama_embed_request(
+    const struct embedding_request *req, const char **path, struct buf *out, struct err *err);
 int ollama_embed_answer(
     void *mem, struct bytes body, struct embedding_result *out, struct err *err);
 int ollama_error_parse(struct bytes body, int status, struct err *err);

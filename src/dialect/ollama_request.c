@@ -37,9 +37,7 @@ static int refuse_options(struct reading *r, const json_t *o, const struct place
 		const char *key;
 		double off, also;
 	} table[] = {
-	    {"mirostat", 0, 0},
-	    {"tfs_z", 1, 1},
-	    {"typical_p", 1, 1},
+	    {"mirostat", 0, 0}, {"tfs_z", 1, 1}, {"typical_p", 1, 1},
 	    {"repeat_last_n", 64, 0}, /* 0: no penalty at all, see below */
 	};
 
@@ -62,8 +60,8 @@ static int read_integers(struct reading *r, const json_t *o, const struct place 
 
 	s->top_k = (int32_t)top_k;
 	if (rc == 0)
-		rc = reading_integer(
-		    r, o, at, "seed", INT64_MIN, INT64_MAX, &s->has_seed, &s->seed);
+		rc =
+		    reading_integer(r, o, at, "seed", INT64_MIN, INT64_MAX, &s->has_seed, &s->seed);
 	if (s->seed == -1) /* SPEC ollama: any */
 		s->has_seed = false;
 	/* SPEC ollama: −1 is without end, −2 to the context's end */
@@ -93,8 +91,8 @@ static int read_options(struct reading *r, const json_t *root)
 	if (rc == 0)
 		rc = reading_number(r, o, &at, "min_p", 0, 1, &s->has_min_p, &s->min_p);
 	if (rc == 0)
-		rc = reading_number(r, o, &at, "repeat_penalty", 0.01, 100,
-		    &s->has_repeat_penalty, &s->repeat_penalty);
+		rc = reading_number(r, o, &at, "repeat_penalty", 0.01, 100, &s->has_repeat_penalty,
+		    &s->repeat_penalty);
 	if (rc == 0)
 		rc = reading_number(
 		    r, o, &at, "frequency_penalty", -2, 2, NULL, &s->frequency_penalty);
@@ -165,8 +163,8 @@ static int read_keep_alive(struct reading *r, const json_t *root)
 	if (json_is_number(v))
 		s = json_number_value(v);
 	else if (!json_is_string(v) || !duration_of(json_string_value(v), &s))
-		return reading_fail(r, E_INVALID, NULL, "keep_alive",
-		    "must be seconds or a duration such as 5m");
+		return reading_fail(
+		    r, E_INVALID, NULL, "keep_alive", "must be seconds or a duration such as 5m");
 	r->req->has_keep_alive = true;
 	if (s < 0)
 		r->req->keep_alive_s = -1;
@@ -190,8 +188,8 @@ static int read_think(struct reading *r, const json_t *root)
 		if (strcmp(levels[i], json_string_value(v)) == 0)
 			effort = levels[i];
 	if (!effort)
-		return reading_fail(r, E_INVALID, NULL, "think",
-		    "must be true, false, low, medium, high or max");
+		return reading_fail(
+		    r, E_INVALID, NULL, "think", "must be true, false, low, medium, high or max");
 	memcpy(r->req->reasoning_effort, effort, strlen(effort) + 1);
 	return 0;
 }
@@ -208,8 +206,7 @@ static int read_format(struct reading *r, const json_t *root)
 		return 0;
 	}
 	if (s)
-		return reading_fail(
-		    r, E_INVALID, NULL, "format", "must be json or a JSON Schema");
+		return reading_fail(r, E_INVALID, NULL, "format", "must be json or a JSON Schema");
 	r->req->format = FORMAT_SCHEMA;
 	return reading_schema(r, root, NULL, "format", REQUIRED, &r->req->schema);
 }
@@ -275,8 +272,8 @@ static int read_images(
 	return rc;
 }
 
-static int read_content(struct reading *r, const json_t *o, const struct place *at,
-    const char *key, size_t limit, struct inference_message *m)
+static int read_content(struct reading *r, const json_t *o, const struct place *at, const char *key,
+    size_t limit, struct inference_message *m)
 {
 	const json_t *content = json_member(o, key);
 	struct gathering g;
@@ -350,8 +347,8 @@ static void find_call(struct reading *r, struct inference_message *m, struct cal
 	}
 }
 
-static int read_message(struct reading *r, const json_t *v, const struct place *at,
-    struct calls *calls, size_t limit)
+static int read_message(
+    struct reading *r, const json_t *v, const struct place *at, struct calls *calls, size_t limit)
 {
 	static const char *const roles[] = {"system", "user", "assistant", "tool"};
 	const char *role = json_get_string(v, "role", "");
@@ -389,8 +386,7 @@ static void take_prefill(struct inference_request *req)
 	if (req->n_messages == 0)
 		return;
 	last = &req->messages[req->n_messages - 1];
-	if (strcmp(last->role, "assistant") != 0 || last->n_tool_calls > 0 ||
-	    last->content.n == 0)
+	if (strcmp(last->role, "assistant") != 0 || last->n_tool_calls > 0 || last->content.n == 0)
 		return;
 	req->continuation.text = last->content;
 	req->n_messages--;
@@ -447,8 +443,7 @@ static int read_tools(struct reading *r, const json_t *root)
 	return rc;
 }
 
-int ollama_chat_parse(
-    void *mem, struct bytes body, struct inference_request **out, struct err *err)
+int ollama_chat_parse(void *mem, struct bytes body, struct inference_request **out, struct err *err)
 {
 	struct reading r;
 	json_t *root;
@@ -537,7 +532,7 @@ int ollama_generate_parse(
 	if (rc == 0)
 		rc = read_common(&r, root);
 	if (rc == 0)
-		rc = bare ? read_bare(&r, root)
-			  : read_templated(&r, root, reading_text_limit(body));
+		rc =
+		    bare ? read_bare(&r, root) : read_templated(&r, root, reading_text_limit(body));
 	return reading_end(&r, root, rc, out);
 }

@@ -105,7 +105,8 @@ static int put_messages(struct buf *out, const struct inference_request *req, st
 	for (size_t i = 0; rc == 0 && i < req->n_messages; i++)
 		rc = put_message(out, req, i, err);
 	if (req->continuation.text.n > 0) {
-		buf_str(out, req->n_messages ? ",{\"role\":\"assistant\"" : "{\"role\":\"assistant\"");
+		buf_str(
+		    out, req->n_messages ? ",{\"role\":\"assistant\"" : "{\"role\":\"assistant\"");
 		put_member_text(out, "content", req->continuation.text);
 		buf_u8(out, '}');
 	}
@@ -151,8 +152,7 @@ static void put_options(struct buf *out, const struct inference_request *req)
 	put_member_number(out, "repeat_penalty", s->has_repeat_penalty, s->repeat_penalty);
 	put_member_number(
 	    out, "frequency_penalty", s->frequency_penalty != 0, s->frequency_penalty);
-	put_member_number(
-	    out, "presence_penalty", s->presence_penalty != 0, s->presence_penalty);
+	put_member_number(out, "presence_penalty", s->presence_penalty != 0, s->presence_penalty);
 	if (s->has_top_k)
 		put_member_int(out, "top_k", s->top_k);
 	if (s->has_seed)
@@ -249,8 +249,7 @@ static int no_memory(struct err *err)
 }
 
 /* A token's bytes: told as such, or as its text. */
-static int read_token(
-    void *mem, const json_t *v, struct inference_logprob *to, struct err *err)
+static int read_token(void *mem, const json_t *v, struct inference_logprob *to, struct err *err)
 {
 	const json_t *p = json_object_get(v, "logprob"), *list = json_object_get(v, "bytes");
 	const json_t *token = json_object_get(v, "token");
@@ -296,8 +295,8 @@ static int read_logprobs(void *mem, const json_t *list, size_t max,
 	return rc;
 }
 
-static int emit_piece(struct upstream_reader *r, enum inference_event_kind kind,
-    const json_t *text, const json_t *logprobs, struct err *err)
+static int emit_piece(struct upstream_reader *r, enum inference_event_kind kind, const json_t *text,
+    const json_t *logprobs, struct err *err)
 {
 	struct inference_event e = {.kind = kind};
 	void *mem;
@@ -395,8 +394,7 @@ static int take_object(struct upstream_reader *r, const json_t *root, struct err
 		return bad(err, "a line that says nothing");
 	if (!r->started) {
 		r->started = true;
-		rc = r->emit(
-		    r->arg, &(struct inference_event){.kind = INFERENCE_STARTED}, err);
+		rc = r->emit(r->arg, &(struct inference_event){.kind = INFERENCE_STARTED}, err);
 	}
 	if (rc == 0)
 		rc = emit_piece(
@@ -434,8 +432,7 @@ static int take(struct upstream_reader *r, const char *name, struct bytes data, 
 
 static int end(struct upstream_reader *r, struct err *err)
 {
-	return r->finished ? 0
-			   : err_set(err, E_CLOSED, "the answer broke off before its end");
+	return r->finished ? 0 : err_set(err, E_CLOSED, "the answer broke off before its end");
 }
 
 int ollama_error_parse(struct bytes body, int status, struct err *err)

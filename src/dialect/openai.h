@@ -1,21 +1,23 @@
-/* The OpenAI dialect: chat completions, errors and model lists, to and from the neutral terms of
- * inference.h. Spoken with clients, between nodes, and with the engine process. Pure: bytes in,
- * structs out, and back.
+/* The OpenAI dialect: completions, embeddings, errors and model lists, to and from the neutral
+ * terms of inference.h. Spoken with clients, between nodes, and with the engine process. Pure:
+ * bytes in, structs out, and back.
  *
- * SPEC openai: the API reference of chat completions and models. What clients rely on beyond it is
- * in comments beside the code. */
+ * SPEC openai: the API reference of completions, embeddings and models. What clients rely on beyond
+ * it is in comments beside the code. */
 #ifndef DIALECT_OPENAI_H
 #define DIALECT_OPENAI_H
 
 #include "dialect/dialect.h"
 
-/* POST /v1/chat/completions. */
-extern const struct dialect openai_chat;
+/* POST /v1/chat/completions, and the older /v1/completions with its bare prompt. */
+extern const struct dialect openai_chat, openai_completions;
+/* POST /v1/embeddings. */
+extern const struct embedding_dialect openai_embeddings;
 
-/* Servers of this dialect. */
-extern const struct upstream openai_upstream;
-
-#define OPENAI_STOPS_MAX 4
+/* Servers of this dialect: of others, such as vLLM, llama.cpp, LM Studio; OpenAI's own, which has
+ * renamed max_tokens and refuses the old name; and nodes of ours, engines included, which are told
+ * and tell more: token ids, and how far an answer has come that another node began. */
+extern const struct upstream openai_upstream, openai_cloud_upstream, gate_upstream;
 
 /* ---- requests ------------------------------------------------------------------------------ */
 
@@ -25,10 +27,14 @@ extern const struct upstream openai_upstream;
 int openai_request_parse(
     void *mem, struct bytes body, struct inference_request **out, struct err *err) WARN_UNUSED;
 
-/* Appends the request as a body that openai_request_parse reads back to the same. E_TOO_LARGE when
- * `out` has no room. */
+/* Appends the request as a body that openai_request_parse reads back to the same, as nodes of ours
+ * tell each other. E_TOO_LARGE when `out` has no room. */
 int openai_request_write(
     const struct inference_request *req, struct buf *out, struct err *err) WARN_UNUSED;
+
+/* What of the request's `extra` would change the answer's meaning, refused by name: for those who
+ * understand no more than this dialect does. E_UNSUPPORTED. */
+int openai_refuse_extra(const struct inference_request *req, struct err *err) WARN_UNUSED;
 
 /* ---- answers ------------------------------------------------------------------------------- */
 
@@ -50,7 +56,8 @@ int openai_error_parse(struct bytes body, int status, struct err *err);
 #define OPENAI_MODELS_MAX 4096 /* entries of a list; longer ones are refused */
 
 /* Appends the list of `models`, one element for each id: id, object, created, owned_by, and of our
- * own `ready`, `context_length`, `node` (the first owner's NodeId) and `nodes` (all owners').
+ * own `ready`, `context_length`, `abilities`, `hash` (of the model's file, where all agree), `node`
+ * (the first owner's NodeId) and `nodes` (all owners'). Without memory the buffer fails.
  * Entries of one id may stand anywhere in the array. */
 void openai_models_write(struct buf *out, const struct model_entry *models, size_t n);
 /* Appends one element: all of `models` that have this id (at least one). */

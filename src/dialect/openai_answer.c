@@ -4,17 +4,14 @@
 #include "base/encode.h"
 #include "dialect/json.h"
 #include "dialect/openai_priv.h"
+#include "dialect/write_priv.h"
 
 #include <talloc.h>
 
 #define ID_PREFIX      "chatcmpl-"
+#define CHUNK_OBJECT   "chat.completion.chunk"
 #define PREFIX_MAX     4096
 #define LOGPROB_LOWEST (-9999.0) /* what OpenAI writes for an impossible token: JSON has no ∞ */
-
-/* An answer being written. */
-struct writing {
-	struct buf prefix; /* of every chunk, up to its choices; made once the model is known */
-};
 
 const char *openai_finish_name(enum inference_finish finish)
 {
@@ -97,36 +94,25 @@ double openai_logprob(double v)
 	return v > LOGPROB_LOWEST ? v : LOGPROB_LOWEST; /* also for what is no number */
 }
 
-static void put_logprob(struct buf *out, const struct inference_logprob *p)
+static void put_content_logprobs(struct buf *out, const struct inference_logprob *p, size_t n)
 {
-	buf_str(out, "{\"token\":");
-	json_put_text(out, p->token);
-	buf_printf(out, ",\"logprob\":%.9g,\"bytes\":[", openai_logprob(p->logprob));
-	for (size_t i = 0; i < p->token.n; i++)
-		put_count(out, i ? "," : "", p->token.p[i]);
-	buf_u8(out, ']');
-}
-
-static void put_logprobs(struct buf *out, const struct inference_logprob *p, size_t n)
-{
-	buf_str(out, ",\"logprobs\":{\"content\":[");
-	for (size_t i = 0; i < n; i++) {
-		if (i > 0)
-			buf_u8(out, ',');
-		put_logprob(out, &p[i]);
-		buf_str(out, ",\"top_logprobs\":[");
-		for (size_t k = 0; k < p[i].n_top; k++) {
-			if (k > 0)
-				buf_u8(out, ',');
-			put_logprob(out, &p[i].top[k]);
-			buf_u8(out, '}');
-		}
-		buf_str(out, "]}");
+	if (n == 0) {
+		buf_str(out, ",\"logprobs\":null");
+		return;
 	}
-	buf_str(out, "],\"refusal\":null}");
+	buf_str(out, ",\"logprobs\":{\"content\":");
+	put_logprobs(out, p, n);
+	buf_str(out, ",\"refusal\":null}");
 }
 
-void openai_put_tokens(struct buf *out, const int32_t *tokens, size_t n)
+void openai_put_tokens(
+    const struct dialect_writer *w, const int32_t *tokens, size_t n, struct buf *out)
+{
+	if (w->answer->req->want_tokens)
+		openai_put_ids(out, tokens, n);
+}
+
+void openai_put_ids(struct buf *out, const int32_t *tokens, size_t n)
 {
 	if (n == 0)
 		return;
@@ -147,15 +133,15 @@ void openai_put_stop(struct buf *out, struct bytes stop)
 
 /* ---- streaming ----------------------------------------------------------------------------- */
 
-static int free_writing(struct writing *s)
+static int free_writing(struct openai_writing *s)
 {
 	buf_free(&s->prefix);
 	return 0;
 }
 
-static int begin(struct dialect_writer *w, struct err *err)
+int openai_begin(struct dialect_writer *w, struct err *err)
 {
-	struct writing *s = talloc_zero(w, struct writing);
+	struct openai_writing *s = talloc_zero(w, struct openai_writing);
 
 	if (!s)
 		return err_set(err, E_MEMORY, "no memory for an answer");
@@ -165,30 +151,34 @@ static int begin(struct dialect_writer *w, struct err *err)
 	return 0;
 }
 
-static void put_prefix(struct dialect_writer *w, struct buf *out)
+void openai_put_prefix(
+    struct dialect_writer *w, const char *id_prefix, const char *object, struct buf *out)
 {
-	struct writing *s = w->state;
+	struct openai_writing *s = w->state;
 
+	if (s->prefix.n == 0) {
+		buf_str(&s->prefix, "data: ");
+		openai_put_head(&s->prefix, w->answer, id_prefix, object);
+		buf_str(&s->prefix, ",\"choices\":[");
+	}
 	buf_bytes(out, buf_view(&s->prefix));
 	out->failed |= s->prefix.failed;
 }
 
 static void chunk_begin(struct dialect_writer *w, unsigned choice, struct buf *out)
 {
-	put_prefix(w, out);
+	openai_put_prefix(w, ID_PREFIX, CHUNK_OBJECT, out);
 	put_count(out, "{\"index\":", choice);
 	buf_str(out, ",\"delta\":{");
 }
 
 /* What comes after the delta of a chunk that ends nothing. */
-static void chunk_end(const struct inference_event *e, struct buf *out)
+static void chunk_end(
+    const struct dialect_writer *w, const struct inference_event *e, struct buf *out)
 {
 	buf_u8(out, '}');
-	if (e->n_logprobs > 0)
-		put_logprobs(out, e->logprobs, e->n_logprobs);
-	else
-		buf_str(out, ",\"logprobs\":null");
-	openai_put_tokens(out, e->tokens, e->n_tokens);
+	put_content_logprobs(out, e->logprobs, e->n_logprobs);
+	openai_put_tokens(w, e->tokens, e->n_tokens, out);
 	buf_str(out, ",\"finish_reason\":null}]}\n\n");
 }
 
@@ -196,17 +186,14 @@ static void chunk_end(const struct inference_event *e, struct buf *out)
 static void put_roles(struct dialect_writer *w, struct buf *out)
 {
 	static const struct inference_event bare = {.kind = INFERENCE_STARTED};
-	struct writing *s = w->state;
+	const struct openai_writing *s = w->state;
 
 	if (s->prefix.n > 0)
 		return;
-	buf_str(&s->prefix, "data: ");
-	openai_put_head(&s->prefix, w->answer, ID_PREFIX, "chat.completion.chunk");
-	buf_str(&s->prefix, ",\"choices\":[");
 	for (unsigned i = 0; i == 0 || i < w->answer->req->choices; i++) {
 		chunk_begin(w, i, out);
 		buf_str(out, "\"role\":\"assistant\",\"content\":\"\"");
-		chunk_end(&bare, out);
+		chunk_end(w, &bare, out);
 	}
 }
 
@@ -245,7 +232,7 @@ static void put_delta(struct dialect_writer *w, const struct inference_event *e,
 		buf_str(out, e->kind == INFERENCE_TEXT ? "\"content\":" : "\"reasoning_content\":");
 		json_put_text(out, e->text);
 	}
-	chunk_end(e, out);
+	chunk_end(w, e, out);
 }
 
 static void put_choice_end(
@@ -253,18 +240,18 @@ static void put_choice_end(
 {
 	chunk_begin(w, e->choice, out);
 	buf_str(out, "},\"logprobs\":null");
-	openai_put_tokens(out, e->tokens, e->n_tokens);
+	openai_put_tokens(w, e->tokens, e->n_tokens, out);
 	openai_put_stop(out, e->stop);
 	buf_str(out, ",\"finish_reason\":\"");
 	buf_str(out, finish_name(w, e->finish));
 	buf_str(out, "\"}]}\n\n");
 }
 
-static void put_finished(
-    struct dialect_writer *w, const struct inference_usage *usage, struct buf *out)
+void openai_put_finished(struct dialect_writer *w, const char *id_prefix, const char *object,
+    const struct inference_usage *usage, struct buf *out)
 {
 	if (w->answer->req->include_usage && usage->prompt_tok >= 0 && usage->completion_tok >= 0) {
-		put_prefix(w, out);
+		openai_put_prefix(w, id_prefix, object, out);
 		buf_u8(out, ']');
 		openai_put_usage(out, usage);
 		buf_str(out, "}\n\n");
@@ -301,7 +288,7 @@ static void event(struct dialect_writer *w, const struct inference_event *e, str
 		put_choice_end(w, e, out);
 		break;
 	case INFERENCE_FINISHED:
-		put_finished(w, &e->usage, out);
+		openai_put_finished(w, ID_PREFIX, CHUNK_OBJECT, &e->usage, out);
 		break;
 	}
 }
@@ -372,11 +359,8 @@ static void whole(struct dialect_writer *w, const struct inference_result *r, st
 
 		put_count(out, i ? ",{\"index\":" : "{\"index\":", (int64_t)i);
 		put_message(w, c, out);
-		if (c->n_logprobs > 0)
-			put_logprobs(out, c->logprobs, c->n_logprobs);
-		else
-			buf_str(out, ",\"logprobs\":null");
-		openai_put_tokens(out, c->tokens, c->n_tokens);
+		put_content_logprobs(out, c->logprobs, c->n_logprobs);
+		openai_put_tokens(w, c->tokens, c->n_tokens, out);
 		openai_put_stop(out, c->stop);
 		buf_str(out, ",\"finish_reason\":\"");
 		buf_str(out, finish_name(w, c->finish));
@@ -391,7 +375,7 @@ const struct dialect openai_chat = {
     .name = "openai.chat",
     .stream_type = "text/event-stream",
     .parse = openai_request_parse,
-    .begin = begin,
+    .begin = openai_begin,
     .event = event,
     .pulse = openai_pulse,
     .failure = openai_failure,

@@ -43,8 +43,8 @@ struct place place_of(const struct place *parent, const char *key)
 {
 	struct place p;
 
-	if (snprintf(p.name, sizeof p.name, "%s%s%s", parent ? parent->name : "",
-		parent ? "." : "", key) < 0)
+	if (snprintf(p.name, sizeof p.name, "%s%s%s", parent ? parent->name : "", parent ? "." : "",
+		key) < 0)
 		p.name[0] = 0;
 	return p;
 }
@@ -117,8 +117,7 @@ int reading_text(struct reading *r, const json_t *o, const struct place *at, con
 	if (!v && presence == OPTIONAL)
 		return 0;
 	if (!json_is_string(v))
-		return reading_fail(
-		    r, E_INVALID, at, key, v ? "must be a string" : "is required");
+		return reading_fail(r, E_INVALID, at, key, v ? "must be a string" : "is required");
 	return reading_copy(r, json_text(v), out);
 }
 
@@ -153,8 +152,8 @@ int reading_schema(struct reading *r, const json_t *o, const struct place *at, c
 	if (!v && presence == OPTIONAL)
 		return 0;
 	if (!json_is_object(v))
-		return reading_fail(r, E_INVALID, at, key,
-		    v ? "must be a JSON Schema, an object" : "is required");
+		return reading_fail(
+		    r, E_INVALID, at, key, v ? "must be a JSON Schema, an object" : "is required");
 	rc = reading_json(r, v, out);
 	if (rc == 0 && out->n > INFERENCE_SCHEMA_MAX)
 		rc = reading_fail(r, E_TOO_LARGE, at, key, "has more than %u bytes",
@@ -173,8 +172,7 @@ int reading_number(struct reading *r, const json_t *o, const struct place *at, c
 		return reading_fail(r, E_INVALID, at, key, "must be a number");
 	/* written so that no-numbers fail */
 	if (!(json_number_value(v) >= min && json_number_value(v) <= max))
-		return reading_fail(
-		    r, E_INVALID, at, key, "must be between %g and %g", min, max);
+		return reading_fail(r, E_INVALID, at, key, "must be between %g and %g", min, max);
 	*out = json_number_value(v);
 	if (has)
 		*has = true;
@@ -191,11 +189,9 @@ int reading_integer(struct reading *r, const json_t *o, const struct place *at, 
 	if (!json_is_integer(v))
 		return reading_fail(r, E_INVALID, at, key, "must be an integer");
 	if (json_integer_value(v) < min)
-		return reading_fail(
-		    r, E_INVALID, at, key, "must be at least %lld", (long long)min);
+		return reading_fail(r, E_INVALID, at, key, "must be at least %lld", (long long)min);
 	if (json_integer_value(v) > max)
-		return reading_fail(
-		    r, E_INVALID, at, key, "must be at most %lld", (long long)max);
+		return reading_fail(r, E_INVALID, at, key, "must be at most %lld", (long long)max);
 	*out = json_integer_value(v);
 	if (has)
 		*has = true;
@@ -256,8 +252,7 @@ int reading_tool_name(struct reading *r, const json_t *o, const struct place *at
 	return reading_string(r, o, at, "name", REQUIRED, out);
 }
 
-static int read_stop(
-    struct reading *r, const json_t *v, const struct place *at, const char *key)
+static int read_stop(struct reading *r, const json_t *v, const struct place *at, const char *key)
 {
 	if (!json_is_string(v) || json_string_length(v) == 0)
 		return reading_fail(r, E_INVALID, at, key, "must be strings, none empty");
@@ -371,8 +366,7 @@ int gather_text(struct gathering *g, struct bytes text)
 	return reading_copy(g->r, text, &part->text);
 }
 
-int gather_image(
-    struct gathering *g, struct bytes prefix, struct bytes rest, const char *detail)
+int gather_image(struct gathering *g, struct bytes prefix, struct bytes rest, const char *detail)
 {
 	struct inference_part *part = another(g);
 	char *url;

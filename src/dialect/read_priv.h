@@ -70,8 +70,7 @@ int reading_array(struct reading *r, const json_t *o, const struct place *at, co
 int reading_model(struct reading *r, const json_t *o, const char *key, char out[MODEL_ID_MAX]);
 int reading_tool_name(struct reading *r, const json_t *o, const struct place *at, char **out);
 /* An array of strings, or one string, of at most INFERENCE_STOPS_MAX. */
-int reading_stops(
-    struct reading *r, const json_t *o, const struct place *at, const char *key);
+int reading_stops(struct reading *r, const json_t *o, const struct place *at, const char *key);
 /* Room for so many tools. */
 int reading_new_tools(struct reading *r, size_t n);
 
@@ -95,8 +94,7 @@ struct gathering {
 void gather_begin(struct gathering *g, struct reading *r, const char *between, size_t limit);
 int gather_text(struct gathering *g, struct bytes text);
 /* An image by its URL: prefix and rest are joined. `detail` may be NULL. */
-int gather_image(
-    struct gathering *g, struct bytes prefix, struct bytes rest, const char *detail);
+int gather_image(struct gathering *g, struct bytes prefix, struct bytes rest, const char *detail);
 /* Moves what was gathered into the message and frees the rest. With `rc` not 0: only frees.
  * Returns rc, or what went wrong. */
 int gathered(struct gathering *g, struct inference_message *m, int rc);

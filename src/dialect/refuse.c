@@ -15,8 +15,7 @@ int refuse_parameters(
 	    {REFUSE_LOGPROBS, req->logprobs, "logprobs"},
 	    {REFUSE_PENALTIES, s->frequency_penalty != 0, "frequency_penalty"},
 	    {REFUSE_PENALTIES, s->presence_penalty != 0, "presence_penalty"},
-	    {REFUSE_PENALTIES, s->has_repeat_penalty && s->repeat_penalty != 1,
-		"repeat_penalty"},
+	    {REFUSE_PENALTIES, s->has_repeat_penalty && s->repeat_penalty != 1, "repeat_penalty"},
 	    {REFUSE_MIN_P, s->has_min_p && s->min_p > 0, "min_p"},
 	    {REFUSE_SEED, s->has_seed, "seed"},
 	    {REFUSE_ANY_JSON, req->format == FORMAT_JSON, "response_format"},
@@ -31,7 +30,7 @@ int refuse_parameters(
 
 	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
 		if ((what & table[i].which) && table[i].asked)
-			return err_set_param(err, E_UNSUPPORTED, table[i].param,
-			    "%s has no such parameter", who);
+			return err_set_param(
+			    err, E_UNSUPPORTED, table[i].param, "%s has no such parameter", who);
 	return 0;
 }

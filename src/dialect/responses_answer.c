@@ -26,6 +26,7 @@ struct item {
 	size_t index;
 	struct buf text;     /* or a call's arguments */
 	struct buf logprobs; /* of a text: JSON, without its brackets */
+	struct bytes seal;   /* of thoughts */
 	const char *call_id, *name;
 	bool done;
 };
@@ -43,7 +44,7 @@ struct response {
 
 /* How a response stands. */
 struct standing {
-	const char *status; /* "in_progress", "completed", "incomplete", "failed" */
+	const char *status;     /* "in_progress", "completed", "incomplete", "failed" */
 	const char *incomplete; /* the reason, or NULL */
 	const struct err *error;
 	const struct inference_usage *usage; /* NULL: not yet */
@@ -71,8 +72,7 @@ static struct standing standing_of(
 /* ---- items, as JSON ------------------------------------------------------------------------ */
 
 /* The answer's randomness makes an item's id too, with its place. */
-static void put_item_id(
-    struct buf *out, const struct dialect_answer *a, const struct item *it)
+static void put_item_id(struct buf *out, const struct dialect_answer *a, const struct item *it)
 {
 	static const char *const prefixes[] = {
 	    [ITEM_THOUGHTS] = "rs", [ITEM_TEXT] = "msg", [ITEM_CALL] = "fc"};
@@ -98,6 +98,25 @@ static void put_summary_part(struct buf *out, const struct item *it)
 	buf_u8(out, '}');
 }
 
+/* A group's tool has a name of its own, beside its group's. */
+static void put_tool_name(
+    struct buf *out, const struct inference_request *req, const char *name, bool with_group)
+{
+	const char *group = NULL;
+
+	for (size_t i = 0; i < req->n_tools && !group; i++)
+		if (req->tools[i].group && strcmp(req->tools[i].name, name) == 0)
+			group = req->tools[i].group;
+	put_member_text(out, "name", bytes_str(group ? name + strlen(group) + 2 : name));
+	if (group && with_group)
+		put_member_text(out, "namespace", bytes_str(group));
+}
+
+static struct bytes seal_of(const struct item *it)
+{
+	return it->seal.n > 0 ? it->seal : bytes_str(RESPONSES_NO_SEAL);
+}
+
 /* With `empty`, as it was when it began. */
 static void put_item(struct buf *out, const struct dialect_answer *a, const struct item *it,
     const char *status, bool empty)
@@ -109,7 +128,10 @@ static void put_item(struct buf *out, const struct dialect_answer *a, const stru
 		buf_str(out, ",\"type\":\"reasoning\",\"summary\":[");
 		if (!empty)
 			put_summary_part(out, it);
-		buf_str(out, "]}");
+		buf_u8(out, ']');
+		if (a->req->sealed_reasoning)
+			put_member_text(out, "encrypted_content", seal_of(it));
+		buf_u8(out, '}');
 		return;
 	case ITEM_TEXT:
 		buf_printf(out,
@@ -122,9 +144,8 @@ static void put_item(struct buf *out, const struct dialect_answer *a, const stru
 	case ITEM_CALL:
 		buf_printf(out, ",\"type\":\"function_call\",\"status\":\"%s\"", status);
 		put_member_text(out, "call_id", bytes_str(it->call_id));
-		put_member_text(out, "name", bytes_str(it->name));
-		put_member_text(
-		    out, "arguments", empty ? bytes_of(NULL, 0) : buf_view(&it->text));
+		put_tool_name(out, a->req, it->name, true);
+		put_member_text(out, "arguments", empty ? bytes_of(NULL, 0) : buf_view(&it->text));
 		buf_u8(out, '}');
 		return;
 	}
@@ -172,8 +193,8 @@ static void begin_response(
 	    "{\"id\":\"resp_%s\",\"object\":\"response\",\"created_at\":%lld,\"status\":\"%s\"",
 	    hex, (long long)a->created_s, st->status);
 	if (strcmp(st->status, "completed") == 0)
-		put_member_int(out, "completed_at",
-		    a->created_s + (w->now_us - a->began_us) / 1000000);
+		put_member_int(
+		    out, "completed_at", a->created_s + (w->now_us - a->began_us) / 1000000);
 	else
 		buf_str(out, ",\"completed_at\":null");
 	if (st->error)
@@ -181,16 +202,14 @@ static void begin_response(
 	else
 		buf_str(out, ",\"error\":null");
 	if (st->incomplete)
-		buf_printf(
-		    out, ",\"incomplete_details\":{\"reason\":\"%s\"}", st->incomplete);
+		buf_printf(out, ",\"incomplete_details\":{\"reason\":\"%s\"}", st->incomplete);
 	else
 		buf_str(out, ",\"incomplete_details\":null");
 	put_member_text(out, "model", bytes_str(a->model));
 	buf_str(out, ",\"output\":[");
 }
 
-static void end_response(
-    struct buf *out, const struct dialect_writer *w, const struct standing *st)
+static void end_response(struct buf *out, const struct dialect_writer *w, const struct standing *st)
 {
 	buf_u8(out, ']');
 	if (w->answer->req->repeated.n > 0) {
@@ -205,8 +224,7 @@ static void end_response(
 
 static void begin_event(struct response *s, const char *type)
 {
-	buf_printf(
-	    &s->data, "{\"type\":\"%s\",\"sequence_number\":%u", type, s->sequence++);
+	buf_printf(&s->data, "{\"type\":\"%s\",\"sequence_number\":%u", type, s->sequence++);
 }
 
 static void end_event(struct response *s, const char *type, struct buf *out)
@@ -309,7 +327,7 @@ static void close_item(
 		buf_u8(&s->data, ']');
 	}
 	if (it->kind == ITEM_CALL)
-		put_member_text(&s->data, "name", bytes_str(it->name));
+		put_tool_name(&s->data, w->answer->req, it->name, false);
 	end_event(s, names->done, out);
 	if (names->part_done)
 		part_event(w, names->part_done, it, out);
@@ -397,8 +415,8 @@ static void add_logprobs(struct buf *to, const struct inference_logprob *l, size
 	buf_free(&list);
 }
 
-static void put_delta(struct dialect_writer *w, struct item *it,
-    const struct inference_event *e, struct buf *out)
+static void put_delta(
+    struct dialect_writer *w, struct item *it, const struct inference_event *e, struct buf *out)
 {
 	const char *type = names_of[it->kind].delta;
 	struct response *s = w->state;
@@ -416,19 +434,33 @@ static void put_delta(struct dialect_writer *w, struct item *it,
 	end_event(s, type, out);
 }
 
-static void put_content(struct dialect_writer *w, enum item_kind kind,
-    const struct inference_event *e, struct buf *out)
+/* Thoughts with their seal are complete: others are another item. */
+static void keep_seal(struct item *it, struct bytes seal, struct buf *out)
+{
+	char *copy = talloc_strndup(it, (const char *)seal.p, seal.n);
+
+	if (copy)
+		it->seal = bytes_str(copy);
+	else
+		out->failed = true;
+}
+
+static void put_content(
+    struct dialect_writer *w, enum item_kind kind, const struct inference_event *e, struct buf *out)
 {
 	struct response *s = w->state;
 
-	if (!s->open || s->open->kind != kind) {
+	if (!s->open || s->open->kind != kind || s->open->seal.n > 0) {
 		close_open(w, "completed", out);
 		s->open = add_item(s, kind, out);
 		if (!s->open)
 			return;
 		begin_item(w, s->open, out);
 	}
-	put_delta(w, s->open, e, out);
+	if (e->seal.n > 0)
+		keep_seal(s->open, e->seal, out);
+	else
+		put_delta(w, s->open, e, out);
 }
 
 /* The item of the tool call with this index, or NULL. */
@@ -440,8 +472,7 @@ static struct item *call_of(const struct response *s, unsigned index)
 	return NULL;
 }
 
-static void put_call(
-    struct dialect_writer *w, const struct inference_event *e, struct buf *out)
+static void put_call(struct dialect_writer *w, const struct inference_event *e, struct buf *out)
 {
 	struct response *s = w->state;
 	struct item *it = call_of(s, e->tool_index);
@@ -464,8 +495,7 @@ static void put_call(
 }
 
 /* What an answer was cut off in is incomplete; what came before it is whole. */
-static void end_choice(
-    struct dialect_writer *w, const struct inference_event *e, struct buf *out)
+static void end_choice(struct dialect_writer *w, const struct inference_event *e, struct buf *out)
 {
 	struct response *s = w->state;
 	const char *status = standing_of(e->finish, NULL).status;
@@ -482,12 +512,10 @@ static void finish(struct dialect_writer *w, const struct inference_usage *usage
 	struct response *s = w->state;
 	struct standing st = standing_of(s->finish, usage);
 
-	response_event(
-	    w, st.incomplete ? "response.incomplete" : "response.completed", &st, out);
+	response_event(w, st.incomplete ? "response.incomplete" : "response.completed", &st, out);
 }
 
-static void write_event(
-    struct dialect_writer *w, const struct inference_event *e, struct buf *out)
+static void write_event(struct dialect_writer *w, const struct inference_event *e, struct buf *out)
 {
 	if (e->kind == INFERENCE_NOTICE) {
 		openai_put_comment(out, e->text);
@@ -530,15 +558,14 @@ static void failure(struct dialect_writer *w, const struct err *why, struct buf 
 
 /* ---- whole --------------------------------------------------------------------------------- */
 
-static void whole(
-    struct dialect_writer *w, const struct inference_result *r, struct buf *out)
+static void whole(struct dialect_writer *w, const struct inference_result *r, struct buf *out)
 {
 	const struct inference_choice *c = &r->choices[0];
 	struct standing st = standing_of(c->finish, &r->usage);
-	struct item it = {.kind = ITEM_THOUGHTS, .text = c->reasoning};
+	struct item it = {.kind = ITEM_THOUGHTS, .text = c->reasoning, .seal = c->reasoning_seal};
 
 	begin_response(out, w, &st);
-	if (it.text.n > 0) {
+	if (it.text.n > 0 || it.seal.n > 0) {
 		put_item(out, w->answer, &it, "completed", false);
 		it.index++;
 	}

@@ -1,5 +1,5 @@
-/* Requests of the Responses form. A conversation is a list of items: what an assistant thought, said
- * and called are items of their own there, and one message here. */
+/* Requests of the Responses form. A conversation is a list of items: what an assistant thought,
+ * said and called are items of their own there, and one message here. */
 #include "dialect/read_priv.h"
 #include "dialect/responses.h"
 #include "dialect/responses_priv.h"
@@ -31,8 +31,7 @@ static int read_part(
 {
 	static const struct {
 		const char *type, *key;
-	} texts[] = {
-	    {"input_text", "text"}, {"output_text", "text"}, {"refusal", "refusal"}};
+	} texts[] = {{"input_text", "text"}, {"output_text", "text"}, {"refusal", "refusal"}};
 	const char *type = json_get_string(part, "type", "");
 
 	if (!json_is_object(part))
@@ -49,8 +48,8 @@ static int read_part(
 			    text ? "must be a string" : "is required");
 		return gather_text(g, json_text(text));
 	}
-	return reading_fail(r, E_UNSUPPORTED, at, "type",
-	    "parts of the type \"%.32s\" are not supported", type);
+	return reading_fail(
+	    r, E_UNSUPPORTED, at, "type", "parts of the type \"%.32s\" are not supported", type);
 }
 
 /* A member that is a string or an array of parts. */
@@ -79,8 +78,8 @@ static int read_content(struct reading *r, const json_t *item, const struct plac
 
 /* The assistant's message that an item belongs to: the last one, while nobody else has spoken and
  * it has none of what comes after such an item; else a new one. */
-static int assistant(struct reading *r, bool may_have_text, bool may_have_calls,
-    struct inference_message **out)
+static int assistant(
+    struct reading *r, bool may_have_text, bool may_have_calls, struct inference_message **out)
 {
 	struct inference_request *req = r->req;
 	struct inference_message *last =
@@ -93,8 +92,7 @@ static int assistant(struct reading *r, bool may_have_text, bool may_have_calls,
 	return 0;
 }
 
-static int read_message(
-    struct reading *r, const json_t *item, const struct place *at, size_t limit)
+static int read_message(struct reading *r, const json_t *item, const struct place *at, size_t limit)
 {
 	static const char *const roles[] = {"user", "system", "developer"};
 	const char *role = json_get_string(item, "role", "");
@@ -109,9 +107,22 @@ static int read_message(
 	else if (i < 3)
 		rc = reading_add_message(r, role, &m);
 	else
-		return reading_fail(r, E_INVALID, at, "role",
-		    "must be user, assistant, system or developer");
+		return reading_fail(
+		    r, E_INVALID, at, "role", "must be user, assistant, system or developer");
 	return rc ? rc : read_content(r, item, at, "content", limit, m);
+}
+
+/* A group's tool goes by both names, as few forms know of groups. */
+static int join_name(struct reading *r, const char *group, const struct place *at, char **name)
+{
+	char *joined = talloc_asprintf(r->mem, "%s__%s", group, *name);
+
+	if (!joined)
+		return reading_no_memory(r);
+	if (strlen(joined) >= INFERENCE_TOOL_NAME_MAX)
+		return reading_fail(r, E_INVALID, at, "name", "is too long with its group's");
+	*name = joined;
+	return 0;
 }
 
 static int read_call(struct reading *r, const json_t *item, const struct place *at)
@@ -126,13 +137,14 @@ static int read_call(struct reading *r, const json_t *item, const struct place *
 		rc = reading_string(r, item, at, "call_id", REQUIRED, &call->id);
 	if (rc == 0)
 		rc = reading_tool_name(r, item, at, &call->name);
+	if (rc == 0 && json_is_string(json_member(item, "namespace")))
+		rc = join_name(r, json_get_string(item, "namespace", ""), at, &call->name);
 	if (rc == 0)
 		rc = reading_text(r, item, at, "arguments", REQUIRED, &call->arguments);
 	return rc;
 }
 
-static int read_output(
-    struct reading *r, const json_t *item, const struct place *at, size_t limit)
+static int read_output(struct reading *r, const json_t *item, const struct place *at, size_t limit)
 {
 	struct inference_message *m;
 	int rc = reading_add_message(r, "tool", &m);
@@ -143,8 +155,8 @@ static int read_output(
 }
 
 /* The texts in one of the lists of a reasoning item. */
-static int add_thoughts(struct reading *r, const json_t *item, const struct place *at,
-    const char *key, struct buf *out)
+static int add_thoughts(
+    struct reading *r, const json_t *item, const struct place *at, const char *key, struct buf *out)
 {
 	const json_t *list;
 	int rc = reading_array(r, item, at, key, ITEMS_MAX, &list);
@@ -162,14 +174,26 @@ static int add_thoughts(struct reading *r, const json_t *item, const struct plac
 	return rc;
 }
 
-/* Thoughts given back: as they were, or their summary when there is nothing else. What only their
- * maker can read is of no use here. */
+/* None holds for several. */
+static int read_seal(struct reading *r, const json_t *item, const struct place *at, bool first,
+    struct inference_message *m)
+{
+	const char *sealed = json_get_string(item, "encrypted_content", "");
+
+	m->reasoning_seal = bytes_of(NULL, 0);
+	if (!first || strcmp(sealed, RESPONSES_NO_SEAL) == 0)
+		return 0;
+	return reading_text(r, item, at, "encrypted_content", OPTIONAL, &m->reasoning_seal);
+}
+
+/* Thoughts given back: as they were, or their summary when there is nothing else. */
 static int read_reasoning(
     struct reading *r, const json_t *item, const struct place *at, size_t limit)
 {
 	struct buf thoughts = BUF_INIT(limit);
 	struct inference_message *m;
 	int rc = assistant(r, false, false, &m);
+	bool first = rc == 0 && m->reasoning.n == 0 && m->reasoning_seal.n == 0;
 
 	if (rc == 0 && m->reasoning.n > 0) {
 		buf_bytes(&thoughts, m->reasoning);
@@ -185,11 +209,10 @@ static int read_reasoning(
 	if (rc == 0 && thoughts.n > before)
 		rc = reading_copy(r, buf_view(&thoughts), &m->reasoning);
 	buf_free(&thoughts);
-	return rc;
+	return rc ? rc : read_seal(r, item, at, first, m);
 }
 
-static int read_item(
-    struct reading *r, const json_t *item, const struct place *at, size_t limit)
+static int read_item(struct reading *r, const json_t *item, const struct place *at, size_t limit)
 {
 	const char *type = json_get_string(item, "type", "message");
 
@@ -206,8 +229,8 @@ static int read_item(
 	if (strcmp(type, "item_reference") == 0)
 		return reading_fail(r, E_UNSUPPORTED, at, "type",
 		    "nothing is stored here: send the item itself (with store: false)");
-	return reading_fail(r, E_UNSUPPORTED, at, "type",
-	    "items of the type \"%.32s\" are not supported", type);
+	return reading_fail(
+	    r, E_UNSUPPORTED, at, "type", "items of the type \"%.32s\" are not supported", type);
 }
 
 /* An item of thoughts alone, with nothing to read in it, is no message. */
@@ -219,7 +242,7 @@ static void drop_empty(struct inference_request *req)
 		const struct inference_message *m = &req->messages[i];
 
 		if (strcmp(m->role, "assistant") == 0 && m->content.n == 0 &&
-		    m->n_tool_calls == 0 && m->reasoning.n == 0)
+		    m->n_tool_calls == 0 && m->reasoning.n == 0 && m->reasoning_seal.n == 0)
 			continue;
 		req->messages[kept++] = *m;
 	}
@@ -243,8 +266,7 @@ static int read_input(struct reading *r, const json_t *root, size_t limit)
 	}
 	if (rc == 0 && (!json_is_array(input) || json_array_size(input) == 0))
 		rc = reading_fail(r, E_INVALID, NULL, "input",
-		    input ? "must be a string or an array of at least one item"
-			  : "is required");
+		    input ? "must be a string or an array of at least one item" : "is required");
 	if (rc == 0 && json_array_size(input) > ITEMS_MAX)
 		rc = reading_fail(r, E_INVALID, NULL, "input", "more than %d items", ITEMS_MAX);
 	for (size_t i = 0; rc == 0 && i < json_array_size(input); i++) {
@@ -259,8 +281,8 @@ static int read_input(struct reading *r, const json_t *root, size_t limit)
 
 /* ---- tools --------------------------------------------------------------------------------- */
 
-static int read_tool(
-    struct reading *r, const json_t *tool, const struct place *at, struct inference_tool *t)
+static int read_function(struct reading *r, const json_t *tool, const struct place *at,
+    const char *group, struct inference_tool *t)
 {
 	const char *type = json_get_string(tool, "type", "");
 	int rc;
@@ -271,12 +293,71 @@ static int read_tool(
 		return reading_fail(r, E_UNSUPPORTED, at, "type",
 		    "tools of the type \"%.32s\" are not supported, only functions", type);
 	rc = reading_tool_name(r, tool, at, &t->name);
+	if (rc == 0 && group)
+		rc = join_name(r, group, at, &t->name);
+	if (rc == 0 && group && !(t->group = talloc_strdup(r->mem, group)))
+		rc = reading_no_memory(r);
 	if (rc == 0)
 		rc = reading_string(r, tool, at, "description", OPTIONAL, &t->description);
 	if (rc == 0)
 		rc = reading_schema(r, tool, at, "parameters", OPTIONAL, &t->parameters);
 	if (rc == 0)
 		rc = reading_flag(r, tool, at, "strict", &t->strict);
+	return rc;
+}
+
+/* A search that is not to leave the server looks through what the server has stored: that is
+ * nothing here, and so there is no such tool. Codex sends it unasked. */
+static bool is_empty_search(const json_t *tool)
+{
+	return strcmp(json_get_string(tool, "type", ""), "web_search") == 0 &&
+	       !json_get_bool(tool, "external_web_access", true);
+}
+
+/* The functions of a group, which its client runs like any other's; NULL for a tool that is none.
+ */
+static const json_t *group_of(const json_t *tool)
+{
+	const json_t *tools = json_member(tool, "tools");
+
+	return strcmp(json_get_string(tool, "type", ""), "namespace") == 0 && json_is_array(tools)
+		   ? tools
+		   : NULL;
+}
+
+static size_t count_functions(const json_t *list)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *tool = json_array_get(list, i);
+
+		if (group_of(tool))
+			n += json_array_size(group_of(tool));
+		else if (!is_empty_search(tool))
+			n++;
+	}
+	return n;
+}
+
+/* One element of the list: a function or several, from `*next` on. */
+static int read_tool(
+    struct reading *r, const json_t *tool, const struct place *at, struct inference_tool **next)
+{
+	const json_t *group = group_of(tool);
+	char *name = NULL;
+	int rc = 0;
+
+	if (is_empty_search(tool))
+		return 0;
+	if (!group)
+		return read_function(r, tool, at, NULL, (*next)++);
+	rc = reading_tool_name(r, tool, at, &name);
+	for (size_t i = 0; rc == 0 && i < json_array_size(group); i++) {
+		const struct place in = place_at(at, "tools", i);
+
+		rc = read_function(r, json_array_get(group, i), &in, name, (*next)++);
+	}
 	return rc;
 }
 
@@ -308,16 +389,23 @@ static int read_tool_choice(struct reading *r, const json_t *root)
 
 static int read_tools(struct reading *r, const json_t *root)
 {
+	struct inference_tool *next;
 	bool parallel = true;
 	const json_t *list;
 	int rc = reading_array(r, root, NULL, "tools", INFERENCE_TOOLS_MAX, &list);
 
-	if (rc == 0 && json_array_size(list) > 0)
-		rc = reading_new_tools(r, json_array_size(list));
+	size_t n = count_functions(list);
+
+	if (rc == 0 && n > INFERENCE_TOOLS_MAX)
+		rc = reading_fail(
+		    r, E_INVALID, NULL, "tools", "more than %d tools", INFERENCE_TOOLS_MAX);
+	if (rc == 0 && n > 0)
+		rc = reading_new_tools(r, n);
+	next = r->req->tools;
 	for (size_t i = 0; rc == 0 && i < json_array_size(list); i++) {
 		const struct place at = place_at(NULL, "tools", i);
 
-		rc = read_tool(r, json_array_get(list, i), &at, &r->req->tools[i]);
+		rc = read_tool(r, json_array_get(list, i), &at, &next);
 	}
 	if (rc == 0)
 		rc = read_tool_choice(r, root);
@@ -348,6 +436,11 @@ static int read_format(struct reading *r, const json_t *root)
 		    r, E_INVALID, &at, "type", "must be text, json_object or json_schema");
 	req->format = FORMAT_SCHEMA;
 	rc = reading_string(r, format, &at, "name", OPTIONAL, &req->schema_name);
+	if (rc == 0)
+		rc = reading_string(
+		    r, format, &at, "description", OPTIONAL, &req->schema_description);
+	if (rc == 0)
+		rc = reading_flag(r, format, &at, "strict", &req->schema_strict);
 	return rc ? rc : reading_schema(r, format, &at, "schema", REQUIRED, &req->schema);
 }
 
@@ -365,7 +458,7 @@ static int read_effort(struct reading *r, const json_t *root)
 }
 
 /* Log probabilities are asked for by the list of what to include; how many by a number. */
-static int read_logprobs(struct reading *r, const json_t *root)
+static int read_include(struct reading *r, const json_t *root)
 {
 	const json_t *include;
 	int64_t top = 0;
@@ -378,6 +471,8 @@ static int read_logprobs(struct reading *r, const json_t *root)
 			rc = reading_fail(r, E_INVALID, NULL, "include", "must be strings");
 		else if (strcmp(json_string_value(v), "message.output_text.logprobs") == 0)
 			r->req->logprobs = true;
+		else if (strcmp(json_string_value(v), "reasoning.encrypted_content") == 0)
+			r->req->sealed_reasoning = true;
 	}
 	if (rc == 0)
 		rc = reading_integer(
@@ -418,8 +513,8 @@ static int read_sampling(struct reading *r, const json_t *root)
 	if (rc == 0)
 		rc = reading_number(r, root, NULL, "top_p", 0, 1, &s->has_top_p, &s->top_p);
 	if (rc == 0)
-		rc = reading_integer(r, root, NULL, "max_output_tokens", 1, INT32_MAX, NULL,
-		    &r->req->max_tokens);
+		rc = reading_integer(
+		    r, root, NULL, "max_output_tokens", 1, INT32_MAX, NULL, &r->req->max_tokens);
 	return rc;
 }
 
@@ -428,7 +523,8 @@ static int read_sampling(struct reading *r, const json_t *root)
 /* `text` with its format, which is plain when nothing was said. */
 static int put_text_config(struct buf *out, const json_t *text, struct err *err)
 {
-	json_t *config = json_is_object(text) ? json_copy((json_t *)(uintptr_t)text) : json_object();
+	json_t *config =
+	    json_is_object(text) ? json_copy((json_t *)(uintptr_t)text) : json_object();
 	int rc = 0;
 
 	if (!json_member(config, "format") &&
@@ -441,7 +537,8 @@ static int put_text_config(struct buf *out, const json_t *text, struct err *err)
 	return rc;
 }
 
-/* Nothing is stored, and nothing cut from a conversation, whatever was asked: the answer says so. */
+/* Nothing is stored, and nothing cut from a conversation, whatever was asked: the answer says so.
+ */
 static int keep_repeated(struct reading *r, const json_t *root)
 {
 	static const struct {
@@ -504,7 +601,7 @@ static int read_all(struct reading *r, const json_t *root, size_t limit)
 	if (rc == 0)
 		rc = read_effort(r, root);
 	if (rc == 0)
-		rc = read_logprobs(r, root);
+		rc = read_include(r, root);
 	if (rc == 0)
 		rc = read_sampling(r, root);
 	if (rc == 0)
@@ -512,8 +609,7 @@ static int read_all(struct reading *r, const json_t *root, size_t limit)
 	return rc ? rc : keep_repeated(r, root);
 }
 
-int responses_parse(
-    void *mem, struct bytes body, struct inference_request **out, struct err *err)
+int responses_parse(void *mem, struct bytes body, struct inference_request **out, struct err *err)
 {
 	struct reading r;
 	json_t *root;

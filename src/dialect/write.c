@@ -86,9 +86,8 @@ void put_time(struct buf *out, int64_t unix_us)
 		buf_str(out, "\"1970-01-01T00:00:00Z\"");
 		return;
 	}
-	buf_printf(out, "\"%04d-%02d-%02dT%02d:%02d:%02d.%06dZ\"", tm.tm_year + 1900,
-	    tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-	    (int)(unix_us % 1000000));
+	buf_printf(out, "\"%04d-%02d-%02dT%02d:%02d:%02d.%06dZ\"", tm.tm_year + 1900, tm.tm_mon + 1,
+	    tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(unix_us % 1000000));
 }
 
 /* "+02:00" in seconds; 0 for "Z" and for anything else. */

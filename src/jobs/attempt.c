@@ -13,10 +13,10 @@
 static void describe(struct lane *l)
 {
 	struct job *job = l->run->job;
-	const struct model_entry *m = entry_model(l->e, job->req->model);
+	const struct model_entry *m = entry_model(l->e, run_model(l->run));
 	job->served_by = l->e->node.id;
 	memcpy(job->served_by_label, l->e->node.label, sizeof job->served_by_label);
-	memcpy(job->model, m ? m->id : job->req->model, sizeof job->model);
+	snprintf(job->model, sizeof job->model, "%s", m ? m->id : run_model(l->run));
 	memcpy(l->run->hash, m ? m->hash : "", m ? sizeof m->hash : 1);
 	job->started = l->began;
 }
@@ -174,7 +174,7 @@ static void learn(struct lane *l)
 static struct inference_request outgoing(const struct lane *l)
 {
 	const struct run *r = l->run;
-	const struct model_entry *m = entry_model(l->e, r->job->req->model);
+	const struct model_entry *m = entry_model(l->e, run_model(r));
 	struct inference_request req = *r->job->req;
 	if (m)
 		memcpy(req.model, m->id, sizeof req.model);
@@ -191,13 +191,36 @@ static struct inference_request outgoing(const struct lane *l)
 	return req;
 }
 
+/* Embeddings come all at once: the end of an answer, which wins the race. */
+static int embed(struct lane *l, const struct inference_request *out)
+{
+	struct job *job = l->run->job;
+	struct embedding_request req = *job->embed;
+	struct embedding_result result;
+	memcpy(req.model, out->model, sizeof req.model);
+	int rc = provider_embed(l->e->provider, &req, &job->ctx, job->mem, &result, &l->err);
+	if (rc == 0)
+		rc = take_event(l,
+		    &(struct inference_event){.kind = INFERENCE_CHOICE_END, .finish = FINISH_STOP},
+		    &l->err);
+	if (rc == 0) {
+		struct inference_event e = {
+		    .kind = INFERENCE_FINISHED, .usage = {result.prompt_tok, 0, -1, -1}};
+		job->embedded = result;
+		rc = take_event(l, &e, &l->err);
+	}
+	return rc;
+}
+
 static void infer(struct lane *l)
 {
 	struct inference_request req = outgoing(l);
 	l->began = l->last_event = rt_now();
 	scope_open(&l->scope, DURATION_FOREVER);
 	l->rc = fiber_spawn(NULL, "stall", watch_stall, l, &l->err);
-	if (l->rc == 0)
+	if (l->rc == 0 && l->run->job->embed)
+		l->rc = embed(l, &req);
+	else if (l->rc == 0)
 		l->rc =
 		    provider_infer(l->e->provider, &req, &l->run->job->ctx, take_event, l, &l->err);
 	scope_close(&l->scope);

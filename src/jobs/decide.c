@@ -94,7 +94,7 @@ static void find_target(struct gathering *g, const char *model)
 static void gather(struct gathering *g)
 {
 	struct catalog *catalog = g->run->jobs->opt.catalog;
-	const char *model = g->run->job->req->model;
+	const char *model = run_model(g->run);
 	struct decision *d = g->d;
 	d->known = catalog_count(catalog, model);
 	if (d->known > DECIDE_ALL_MAX && g->forced)
@@ -178,7 +178,7 @@ static uint32_t larger(uint32_t a, uint32_t b)
 
 static void state_facts(struct gathering *g, struct catalog_entry *e, struct schedule_facts *f)
 {
-	const struct model_entry *m = entry_model(e, g->run->job->req->model);
+	const struct model_entry *m = entry_model(e, run_model(g->run));
 	const struct catalog_standing *s = e->standing;
 	const struct catalog_node *node = &e->node;
 	struct provider_status status;
@@ -235,7 +235,7 @@ static int target_id(struct jobs *j, const char *name, struct peer_id *out, stru
 static int target_cannot(const struct run *r, struct err *err)
 {
 	const struct jobs *j = r->jobs;
-	const char *target = r->job->target_node, *model = r->job->req->model;
+	const char *target = r->job->target_node, *model = run_model(r);
 	int why = j->opt.absent ? j->opt.absent(j->opt.arg, target, err) : 0;
 	if (why)
 		return why;
@@ -246,7 +246,7 @@ static int target_cannot(const struct run *r, struct err *err)
 
 static int nobody_has(struct run *r, bool forced, struct err *err)
 {
-	const char *model = r->job->req->model;
+	const char *model = run_model(r);
 	if (forced)
 		return target_cannot(r, err);
 	if (!model[0])

@@ -192,6 +192,15 @@ static void explain(struct run *r, const struct decision *d)
 	decision_explain(d, out);
 }
 
+/* Of a virtual model, the next that would do; not once an answer has begun. */
+static bool next_wish(struct run *r)
+{
+	if (r->told || r->at + 1 >= r->n_names)
+		return false;
+	r->at++;
+	return true;
+}
+
 static int run_rounds(struct run *r, struct err *err)
 {
 	struct err last = {0};
@@ -200,6 +209,8 @@ static int run_rounds(struct run *r, struct err *err)
 		struct decision *d;
 		bool again = false;
 		int rc = decide(r, &d, err);
+		if (rc == E_MODEL_NOT_FOUND && next_wish(r))
+			continue;
 		if (rc) {
 			if (last.code) /* they all left meanwhile */
 				*err = last;
@@ -207,7 +218,9 @@ static int run_rounds(struct run *r, struct err *err)
 		}
 		if (d->eligible > 0 || waits == 0)
 			explain(r, d);
-		if (d->eligible == 0) {
+		if (d->eligible == 0 && next_wish(r)) {
+			again = true;
+		} else if (d->eligible == 0) {
 			rc = wait_or_refuse(r, d, waits++, &last, err);
 			again = rc == 0;
 		} else {
@@ -259,6 +272,18 @@ static void tally(struct jobs *j, const struct job *job, int rc)
 		j->stats.tokens_out += job->usage.completion_tok;
 }
 
+static void resolve(struct run *r)
+{
+	const struct jobs_options *opt = &r->jobs->opt;
+	const struct alias *a = alias_find(opt->aliases, opt->n_aliases, r->job->req->model);
+	r->names[0] = r->job->req->model;
+	r->n_names = 1;
+	for (size_t i = 0; a && i < a->n_targets; i++)
+		r->names[i] = a->targets[i];
+	if (a)
+		r->n_names = a->n_targets;
+}
+
 static void run_begin(
     struct run *r, struct jobs *j, struct job *job, inference_emit_fn emit, void *arg)
 {
@@ -272,6 +297,7 @@ static void run_begin(
 		.whole = true,
 		.has_tokens = true},
 	};
+	resolve(r);
 	conversation_read(&r->conversation, j->key, job->req);
 	job->started = job->first = job->last = INSTANT_NEVER;
 	job->usage = INFERENCE_USAGE_UNKNOWN;
@@ -314,7 +340,10 @@ int jobs_explain(struct jobs *j, const struct job *job, struct buf *out, struct 
 	struct job copy = *job;
 	struct decision *d;
 	run_begin(&r, j, &copy, NULL, NULL);
-	int rc = decide(&r, &d, err);
+	int rc;
+	do
+		rc = decide(&r, &d, err);
+	while (rc == E_MODEL_NOT_FOUND && next_wish(&r));
 	if (rc == 0) {
 		decision_explain(d, out);
 		decision_free(d);

@@ -13,6 +13,7 @@
 #ifndef JOBS_JOBS_H
 #define JOBS_JOBS_H
 
+#include "jobs/alias.h"
 #include "provider/catalog.h"
 #include "schedule/schedule.h"
 
@@ -28,6 +29,8 @@ struct jobs_options {
 	/* When the first event of an answer has not come by then, the next best is asked as well,
 	 * and the first to begin wins. Zero: off. */
 	struct duration hedge;
+	const struct alias *aliases; /* borrowed for the lifetime */
+	size_t n_aliases;
 	void (*changed)(void *arg); /* the local load changed; must not park */
 	/* Why a node that serves nothing here cannot be asked, with the text in *err; 0 when there
 	 * is nothing to say against it. `name` as in struct job. Must not park; may be NULL. */
@@ -46,6 +49,11 @@ struct jobs_options {
 
 struct job {
 	const struct inference_request *req;
+	/* For embeddings: req has the model only; the events are those of an answer without text.
+	 */
+	const struct embedding_request *embed;
+	void *mem; /* the vectors become its talloc children */
+	struct embedding_result embedded;
 	struct request_context ctx;
 	const char *target_node; /* NodeId, PeerId or unique label; NULL: our choice */
 	bool has_strategy;

@@ -58,6 +58,8 @@ struct transcript {
 struct run {
 	struct jobs *jobs;
 	struct job *job;
+	const char *names[ALIAS_TARGETS_MAX]; /* the models that would do, the first wish first */
+	size_t n_names, at;
 	inference_emit_fn emit;
 	void *arg;
 	struct conversation conversation;
@@ -87,6 +89,12 @@ struct decision {
 	struct schedule_verdict verdicts[DECIDE_ALL_MAX];
 	size_t order[DECIDE_ALL_MAX];
 };
+
+/* The model that is asked for now. */
+static inline const char *run_model(const struct run *r)
+{
+	return r->names[r->at];
+}
 
 /* A malloc'ed decision that holds its entries. E_MODEL_NOT_FOUND, E_NOT_FOUND, E_INVALID (the
  * target), E_MEMORY; 0 also when nobody is eligible. */

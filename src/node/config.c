@@ -34,6 +34,9 @@ enum kind {
 	SWITCH,
 	ADDRESSES, /* of nodes */
 	ORIGINS,
+	ALIASES,
+	STRATEGY,
+	DHT_MODE,
 	LOG_LEVEL,
 	LOG_FORMAT
 };
@@ -69,6 +72,9 @@ static const struct setting settings[] = {
     {"mdns", "network.mdns", SWITCH, AT(mdns), "true", NULL, "find nodes on the local network"},
     {"dht", "network.dht", SWITCH, AT(dht), "true", NULL,
 	"meet members through a hash table that the nodes keep together"},
+    {"dht-mode", "network.dht_mode", DHT_MODE, AT(dht_mode), "auto", "MODE",
+	"server (keeps a part of the table), client (only asks), or auto: server if others can "
+	"dial this node"},
     {"relay", "network.relay", SWITCH, AT(relay), "true", NULL,
 	"carry connections between members that cannot reach each other"},
     {"map-port", "network.map_port", SWITCH, AT(map_port), "false", NULL,
@@ -106,6 +112,16 @@ static const struct setting settings[] = {
 	"requests that may wait for this node's model"},
     {"request-timeout", "jobs.request_timeout_s", POSITIVE, AT(request_timeout_s), "600", "SECONDS",
 	"limit for a whole answer"},
+    {"strategy", "jobs.strategy", STRATEGY, AT(strategy), "prefer-local", "NAME",
+	"who answers: prefer-local, local-only, load-balance, cheapest or fastest"},
+    {"hedge-ms", "jobs.hedge_ms", NUMBER, AT(hedge_ms), "0", "MS",
+	"ask a second node when the first has not begun by then; 0: never"},
+    {"alias", "models.aliases", ALIASES, AT(aliases), NULL, "NAME=MODEL",
+	"another name for a model, or for the first that can be asked of several with bars "
+	"between; "
+	"may be repeated"},
+    {"discover-providers", "providers.discover", SWITCH, AT(discover_providers), "true", NULL,
+	"find Ollama, LM Studio, llama.cpp, vLLM and exo on this machine"},
     {"log-level", "log.level", LOG_LEVEL, AT(log_level), "info", "LEVEL",
 	"trace, debug, info, warn or error"},
     {"log-format", "log.format", LOG_FORMAT, AT(log_format), "text", "FORMAT", "text or json"},
@@ -137,6 +153,18 @@ static int parse_switch(const char *text, bool *out, struct err *err)
 			return 0;
 		}
 	return err_set(err, E_INVALID, "\"%s\" is neither true nor false", text);
+}
+
+static int parse_dht_mode(const char *text, enum p2p_kad_mode *out, struct err *err)
+{
+	static const char *const words[] = {
+	    [P2P_KAD_CLIENT] = "client", [P2P_KAD_SERVER] = "server", [P2P_KAD_AUTO] = "auto"};
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (strcmp(text, words[i]) == 0) {
+			*out = (enum p2p_kad_mode)i;
+			return 0;
+		}
+	return err_set(err, E_INVALID, "\"%s\" is none of auto, server and client", text);
 }
 
 /* Labels are folder names and names in commands. */
@@ -240,8 +268,17 @@ struct list {
 	check_fn *check;
 };
 
+static int check_alias(const char *text, struct err *err)
+{
+	struct alias alias;
+	return alias_parse(text, &alias, err);
+}
+
 static struct list list_of(struct config *c, enum kind kind)
 {
+	if (kind == ALIASES)
+		return (struct list){
+		    c->aliases[0], ALIAS_TEXT_MAX, ALIASES_MAX, &c->n_aliases, check_alias};
 	if (kind == ORIGINS)
 		return (struct list){c->cors_origins[0], CORS_ORIGIN_MAX, CORS_ORIGINS_MAX,
 		    &c->n_cors_origins, cors_origin_check};
@@ -269,6 +306,15 @@ static int add_to_list(const struct list *l, const char *text, struct err *err)
 		text += *text == ',';
 	}
 	return 0;
+}
+
+static int parse_strategy(const char *text, enum schedule_strategy *out, struct err *err)
+{
+	if (schedule_strategy_parse(text, out))
+		return 0;
+	return err_set(err, E_INVALID,
+	    "\"%.32s\" is no strategy: prefer-local, local-only, load-balance, cheapest or fastest",
+	    text);
 }
 
 static int put_number(const char *text, long min, long max, uint32_t *out, struct err *err)
@@ -329,7 +375,12 @@ static int put_value(struct config *c, const struct setting *s, const char *text
 		return put_number(text, 0, ENGINE_THREADS_MAX, at, err);
 	case SWITCH:
 		return parse_switch(text, at, err);
+	case DHT_MODE:
+		return parse_dht_mode(text, at, err);
+	case STRATEGY:
+		return parse_strategy(text, at, err);
 	case ADDRESSES:
+	case ALIASES:
 	case ORIGINS:
 		list = list_of(c, s->kind);
 		return add_to_list(&list, text, err);
@@ -341,12 +392,17 @@ static int put_value(struct config *c, const struct setting *s, const char *text
 	return E_INVALID;
 }
 
+static bool is_list(enum kind kind)
+{
+	return kind == ADDRESSES || kind == ALIASES || kind == ORIGINS;
+}
+
 /* A stronger source replaces the list of a weaker one; within one source it grows. */
 static int set_value(struct config *c, const struct setting *s, const char *text,
     struct config_place place, struct err *err)
 {
 	struct config_place *known = &c->places[s - settings];
-	if ((s->kind == ADDRESSES || s->kind == ORIGINS) && known->origin != place.origin)
+	if (is_list(s->kind) && known->origin != place.origin)
 		*list_of(c, s->kind).n = 0;
 	*known = place;
 	int rc = put_value(c, s, text, place.origin, err);
@@ -509,10 +565,13 @@ static bool kind_fits(enum kind kind, enum toml_kind found)
 	case TOKEN:
 	case KERNELS:
 	case ADDRESS:
+	case DHT_MODE:
 	case LOG_LEVEL:
 	case LOG_FORMAT:
+	case STRATEGY:
 		return found == TOML_STRING;
 	case ADDRESSES:
+	case ALIASES:
 	case ORIGINS:
 		return found == TOML_STRING || found == TOML_LIST;
 	}

@@ -6,7 +6,10 @@
 
 #include "base/log.h"
 #include "gateway/cors.h"
+#include "jobs/alias.h"
+#include "p2p/kad.h"
 #include "rt/world.h"
+#include "schedule/schedule.h"
 
 #define CONFIG_BOOTSTRAP_MAX 64
 #define CONFIG_TEXT_MAX      1024
@@ -45,12 +48,18 @@ struct config {
 	bool auto_accept_peers;
 	char join[CONFIG_TEXT_MAX]; /* a join token */
 	bool mdns, dht, relay, map_port;
+	enum p2p_kad_mode dht_mode;
 	uint32_t max_connections, network_memory_mib, bandwidth_kib;
 	char swarm_key[CONFIG_TEXT_MAX]; /* a file */
 	char model[CONFIG_TEXT_MAX];     /* a path, "embedded" or "none" */
 	char kernels[16];
 	char cors_origins[CORS_ORIGINS_MAX][CORS_ORIGIN_MAX];
 	size_t n_cors_origins;
+	char aliases[ALIASES_MAX][ALIAS_TEXT_MAX]; /* see jobs/alias.h */
+	size_t n_aliases;
+	enum schedule_strategy strategy;
+	uint32_t hedge_ms; /* 0: off */
+	bool discover_providers;
 	uint32_t threads, context;
 	uint32_t max_queue;
 	uint32_t request_timeout_s;

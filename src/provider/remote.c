@@ -28,6 +28,7 @@ struct remote_provider {
 	struct scope scope;
 	struct waitq look; /* woken when a look is wanted now */
 	bool looked;       /* at least once */
+	bool reached;      /* a look went well at least once */
 	bool wanted;
 	unsigned failures; /* looks in a row */
 	char reason[160];
@@ -104,7 +105,7 @@ static void look_failed(struct remote_provider *r, const struct err *why)
 {
 	r->failures++;
 	snprintf(r->reason, sizeof r->reason, "%s", err_text(why));
-	if (r->failures == 1 && r->looked)
+	if (r->failures < UNHEALTHY_AFTER && r->reached)
 		return; /* degraded: its models stay listed */
 	if (r->n_models > 0 || !r->looked)
 		rt_log(LOG_WARN, "provider", "%s is out of reach: %s", r->name, r->reason);
@@ -117,6 +118,7 @@ static void look_went_well(struct remote_provider *r, const struct listing *l)
 		rt_log(LOG_INFO, "provider", "%s at %s serves %zu models", r->name,
 		    r->opt.url.authority, l->n);
 	r->failures = 0;
+	r->reached = true;
 	r->reason[0] = '\0';
 	set_models(r, l->models, l->n);
 }
@@ -201,13 +203,35 @@ static int remote_infer(struct provider *base, const struct inference_request *r
 	return rc ? as_provider_fault(r, rc, err) : 0;
 }
 
+struct embedding {
+	const struct embedding_request *req;
+	const struct request_context *ctx;
+	void *mem;
+	struct embedding_result *out;
+};
+
+static int embed(struct remote_provider *r, struct http_client *http, void *arg, struct err *err)
+{
+	const struct embedding *e = arg;
+	return upstream_embed(http, &r->server, e->req, e->ctx, e->mem, e->out, err);
+}
+
+static int remote_embed(struct provider *base, const struct embedding_request *req,
+    const struct request_context *ctx, void *mem, struct embedding_result *out, struct err *err)
+{
+	struct remote_provider *r = (struct remote_provider *)base;
+	struct embedding e = {req, ctx, mem, out};
+	int rc = exchange(r, embed, &e, err);
+	return rc ? as_provider_fault(r, rc, err) : 0;
+}
+
 static void remote_status(struct provider *base, struct provider_status *out)
 {
 	const struct remote_provider *r = (const struct remote_provider *)base;
 	*out = (struct provider_status){.health = PROVIDER_HEALTHY};
 	if (r->failures > 0)
-		out->health =
-		    r->failures < UNHEALTHY_AFTER ? PROVIDER_DEGRADED : PROVIDER_UNHEALTHY;
+		out->health = r->reached && r->failures < UNHEALTHY_AFTER ? PROVIDER_DEGRADED
+									  : PROVIDER_UNHEALTHY;
 	else if (!r->looked)
 		out->health = PROVIDER_STARTING;
 	snprintf(out->reason, sizeof out->reason, "%s", r->reason);
@@ -233,6 +257,7 @@ static void remote_close(struct provider *base)
 static const struct provider_ops remote_ops = {
     .kind = "remote",
     .infer = remote_infer,
+    .embed = remote_embed,
     .status = remote_status,
     .models = remote_models,
     .close = remote_close,

@@ -65,7 +65,7 @@ static inline struct bytes random_bytes(void *mem, struct chance *c, unsigned n)
 /* What a form can say. */
 struct abilities {
 	bool penalties, seed, min_p, logprobs, any_json, image_urls, mixed_parts, forced_tools,
-	    failed_tools, reasoning, strict, keep_alive, developer, tool_names;
+	    failed_tools, reasoning, seals, strict, keep_alive, developer, tool_names;
 	double max_temperature;
 	const char *between; /* how it joins texts */
 };
@@ -128,21 +128,20 @@ static inline void random_parts(struct inference_request *r, struct inference_me
 			p->text = bytes_str("data:image/png;base64,iVBORw0KGgoAAAA=");
 		} else {
 			p->text = random_bytes(r, c, 6);
-			joined = talloc_asprintf_append(joined, "%s%s", any ? can->between : "",
-			    (const char *)p->text.p);
+			joined = talloc_asprintf_append(
+			    joined, "%s%s", any ? can->between : "", (const char *)p->text.p);
 			any = true;
 		}
 	}
 	m->content = bytes_str(joined);
 }
 
-static inline void random_calls(struct inference_request *r, size_t at, struct chance *c,
-    const struct abilities *can)
+static inline void random_calls(
+    struct inference_request *r, size_t at, struct chance *c, const struct abilities *can)
 {
 	size_t n = 1 + below(c, 3);
 
-	r->messages[at].tool_calls =
-	    talloc_zero_array(r, struct inference_tool_call, (unsigned)n);
+	r->messages[at].tool_calls = talloc_zero_array(r, struct inference_tool_call, (unsigned)n);
 	r->messages[at].n_tool_calls = n;
 	for (size_t i = 0; i < n; i++) {
 		struct inference_tool_call *call = &r->messages[at].tool_calls[i];
@@ -176,6 +175,8 @@ static inline void random_conversation(
 		m = add_message(r, "assistant", random_bytes(r, c, 20));
 		if (can->reasoning && one_in(c, 3))
 			m->reasoning = random_bytes(r, c, 9);
+		if (can->seals && m->reasoning.n > 0)
+			m->reasoning_seal = random_bytes(r, c, 9);
 		if (one_in(c, 2))
 			random_calls(r, r->n_messages - 1, c, can);
 	}
@@ -251,8 +252,8 @@ static inline struct inference_request *random_request(
 	if (one_in(c, 4))
 		r->continuation.text = random_bytes(r, c, 9);
 	else if (strcmp(r->messages[r->n_messages - 1].role, "user") == 0)
-		snprintf(r->reasoning_effort, sizeof r->reasoning_effort, "%s",
-		    efforts[below(c, 5)]);
+		snprintf(
+		    r->reasoning_effort, sizeof r->reasoning_effort, "%s", efforts[below(c, 5)]);
 	return r;
 }
 
@@ -275,6 +276,7 @@ static inline void dump_message(struct buf *out, const struct inference_message 
 	buf_printf(out, "\n%s%s", m->role, m->failed ? " failed" : "");
 	dump_bytes(out, "content", m->content);
 	dump_bytes(out, "reasoning", m->reasoning);
+	dump_bytes(out, "seal", m->reasoning_seal);
 	dump_string(out, "answers", m->tool_call_id);
 	dump_string(out, "name", m->name);
 	for (size_t i = 0; i < m->n_parts; i++) {
@@ -303,8 +305,8 @@ static inline void dump_sampling(struct buf *out, const struct inference_samplin
 		buf_printf(out, " repeat=%.17g", s->repeat_penalty);
 	if (s->has_seed)
 		buf_printf(out, " seed=%lld", (long long)s->seed);
-	buf_printf(out, " frequency=%.17g presence=%.17g", s->frequency_penalty,
-	    s->presence_penalty);
+	buf_printf(
+	    out, " frequency=%.17g presence=%.17g", s->frequency_penalty, s->presence_penalty);
 }
 
 /* All of a request, as text. */
@@ -314,8 +316,8 @@ static inline void dump_request(struct buf *out, const struct inference_request 
 	    r->model, r->choices, (long long)r->max_tokens, r->stream, r->include_usage);
 	dump_sampling(out, &r->sampling);
 	buf_printf(out, " format=%d logprobs=%d/%u effort=%s keep=%d/%lld echo=%d biases=%zu",
-	    (int)r->format, r->logprobs, r->top_logprobs, r->reasoning_effort,
-	    r->has_keep_alive, (long long)r->keep_alive_s, r->echo, r->n_biases);
+	    (int)r->format, r->logprobs, r->top_logprobs, r->reasoning_effort, r->has_keep_alive,
+	    (long long)r->keep_alive_s, r->echo, r->n_biases);
 	dump_bytes(out, "schema", r->schema);
 	dump_string(out, "schema_name", r->schema_name);
 	for (size_t i = 0; i < r->n_stop; i++)
@@ -329,8 +331,7 @@ static inline void dump_request(struct buf *out, const struct inference_request 
 		dump_string(out, "description", r->tools[i].description);
 		dump_bytes(out, "parameters", r->tools[i].parameters);
 	}
-	buf_printf(
-	    out, "\nchoice=%d parallel=%d", (int)r->tool_choice, !r->no_parallel_tool_calls);
+	buf_printf(out, "\nchoice=%d parallel=%d", (int)r->tool_choice, !r->no_parallel_tool_calls);
 	dump_string(out, "named", r->tool_name);
 	dump_bytes(out, "\ncontinuation", r->continuation.text);
 	dump_bytes(out, "extra", r->extra);
@@ -387,6 +388,7 @@ static inline void record_piece(struct record *r, const struct inference_event *
 	if (e->tool_id)
 		buf_printf(&r->text, "%s %s ", e->tool_id, e->tool_name);
 	buf_bytes(&r->text, e->text);
+	dump_bytes(&r->text, "seal", e->seal);
 }
 
 static inline int record_event(void *arg, const struct inference_event *e, struct err *err)
@@ -422,7 +424,7 @@ static inline int record_event(void *arg, const struct inference_event *e, struc
 
 /* What a form can say in answers. */
 struct answer_abilities {
-	bool reasoning, cached, reasoning_count, stop_strings, filter, whole_calls, no_calls;
+	bool reasoning, seals, cached, reasoning_count, stop_strings, filter, whole_calls, no_calls;
 };
 
 struct answering {
@@ -468,9 +470,12 @@ static inline void random_answer(struct answering *a)
 	for (unsigned k = a->can->reasoning ? below(a->c, 4) : 0; k > 0; k--)
 		answer_event(a, &(struct inference_event){.kind = INFERENCE_REASONING,
 				    .text = random_bytes(a->mem, a->c, 6)});
+	if (a->can->seals && one_in(a->c, 2))
+		answer_event(a, &(struct inference_event){.kind = INFERENCE_REASONING,
+				    .seal = random_bytes(a->mem, a->c, 6)});
 	for (unsigned k = below(a->c, 6); k > 0; k--)
-		answer_event(a, &(struct inference_event){.kind = INFERENCE_TEXT,
-				    .text = random_bytes(a->mem, a->c, 6)});
+		answer_event(a, &(struct inference_event){
+				    .kind = INFERENCE_TEXT, .text = random_bytes(a->mem, a->c, 6)});
 	for (unsigned k = one_in(a->c, 2) && !a->can->no_calls ? below(a->c, 4) : 0; k > 0; k--)
 		answer_call(a);
 	if (a->n_tools > 0)
@@ -545,9 +550,8 @@ static inline struct dialect_writer *new_writer(
 }
 
 /* An answer at random, written as a stream of the dialect and read as an upstream's: the same. */
-static inline void check_answer(struct chance *c, const struct dialect *d,
-    const struct upstream *u, const struct inference_request *req,
-    const struct answer_abilities *can)
+static inline void check_answer(struct chance *c, const struct dialect *d, const struct upstream *u,
+    const struct inference_request *req, const struct answer_abilities *can)
 {
 	void *mem = talloc_new(NULL);
 	struct record before = {.text = BUF_INIT(4 << 20)}, after = {.text = BUF_INIT(4 << 20)};
@@ -591,8 +595,7 @@ struct refused {
 	const char *param;
 };
 
-static inline void check_refused(
-    const struct dialect *d, const struct refused *table, size_t n)
+static inline void check_refused(const struct dialect *d, const struct refused *table, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct inference_request *req = NULL;

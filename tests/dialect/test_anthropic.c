@@ -41,6 +41,7 @@ static void test_full_request(void **state)
 	    (const char *)r->messages[1].parts[1].text.p, "data:image/png;base64,iVBO");
 	assert_string_equal((const char *)r->messages[1].parts[2].text.p, "https://x/y.jpg");
 	assert_string_equal((const char *)r->messages[2].reasoning.p, "hm");
+	assert_string_equal((const char *)r->messages[2].reasoning_seal.p, "s");
 	assert_string_equal((const char *)r->messages[2].content.p, "I ask.");
 	assert_int_equal(r->messages[2].n_tool_calls, 2);
 	assert_string_equal((const char *)r->messages[2].tool_calls[0].arguments.p, "{\"a\":1}");
@@ -82,8 +83,8 @@ static void test_prefill_and_modes(void **state)
 	talloc_free(mem);
 }
 
-#define M  "\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]"
-#define T  "\"max_tokens\":5,"
+#define M        "\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]"
+#define T        "\"max_tokens\":5,"
 #define C(block) "{" T "\"messages\":[{\"role\":\"user\",\"content\":[" block "]}]}"
 
 static void test_refused(void **state)
@@ -126,8 +127,7 @@ static void test_refused(void **state)
 	    {"{" T M ",\"top_k\":-1}", E_INVALID, "top_k"},
 	    {"{" T M ",\"stop_sequences\":[\"\"]}", E_INVALID, "stop_sequences"},
 	    {"{" T M ",\"stream\":1}", E_INVALID, "stream"},
-	    {"{" T M ",\"thinking\":{\"type\":\"enabled\"}}", E_INVALID,
-		"thinking.budget_tokens"},
+	    {"{" T M ",\"thinking\":{\"type\":\"enabled\"}}", E_INVALID, "thinking.budget_tokens"},
 	    {"{" T M ",\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":9}}", E_INVALID,
 		"thinking.budget_tokens"},
 	    {"{" T M ",\"output_config\":{\"format\":{\"type\":\"text\"}}}", E_INVALID,
@@ -145,12 +145,17 @@ static void test_refused(void **state)
 static void test_count(void **state)
 {
 	void *mem = talloc_new(NULL);
-	struct inference_request *r = NULL;
+	struct inference_request *r =
+	    parse_ok(mem, &anthropic_count_tokens, "{" M ",\"stream\":true}");
+	struct dialect_writer *w = new_writer(mem, &anthropic_count_tokens, r);
+	struct inference_result *result = inference_result_new(mem, 1, 1000);
 	struct buf out = BUF_INIT(100);
 
-	assert_int_equal(anthropic_count_parse(mem, bytes_str("{" M "}"), &r, NULL), 0);
 	assert_int_equal(r->n_messages, 1);
-	anthropic_count_write(&out, 2095);
+	assert_int_equal(r->max_tokens, 1);
+	assert_false(r->stream);
+	result->usage.prompt_tok = 2095;
+	anthropic_count_tokens.whole(w, result, &out);
 	assert_string_equal(buf_cstr(&out), "{\"input_tokens\":2095}");
 	buf_free(&out);
 	talloc_free(mem);
@@ -161,6 +166,7 @@ static void test_count(void **state)
 static const struct inference_event script[] = {
     {.kind = INFERENCE_STARTED},
     {.kind = INFERENCE_REASONING, .text = {(const uint8_t *)"hm", 2}},
+    {.kind = INFERENCE_REASONING, .seal = {(const uint8_t *)"sig", 3}},
     {.kind = INFERENCE_NOTICE, .text = {(const uint8_t *)"moved\nhouse", 11}},
     {.kind = INFERENCE_TEXT, .text = {(const uint8_t *)"H\xc3\xa9", 3}},
     {.kind = INFERENCE_TEXT, .text = {(const uint8_t *)"\"\n", 2}},
@@ -180,33 +186,33 @@ static void test_stream(void **state)
 	    ",\"message\":{\"id\":\"" ID "\",\"type\":\"message\",\"role\":\"assistant\","
 	    "\"model\":\"m\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,"
 	    "\"usage\":{\"input_tokens\":0,\"cache_creation_input_tokens\":0,"
-	    "\"cache_read_input_tokens\":0,\"output_tokens\":0}}")
-	    E("content_block_start", ",\"index\":0,\"content_block\":{\"type\":\"thinking\","
-				     "\"thinking\":\"\",\"signature\":\"\"}")
-	    E("content_block_delta",
-		",\"index\":0,\"delta\":{\"type\":\"thinking_delta\",\"thinking\":\"hm\"}")
-	    ": moved house\n\n"
-	    E("content_block_stop", ",\"index\":0")
-	    E("content_block_start",
+	    "\"cache_read_input_tokens\":0,\"output_tokens\":0}}") E("content_block_start",
+	    ",\"index\":0,\"content_block\":{\"type\":\"thinking\","
+	    "\"thinking\":\"\",\"signature\":\"\"}") E("content_block_delta",
+	    ",\"index\":0,\"delta\":{\"type\":\"thinking_delta\","
+	    "\"thinking\":\"hm\"}")
+	    E("content_block_delta", ",\"index\":0,\"delta\":{\"type\":\"signature_delta\","
+				     "\"signature\":\"sig\"}") ": moved house\n\n" E(
+		"content_block_stop", ",\"index\":0") E("content_block_start",
 		",\"index\":1,\"content_block\":{\"type\":\"text\",\"text\":\"\"}")
-	    E("content_block_delta",
-		",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\"H\xc3\xa9\"}")
-	    E("content_block_delta",
-		",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\"\\\"\\n\"}")
-	    E("content_block_stop", ",\"index\":1")
-	    E("content_block_start", ",\"index\":2,\"content_block\":{\"type\":\"tool_use\","
-				     "\"id\":\"t1\",\"name\":\"get\",\"input\":{}}")
-	    E("content_block_delta", ",\"index\":2,\"delta\":{\"type\":\"input_json_delta\","
-				     "\"partial_json\":\"{\\\"a\\\":\"}")
-	    E("content_block_delta", ",\"index\":2,\"delta\":{\"type\":\"input_json_delta\","
-				     "\"partial_json\":\"1}\"}")
-	    E("content_block_stop", ",\"index\":2")
-	    E("message_delta", ",\"delta\":{\"stop_reason\":\"tool_use\","
-			       "\"stop_sequence\":null},\"usage\":{\"input_tokens\":6,"
-			       "\"cache_creation_input_tokens\":0,"
-			       "\"cache_read_input_tokens\":4,\"output_tokens\":5,"
-			       "\"output_tokens_details\":{\"thinking_tokens\":2}}")
-	    E("message_stop", "");
+		E("content_block_delta",
+		    ",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\"H\xc3\xa9\"}")
+		    E("content_block_delta",
+			",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\"\\\"\\n\"}")
+			E("content_block_stop", ",\"index\":1") E("content_block_start",
+			    ",\"index\":2,\"content_block\":{\"type\":\"tool_use\","
+			    "\"id\":\"t1\",\"name\":\"get\",\"input\":{}}") E("content_block_delta",
+			    ",\"index\":2,\"delta\":{\"type\":\"input_json_delta\","
+			    "\"partial_json\":\"{\\\"a\\\":\"}") E("content_block_delta",
+			    ",\"index\":2,\"delta\":{\"type\":\"input_json_delta\","
+			    "\"partial_json\":\"1}\"}") E("content_block_stop", ",\"index\":2")
+			    E("message_delta",
+				",\"delta\":{\"stop_reason\":\"tool_use\","
+				"\"stop_sequence\":null},\"usage\":{\"input_tokens\":6,"
+				"\"cache_creation_input_tokens\":0,"
+				"\"cache_read_input_tokens\":4,\"output_tokens\":5,"
+				"\"output_tokens_details\":{\"thinking_tokens\":2}}")
+				E("message_stop", "");
 	void *mem = talloc_new(NULL);
 	struct writing t = {new_writer(mem, &anthropic_messages, NULL), BUF_INIT(1 << 20)};
 
@@ -218,9 +224,9 @@ static void test_stream(void **state)
 	assert_string_equal(buf_cstr(&t.out), E("ping", ""));
 	buf_reset(&t.out);
 	anthropic_messages.failure(t.w, &(struct err){.code = E_UPSTREAM, .text = "gone"}, &t.out);
-	assert_string_equal(buf_cstr(&t.out),
-	    E("error", ",\"error\":{\"type\":\"api_error\",\"message\":\"gone\"},"
-		       "\"request_id\":null"));
+	assert_string_equal(
+	    buf_cstr(&t.out), E("error", ",\"error\":{\"type\":\"api_error\",\"message\":\"gone\"},"
+					 "\"request_id\":null"));
 	buf_free(&t.out);
 	talloc_free(mem);
 }
@@ -237,7 +243,7 @@ static void test_whole(void **state)
 	anthropic_messages.whole(w, r, &out);
 	assert_string_equal(buf_cstr(&out),
 	    "{\"id\":\"" ID "\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"m\","
-	    "\"content\":[{\"type\":\"thinking\",\"thinking\":\"hm\",\"signature\":\"\"},"
+	    "\"content\":[{\"type\":\"thinking\",\"thinking\":\"hm\",\"signature\":\"sig\"},"
 	    "{\"type\":\"text\",\"text\":\"H\xc3\xa9\\\"\\n\"},{\"type\":\"tool_use\","
 	    "\"id\":\"t1\",\"name\":\"get\",\"input\":{\"a\":1}}],"
 	    "\"stop_reason\":\"tool_use\",\"stop_sequence\":null,\"usage\":{\"input_tokens\":6,"
@@ -251,7 +257,9 @@ static void test_whole(void **state)
 static void test_whole_bad_arguments(void **state)
 {
 	static const struct inference_event slip[] = {
-	    {.kind = INFERENCE_TOOL_CALL, .tool_id = "t", .tool_name = "f",
+	    {.kind = INFERENCE_TOOL_CALL,
+		.tool_id = "t",
+		.tool_name = "f",
 		.text = {(const uint8_t *)"{\"a\"", 4}},
 	    {.kind = INFERENCE_CHOICE_END, .finish = FINISH_STOP, .stop = {NULL, 0}},
 	};
@@ -276,16 +284,14 @@ static void test_stop_reasons(void **state)
 		const char *stop, *expected;
 	} table[] = {
 	    {FINISH_STOP, "", "\"stop_reason\":\"end_turn\",\"stop_sequence\":null"},
-	    {FINISH_STOP, "a\"b",
-		"\"stop_reason\":\"stop_sequence\",\"stop_sequence\":\"a\\\"b\""},
+	    {FINISH_STOP, "a\"b", "\"stop_reason\":\"stop_sequence\",\"stop_sequence\":\"a\\\"b\""},
 	    {FINISH_LENGTH, "", "\"stop_reason\":\"max_tokens\",\"stop_sequence\":null"},
 	    {FINISH_CONTENT_FILTER, "", "\"stop_reason\":\"refusal\",\"stop_sequence\":null"},
 	};
 
 	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
 		void *mem = talloc_new(NULL);
-		struct writing t = {
-		    new_writer(mem, &anthropic_messages, NULL), BUF_INIT(1 << 20)};
+		struct writing t = {new_writer(mem, &anthropic_messages, NULL), BUF_INIT(1 << 20)};
 
 		write_event(&t,
 		    &(struct inference_event){.kind = INFERENCE_CHOICE_END,
@@ -348,16 +354,14 @@ static void test_reading(void **state)
 	    {START E("content_block_start",
 		 ",\"index\":0,\"content_block\":{\"type\":\"tool_use\",\"id\":\"a\","
 		 "\"name\":\"f\",\"input\":{}}") E("content_block_stop", ",\"index\":0")
-		 E("content_block_start",
-		     ",\"index\":1,\"content_block\":{\"type\":\"tool_use\",\"id\":\"b\","
-		     "\"name\":\"g\",\"input\":{\"x\":1}}")
-		     E("content_block_stop", ",\"index\":1")
-			 E("content_block_start",
-			     ",\"index\":2,\"content_block\":{\"type\":\"server_tool_use\"}")
-			     E("content_block_delta",
-				 ",\"index\":2,\"delta\":{\"type\":\"input_json_delta\","
-				 "\"partial_json\":\"{}\"}")
-				 E("unheard_of", ",\"x\":1") STOP,
+		    E("content_block_start",
+			",\"index\":1,\"content_block\":{\"type\":\"tool_use\",\"id\":\"b\","
+			"\"name\":\"g\",\"input\":{\"x\":1}}")
+			E("content_block_stop", ",\"index\":1") E("content_block_start",
+			    ",\"index\":2,\"content_block\":{\"type\":\"server_tool_use\"}")
+			    E("content_block_delta",
+				",\"index\":2,\"delta\":{\"type\":\"input_json_delta\","
+				"\"partial_json\":\"{}\"}") E("unheard_of", ",\"x\":1") STOP,
 		0, "started\ncall 0 a f {}\ncall 1 b g {\"x\":1}\nend 0 0\nfinished 6 9 2 -1"},
 	    {START E("content_block_start",
 		 ",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"hi\"}"),
@@ -407,16 +411,15 @@ static void test_errors(void **state)
 	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
 		struct err err = {0};
 
-		assert_int_equal(anthropic_upstream.error(
-				     bytes_str(table[i].body), table[i].status, &err),
+		assert_int_equal(
+		    anthropic_upstream.error(bytes_str(table[i].body), table[i].status, &err),
 		    table[i].code);
 		assert_int_equal(err.code, table[i].code);
 		assert_string_equal(err.text, table[i].text);
 	}
 	/* each of our errors has a type that its status allows */
 	for (int code = -30; code < 0; code++)
-		assert_true(strstr(anthropic_error_type(code), "error") ||
-			    code == E_TOO_LARGE);
+		assert_true(strstr(anthropic_error_type(code), "error") || code == E_TOO_LARGE);
 	assert_string_equal(anthropic_error_type(E_BUSY), "rate_limit_error");
 	assert_string_equal(anthropic_error_type(E_UNSUPPORTED), "invalid_request_error");
 }
@@ -436,8 +439,7 @@ static void test_models(void **state)
 	assert_int_equal(n, 1);
 	assert_string_equal(m[0].id, "c");
 	assert_int_equal(m[0].created_s, 1739923200);
-	assert_int_equal(
-	    anthropic_upstream.models(mem, bytes_str("{}"), &m, &n, NULL), E_UPSTREAM);
+	assert_int_equal(anthropic_upstream.models(mem, bytes_str("{}"), &m, &n, NULL), E_UPSTREAM);
 	talloc_free(mem);
 }
 
@@ -477,7 +479,9 @@ static void test_unsayable(void **state)
 
 static void test_requests_there_and_back(void **state)
 {
-	static const struct abilities can = {.image_urls = true,
+	static const struct abilities can = {.reasoning = true,
+	    .seals = true,
+	    .image_urls = true,
 	    .mixed_parts = true,
 	    .forced_tools = true,
 	    .failed_tools = true,
@@ -499,6 +503,7 @@ static void test_requests_there_and_back(void **state)
 static void test_answers_there_and_back(void **state)
 {
 	static const struct answer_abilities can = {.reasoning = true,
+	    .seals = true,
 	    .cached = true,
 	    .reasoning_count = true,
 	    .stop_strings = true,

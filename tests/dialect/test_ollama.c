@@ -1,4 +1,5 @@
-/* The Ollama dialect: vectors of requests, answers and lists, then both sides against each other. */
+/* The Ollama dialect: vectors of requests, answers and lists, then both sides against each other.
+ */
 #include "dialect/ollama.h"
 
 #include "codec_help.h"
@@ -94,8 +95,7 @@ static void test_generate(void **state)
 	r = parse_ok(mem, &ollama_generate, "{\"model\":\"m\",\"prompt\":\"why\",\"raw\":true}");
 	assert_int_equal(r->kind, INFERENCE_COMPLETION);
 	assert_string_equal((const char *)r->prompt.p, "why");
-	r = parse_ok(
-	    mem, &ollama_generate, "{\"model\":\"m\",\"prompt\":\"f(\",\"suffix\":\")\"}");
+	r = parse_ok(mem, &ollama_generate, "{\"model\":\"m\",\"prompt\":\"f(\",\"suffix\":\")\"}");
 	assert_int_equal(r->kind, INFERENCE_COMPLETION);
 	assert_string_equal((const char *)r->suffix.p, ")");
 	talloc_free(mem);
@@ -109,10 +109,10 @@ static void test_load(void **state)
 	assert_true(
 	    ollama_is_load(parse_ok(mem, &ollama_chat, "{\"model\":\"m\",\"messages\":[]}")));
 	assert_true(ollama_is_load(parse_ok(mem, &ollama_generate, "{\"model\":\"m\"}")));
-	assert_true(ollama_is_load(
-	    parse_ok(mem, &ollama_generate, "{\"model\":\"m\",\"raw\":true}")));
-	assert_false(ollama_is_load(
-	    parse_ok(mem, &ollama_generate, "{\"model\":\"m\",\"prompt\":\"x\"}")));
+	assert_true(
+	    ollama_is_load(parse_ok(mem, &ollama_generate, "{\"model\":\"m\",\"raw\":true}")));
+	assert_false(
+	    ollama_is_load(parse_ok(mem, &ollama_generate, "{\"model\":\"m\",\"prompt\":\"x\"}")));
 	talloc_free(mem);
 }
 
@@ -128,8 +128,8 @@ static void test_keep_alive(void **state)
 
 	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
 		void *mem = talloc_new(NULL);
-		struct inference_request *r = parse_ok(mem, &ollama_chat,
-		    talloc_asprintf(mem, "{\"keep_alive\":%s}", table[i].text));
+		struct inference_request *r = parse_ok(
+		    mem, &ollama_chat, talloc_asprintf(mem, "{\"keep_alive\":%s}", table[i].text));
 
 		assert_true(r->has_keep_alive);
 		assert_int_equal(r->keep_alive_s, table[i].s);
@@ -234,20 +234,27 @@ static void test_stream(void **state)
 	run(&t);
 	assert_string_equal(buf_cstr(&t.out),
 	    AT("002000") ",\"message\":{\"role\":\"assistant\",\"content\":\"\",\"thinking\":"
-			 "\"hm\"},\"done\":false}\n"
-	    AT("004000") ",\"message\":{\"role\":\"assistant\",\"content\":\"H\xc3\xa9\\n\"},"
-			 LOGPROBS ",\"done\":false}\n"
-	    AT("008000") ",\"message\":{\"role\":\"assistant\",\"content\":\"\"," CALLS
-			 "},\"done\":false}\n"
-	    AT("009000") ",\"message\":{\"role\":\"assistant\",\"content\":\"\"},\"done\":true,"
-			 "\"done_reason\":\"stop\",\"total_duration\":9000000,"
-			 "\"load_duration\":1000000,\"prompt_eval_count\":10,"
-			 "\"prompt_eval_duration\":1000000,\"eval_count\":5,"
-			 "\"eval_duration\":7000000}\n");
+			 "\"hm\"},\"done\":false}\n" AT(
+			     "004000") ",\"message\":{\"role\":\"assistant\",\"content\":"
+				       "\"H\xc3\xa9\\n\"}," LOGPROBS
+				       ",\"done\":false}\n" AT(
+					   "008000") ",\"message\":{\"role\":\"assistant\","
+						     "\"content\":\"\"," CALLS
+						     "},\"done\":false}\n" AT(
+							 "009000") ",\"message\":{\"role\":"
+								   "\"assistant\",\"content\":\"\"}"
+								   ",\"done\":true,"
+								   "\"done_reason\":\"stop\","
+								   "\"total_duration\":9000000,"
+								   "\"load_duration\":1000000,"
+								   "\"prompt_eval_count\":10,"
+								   "\"prompt_eval_duration\":"
+								   "1000000,\"eval_count\":5,"
+								   "\"eval_duration\":7000000}\n");
 	buf_reset(&t.out);
 	ollama_chat.pulse(t.w, &t.out);
 	assert_string_equal(buf_cstr(&t.out), AT("009000") ",\"message\":{\"role\":\"assistant\","
-					      "\"content\":\"\"},\"done\":false}\n");
+							   "\"content\":\"\"},\"done\":false}\n");
 	buf_reset(&t.out);
 	ollama_chat.failure(t.w, &(struct err){.code = E_UPSTREAM, .text = "go\"ne"}, &t.out);
 	assert_string_equal(buf_cstr(&t.out), "{\"error\":\"go\\\"ne\"}\n");
@@ -268,10 +275,10 @@ static void test_generate_stream(void **state)
 	for (size_t i = 0; i < 3; i++)
 		write_event(&t, &two[i], NULL);
 	assert_string_equal(buf_cstr(&t.out),
-	    AT("001000") ",\"response\":\"hi\",\"done\":false}\n"
-	    AT("003000") ",\"response\":\"\",\"done\":true,\"done_reason\":\"length\","
-			 "\"total_duration\":3000000,\"load_duration\":1000000,"
-			 "\"prompt_eval_duration\":0,\"eval_duration\":2000000}\n");
+	    AT("001000") ",\"response\":\"hi\",\"done\":false}\n" AT(
+		"003000") ",\"response\":\"\",\"done\":true,\"done_reason\":\"length\","
+			  "\"total_duration\":3000000,\"load_duration\":1000000,"
+			  "\"prompt_eval_duration\":0,\"eval_duration\":2000000}\n");
 	buf_free(&t.out);
 	talloc_free(mem);
 }
@@ -324,7 +331,10 @@ static void test_load_answer(void **state)
 static void test_lists(void **state)
 {
 	static const struct model_entry models[] = {
-	    {.id = "a", .created_s = 1700000000, .n_ctx = 4096, .abilities = MODEL_CHAT | MODEL_TOOLS},
+	    {.id = "a",
+		.created_s = 1700000000,
+		.n_ctx = 4096,
+		.abilities = MODEL_CHAT | MODEL_TOOLS},
 	    {.id = "org/b:7b", .ready = true, .n_ctx = 2048, .hash = "0123"},
 	    {.id = "a", .ready = true, .n_ctx = 8192},
 	};
@@ -378,8 +388,8 @@ static void test_show_request(void **state)
 
 static void test_names(void **state)
 {
-	static const char *const table[][2] = {{"m:latest", "m"}, {"m", "m"}, {":latest", ":latest"},
-	    {"m:latest2", "m:latest2"}, {"a/b:7b", "a/b:7b"}};
+	static const char *const table[][2] = {{"m:latest", "m"}, {"m", "m"},
+	    {":latest", ":latest"}, {"m:latest2", "m:latest2"}, {"a/b:7b", "a/b:7b"}};
 
 	for (size_t i = 0; i < 5; i++) {
 		char name[MODEL_ID_MAX];
@@ -553,8 +563,8 @@ static void test_errors(void **state)
 			     bytes_str("{\"error\":\"model \\\"x\\\" not found\"}"), 404, &err),
 	    E_MODEL_NOT_FOUND);
 	assert_string_equal(err.text, "model \"x\" not found");
-	assert_int_equal(ollama_upstream.error(
-			     bytes_str("{\"error\":\"x does not support tools\"}"), 400, &err),
+	assert_int_equal(
+	    ollama_upstream.error(bytes_str("{\"error\":\"x does not support tools\"}"), 400, &err),
 	    E_UNSUPPORTED);
 	assert_int_equal(ollama_upstream.error(bytes_str("?"), 500, &err), E_UPSTREAM);
 }
@@ -564,11 +574,10 @@ static void test_unsayable(void **state)
 	struct inference_tool tool = {.name = (char *)"t"};
 	struct inference_part picture = {
 	    INFERENCE_PART_IMAGE, {(const uint8_t *)"https://x", 9}, NULL};
-	struct inference_message m = {
-	    .role = (char *)"user", .parts = &picture, .n_parts = 1};
+	struct inference_message m = {.role = (char *)"user", .parts = &picture, .n_parts = 1};
 	struct inference_request base = {.choices = 1}, r[6];
-	static const char *const params[] = {"n", "logit_bias", "tool_choice",
-	    "parallel_tool_calls", "echo", "messages[0].content"};
+	static const char *const params[] = {
+	    "n", "logit_bias", "tool_choice", "parallel_tool_calls", "echo", "messages[0].content"};
 
 	for (size_t i = 0; i < 6; i++)
 		r[i] = base;

@@ -29,7 +29,8 @@ static void test_full_request(void **state)
 	    "\"reasoning_text\",\"text\":\"full\"}]},"
 	    "{\"type\":\"function_call\",\"call_id\":\"c3\",\"name\":\"get\",\"arguments\":"
 	    "\"{}\"},"
-	    "{\"type\":\"reasoning\",\"summary\":[],\"encrypted_content\":\"xx\"}],"
+	    "{\"type\":\"reasoning\",\"summary\":[],\"encrypted_content\":\"xx\"},"
+	    "{\"type\":\"reasoning\",\"summary\":[],\"encrypted_content\":\"not-encrypted\"}],"
 	    "\"tools\":[{\"type\":\"function\",\"name\":\"get\",\"description\":null,"
 	    "\"parameters\":{\"type\":\"object\"},\"strict\":true},{\"type\":\"function\","
 	    "\"name\":\"put\",\"parameters\":null,\"strict\":null}],"
@@ -65,6 +66,7 @@ static void test_full_request(void **state)
 	assert_true(r->no_parallel_tool_calls && r->stream && r->logprobs);
 	assert_int_equal(r->format, FORMAT_SCHEMA);
 	assert_string_equal(r->schema_name, "n");
+	assert_true(r->schema_strict && r->sealed_reasoning);
 	assert_string_equal(r->reasoning_effort, "high");
 	assert_int_equal(r->max_tokens, 100);
 	assert_int_equal(r->top_logprobs, 3);
@@ -75,7 +77,7 @@ static void test_full_request(void **state)
 	talloc_free(mem);
 }
 
-#define I "\"input\":\"x\""
+#define I          "\"input\":\"x\""
 #define ITEM(item) "{\"input\":[" item "]}"
 
 static void test_refused(void **state)
@@ -108,12 +110,16 @@ static void test_refused(void **state)
 	    {"{" I ",\"tools\":[{\"type\":\"custom\",\"name\":\"x\"}]}", E_UNSUPPORTED,
 		"tools[0].type"},
 	    {"{" I ",\"tools\":[{\"type\":\"function\"}]}", E_INVALID, "tools[0].name"},
+	    {"{" I ",\"tools\":[{\"type\":\"namespace\",\"name\":\"n\",\"tools\":[{\"type\":"
+	     "\"custom\"}]}]}",
+		E_UNSUPPORTED, "tools[0].tools[0].type"},
+	    {"{" I ",\"tools\":[{\"type\":\"namespace\",\"name\":\"n\"}]}", E_UNSUPPORTED,
+		"tools[0].type"},
 	    {"{" I ",\"tool_choice\":\"any\"}", E_INVALID, "tool_choice"},
 	    {"{" I ",\"tool_choice\":{\"type\":\"allowed_tools\"}}", E_UNSUPPORTED,
 		"tool_choice.type"},
 	    {"{" I ",\"parallel_tool_calls\":1}", E_INVALID, "parallel_tool_calls"},
-	    {"{" I ",\"text\":{\"format\":{\"type\":\"grammar\"}}}", E_INVALID,
-		"text.format.type"},
+	    {"{" I ",\"text\":{\"format\":{\"type\":\"grammar\"}}}", E_INVALID, "text.format.type"},
 	    {"{" I ",\"text\":{\"format\":{\"type\":\"json_schema\",\"name\":\"n\"}}}", E_INVALID,
 		"text.format.schema"},
 	    {"{" I ",\"reasoning\":{\"effort\":1}}", E_INVALID, "reasoning.effort"},
@@ -129,6 +135,38 @@ static void test_refused(void **state)
 	};
 
 	check_refused(&openai_responses, table, sizeof table / sizeof table[0]);
+}
+
+/* Groups of functions, there and back; and a search through nothing. */
+static void test_groups(void **state)
+{
+	static const struct inference_event call = {.kind = INFERENCE_TOOL_CALL,
+	    .tool_id = "c1",
+	    .tool_name = "agents__spawn",
+	    .text = {(const uint8_t *)"{}", 2}};
+	static const struct inference_event end = {
+	    .kind = INFERENCE_CHOICE_END, .finish = FINISH_TOOL_CALLS};
+	void *mem = talloc_new(NULL);
+	struct inference_request *r = parse_ok(mem, &openai_responses,
+	    "{\"input\":[{\"type\":\"function_call\",\"call_id\":\"c0\",\"name\":\"spawn\","
+	    "\"namespace\":\"agents\",\"arguments\":\"{}\"}],\"tools\":[{\"type\":\"web_search\","
+	    "\"external_web_access\":false},{\"type\":\"namespace\",\"name\":\"agents\","
+	    "\"tools\":[{\"type\":\"function\",\"name\":\"spawn\"},{\"type\":\"function\","
+	    "\"name\":\"close\"}]},{\"type\":\"function\",\"name\":\"plain\"}]}");
+	struct writing t = {new_writer(mem, &openai_responses, r), BUF_INIT(1 << 20)};
+
+	assert_int_equal(r->n_tools, 3);
+	assert_string_equal(r->tools[0].name, "agents__spawn");
+	assert_string_equal(r->tools[1].group, "agents");
+	assert_string_equal(r->tools[2].name, "plain");
+	assert_string_equal(r->messages[0].tool_calls[0].name, "agents__spawn");
+	write_event(&t, &call, NULL);
+	write_event(&t, &end, NULL);
+	assert_non_null(strstr(buf_cstr(&t.out), "\"status\":\"completed\",\"call_id\":\"c1\","
+						 "\"name\":\"spawn\",\"namespace\":\"agents\""));
+	assert_null(strstr(buf_cstr(&t.out), "\"name\":\"agents__spawn\""));
+	buf_free(&t.out);
+	talloc_free(mem);
 }
 
 /* ---- answers ------------------------------------------------------------------------------- */
@@ -175,9 +213,8 @@ static void test_stream(void **state)
 	    "response.reasoning_summary_text.delta", "response.reasoning_summary_text.done",
 	    "response.reasoning_summary_part.done", "response.output_item.done",
 	    "response.output_item.added", "response.content_part.added",
-	    "response.output_text.delta", "response.output_text.done",
-	    "response.content_part.done", "response.output_item.done",
-	    "response.output_item.added", "response.output_item.added",
+	    "response.output_text.delta", "response.output_text.done", "response.content_part.done",
+	    "response.output_item.done", "response.output_item.added", "response.output_item.added",
 	    "response.function_call_arguments.delta", "response.function_call_arguments.done",
 	    "response.output_item.done", "response.function_call_arguments.done",
 	    "response.output_item.done", "response.completed"};
@@ -206,8 +243,9 @@ static void test_stream(void **state)
 	    "\"H\xc3\xa9\",\"logprobs\":[{\"token\":\"H\",\"logprob\":-0.5,\"bytes\":[72],"
 	    "\"top_logprobs\":[]}]}\n"));
 	assert_non_null(strstr(buf_cstr(&t.out),
-	    "{\"type\":\"response.completed\",\"sequence_number\":21,\"response\":{\"id\":\"resp_"
-	    RANDOM "\",\"object\":\"response\",\"created_at\":1700000000,\"status\":\"completed\","
+	    "{\"type\":\"response.completed\",\"sequence_number\":21,\"response\":{\"id\":"
+	    "\"resp_" RANDOM
+	    "\",\"object\":\"response\",\"created_at\":1700000000,\"status\":\"completed\","
 	    "\"completed_at\":1700000000,\"error\":null,\"incomplete_details\":null,"
 	    "\"model\":\"m\",\"output\":" OUTPUT ","));
 	assert_non_null(strstr(buf_cstr(&t.out), USAGE "}}\n\n"));
@@ -218,8 +256,8 @@ static void test_stream(void **state)
 static void test_whole(void **state)
 {
 	void *mem = talloc_new(NULL);
-	struct inference_request *req =
-	    parse_ok(mem, &openai_responses, "{" I ",\"temperature\":1,\"metadata\":{\"a\":\"b\"}}");
+	struct inference_request *req = parse_ok(
+	    mem, &openai_responses, "{" I ",\"temperature\":1,\"metadata\":{\"a\":\"b\"}}");
 	struct dialect_writer *w = new_writer(mem, &openai_responses, req);
 	struct inference_result *r = inference_result_new(mem, 1, 1 << 20);
 	struct buf out = BUF_INIT(1 << 20);
@@ -340,8 +378,7 @@ static void apply(json_t *output, const char *type, json_t *e)
 	item = at(output, index);
 	assert_string_equal(json_get_string(item, "id", ""),
 	    json_get_string(e, "item_id", json_get_string(json_object_get(e, "item"), "id", "-")));
-	list = json_object_get(
-	    item, strstr(type, "summary") ? "summary" : "content");
+	list = json_object_get(item, strstr(type, "summary") ? "summary" : "content");
 	if (strstr(type, "part.added"))
 		json_array_append_new(list, json_deep_copy(part));
 	else if (strstr(type, "_text.delta"))
@@ -349,14 +386,14 @@ static void apply(json_t *output, const char *type, json_t *e)
 	else if (strstr(type, "arguments.delta"))
 		append_to(item, "arguments", delta);
 	else if (strstr(type, "_text.done"))
-		assert_string_equal(json_get_string(at(list, 0), "text", ""),
-		    json_get_string(e, "text", "-"));
+		assert_string_equal(
+		    json_get_string(at(list, 0), "text", ""), json_get_string(e, "text", "-"));
 	else if (strstr(type, "arguments.done"))
-		assert_string_equal(json_get_string(item, "arguments", ""),
-		    json_get_string(e, "arguments", "-"));
+		assert_string_equal(
+		    json_get_string(item, "arguments", ""), json_get_string(e, "arguments", "-"));
 	else if (strstr(type, "part.done"))
-		assert_string_equal(json_get_string(at(list, 0), "text", ""),
-		    json_get_string(part, "text", "-"));
+		assert_string_equal(
+		    json_get_string(at(list, 0), "text", ""), json_get_string(part, "text", "-"));
 	else if (strcmp(type, "response.output_item.done") == 0)
 		json_array_set_new(
 		    output, (size_t)index, json_deep_copy(json_object_get(e, "item")));
@@ -398,10 +435,14 @@ static void check_stream(struct bytes in)
 
 static void test_random_streams(void **state)
 {
-	static const struct answer_abilities can = {
-	    .reasoning = true, .cached = true, .reasoning_count = true, .filter = true};
+	static const struct answer_abilities can = {.reasoning = true,
+	    .seals = true,
+	    .cached = true,
+	    .reasoning_count = true,
+	    .filter = true};
 	void *mem = talloc_new(NULL);
-	struct inference_request *req = parse_ok(mem, &openai_responses, "{" I "}");
+	struct inference_request *req = parse_ok(
+	    mem, &openai_responses, "{" I ",\"include\":[\"reasoning.encrypted_content\"]}");
 	struct chance c = {6};
 
 	for (int i = 0; i < 2000; i++) {
@@ -425,6 +466,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_full_request),
 	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_groups),
 	    cmocka_unit_test(test_stream),
 	    cmocka_unit_test(test_whole),
 	    cmocka_unit_test(test_ends),
