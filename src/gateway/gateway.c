@@ -125,7 +125,7 @@ static int ignore(void *arg, const struct inference_event *e, struct err *err)
 	return 0;
 }
 
-static int embed(
+int gateway_embed(
     void *arg, struct serve_call *call, void *mem, struct embedding_result *out, struct err *err)
 {
 	struct inference_request req = {.choices = 1};
@@ -145,7 +145,7 @@ struct serve_service gateway_service(struct caller *caller)
 	return (struct serve_service){
 	    .world = caller->gateway->opt.world,
 	    .infer = gateway_infer,
-	    .embed = embed,
+	    .embed = gateway_embed,
 	    .arg = caller,
 	    .limit = caller->gateway->opt.request_limit,
 	};

@@ -3,8 +3,8 @@
  *   POST /v1/chat/completions   POST /v1/responses   GET /v1/models   GET /v1/models/{id}
  *   GET /v1/requests/{id}
  *   POST /v1/messages   POST /v1/messages/count_tokens
- *   POST /api/chat   POST /api/generate   POST /api/show   GET /api/tags   GET /api/ps
- *   GET /api/version   GET /   GET /health
+ *   POST /api/chat   POST /api/generate   POST /api/embed   POST /api/embeddings
+ *   POST /api/show   GET /api/tags   GET /api/ps   GET /api/version   GET /   GET /health
  *
  * A peer is served exactly as a client is, with its peer id as its credential. Requests over TCP
  * are checked for whose pages they come from: see cors.h; all are for what their sender may do: see

@@ -30,7 +30,10 @@ struct caller {
 /* [parks] struct serve_service's infer: through the jobs. `arg` is the caller. */
 int gateway_infer(void *arg, struct serve_call *call, inference_emit_fn emit, void *emit_arg,
     struct err *err) WARN_UNUSED;
-/* Serving with that, for changes. */
+/* [parks] Its embed. */
+int gateway_embed(void *arg, struct serve_call *call, void *mem, struct embedding_result *out,
+    struct err *err) WARN_UNUSED;
+/* Serving with those, for changes. */
 struct serve_service gateway_service(struct caller *caller);
 
 /* The models that the caller may know of; free() it. *n is 0 without memory. */
