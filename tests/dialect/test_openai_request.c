@@ -418,6 +418,10 @@ static void test_forms(void **state)
 	assert_true(is(r->continuation.text, "Fo") && r->continuation.n_tokens == 2);
 	written(&gate_upstream, r,
 	    ASKED REST ",\"gate_continue\":{\"text\":\"Fo\",\"token_ids\":[1,2]}}");
+	assert_ptr_equal(openai_upstream_at("api.openai.com"), &openai_cloud_upstream);
+	assert_ptr_equal(openai_upstream_at("Mine.OpenAI.Azure.com"), &openai_cloud_upstream);
+	assert_ptr_equal(openai_upstream_at("xapi.openai.com"), &openai_upstream);
+	assert_ptr_equal(openai_upstream_at("localhost"), &openai_upstream);
 	assert_int_equal(openai_upstream.request(r, &path, &out, &err), E_UNSUPPORTED);
 	assert_string_equal(err.param, "gate_continue");
 	talloc_free(mem);
