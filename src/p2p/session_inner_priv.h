@@ -61,6 +61,7 @@ struct session {
 	uint32_t body_left;
 	struct ystream *body; /* NULL: thrown away */
 	bool body_ends;       /* FIN came with it */
+	size_t work;          /* done for the peer since others had their turn */
 
 	/* Frames out: `out` is filled while `sending` is being written. */
 	struct secure_out out, sending;

@@ -27,7 +27,8 @@ int gguf_backend_new(
 		return err_set(err, E_MEMORY, "no memory for the engine");
 	b->opt = *opt;
 	b->turn.free = 1;
-	scope_init(&b->hashing, NULL);
+	if (opt->file.n > HASH_AT_ONCE)
+		scope_init(&b->hashing, NULL);
 	*out = b;
 	return 0;
 }
@@ -36,7 +37,8 @@ void gguf_backend_free(struct gguf_backend *b)
 {
 	if (!b)
 		return;
-	scope_close(&b->hashing);
+	if (b->opt.file.n > HASH_AT_ONCE)
+		scope_close(&b->hashing);
 	generator_free(b->generator);
 	chat_template_free(b->template);
 	tokenizer_free(b->tokenizer);
