@@ -19,6 +19,9 @@ extern const struct embedding_dialect openai_embeddings;
  * and tell more: token ids, and how far an answer has come that another node began. */
 extern const struct upstream openai_upstream, openai_cloud_upstream, gate_upstream;
 
+/* The first of these, or the second where the host is OpenAI's own or Azure's. */
+const struct upstream *openai_upstream_at(const char *host);
+
 /* ---- requests ------------------------------------------------------------------------------ */
 
 /* Reads the body of POST /v1/chat/completions. *out is a talloc child of `mem`; freeing it frees

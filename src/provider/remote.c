@@ -2,6 +2,7 @@
 #include "provider/remote.h"
 
 #include "crypto/hash.h"
+#include "dialect/openai.h"
 #include "http/pool.h"
 #include "provider/upstream.h"
 
@@ -305,8 +306,10 @@ int remote_provider_new(const struct remote_options *opt, struct provider **out,
 	r->opt.key = NULL;
 	strip_version(&r->opt.url);
 	snprintf(r->name, sizeof r->name, "%s", opt->name);
+	if (opt->dialect == &openai_upstream)
+		r->opt.dialect = openai_upstream_at(r->opt.url.host);
 	r->server = (struct upstream_server){
-	    .dialect = opt->dialect, .host = r->opt.url.authority, .base_path = r->opt.url.path};
+	    .dialect = r->opt.dialect, .host = r->opt.url.authority, .base_path = r->opt.url.path};
 	set_key(r, opt->key);
 	scope_init(&r->scope, opt->scope);
 	int rc = http_pool_new(opt->world, &r->opt.url, opt->tls, &r->pool, err);
