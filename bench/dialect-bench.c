@@ -32,7 +32,8 @@ static void make_request(struct buf *out, size_t n)
 		     "helpful.\"}");
 	for (unsigned i = 0; out->n + 120 < n; i++)
 		buf_printf(out,
-		    ",{\"role\":\"%s\",\"content\":\"Piece %u of a conversation, with \\\"quotes\\\" "
+		    ",{\"role\":\"%s\",\"content\":\"Piece %u of a conversation, with "
+		    "\\\"quotes\\\" "
 		    "and a line\\nor two, caf\xc3\xa9.\"}",
 		    i % 2 ? "assistant" : "user", i);
 	buf_str(out, "],\"temperature\":0.7,\"max_tokens\":256,\"stream\":true}");

@@ -16,6 +16,11 @@ struct values {
 static const struct values values[] = {
     {"ask", "--model", NULL, "models"},
     {"ask", "--target", NULL, "peers"},
+    {"route", "--model", NULL, "models"},
+    {"route", "--target", NULL, "peers"},
+    {"route", "--strategy", "prefer-local local-only load-balance cheapest fastest", NULL},
+    {"providers", "providers", "list add remove refresh", NULL},
+    {"providers", "--kind", "ollama lmstudio llamacpp vllm exo openai anthropic", NULL},
     {"start", "--log-level", "trace debug info warn error", NULL},
     {"start", "--log-format", "text json", NULL},
     {"start", "--kernels", "auto ref avx2 avx512", NULL},

@@ -170,6 +170,46 @@ int cli_run_invite(struct cli *cli, struct err *err)
 			   : create(cli, err);
 }
 
+/* ---- calls that take their time ------------------------------------------------------------- */
+
+#define QUIET_S      1 /* what is done by then needs no words */
+#define TICK_S       1 /* on a terminal one line counts the seconds, … */
+#define PLAIN_LINE_S 5 /* … elsewhere there is a line now and then */
+
+/* Says `arg`, and then that it goes on, until it is cancelled. */
+static void tick(void *arg)
+{
+	const char *text = arg;
+	bool terminal = isatty(STDERR_FILENO);
+	int step = terminal ? TICK_S : PLAIN_LINE_S, seconds = QUIET_S;
+	if (fiber_sleep(duration_s(QUIET_S)) != 0)
+		return;
+	fprintf(stderr, terminal ? "%s" : "%s\n", text);
+	while (fiber_sleep(duration_s(step)) == 0) {
+		seconds += step;
+		if (terminal)
+			fprintf(stderr, "\r%s %d s", text, seconds);
+		else
+			fprintf(stderr, "Still looking after %d s\n", seconds);
+	}
+	fputs(terminal ? "\n" : "", stderr);
+}
+
+/* cli_call, while standard error says `text` and how long it has taken. */
+static int call_slow(struct cli *cli, char *text, const char *method, json_t *params,
+    json_t **result, struct err *err)
+{
+	struct scope sc;
+	scope_open(&sc, DURATION_FOREVER);
+	int rc = fiber_spawn(&sc, "progress", tick, text, err);
+	if (rc == 0)
+		rc = cli_call(cli, method, params, NULL, result, err);
+	else
+		json_decref(params);
+	scope_close(&sc);
+	return rc;
+}
+
 /* ---- join ---------------------------------------------------------------------------------- */
 
 /* The token, which a terminal may have broken into several words; "-" reads standard input, so that
@@ -205,10 +245,11 @@ static void print_joined(struct cli *cli, const json_t *result)
 
 int cli_run_join(struct cli *cli, struct err *err)
 {
+	char text[] = "Looking for the node that made the invitation…";
 	json_t *result;
-	int rc = cli_call(cli, "cluster.join",
+	int rc = call_slow(cli, text, "cluster.join",
 	    json_pack("{s:s, s:b}", "token", buf_cstr(&cli->prompt), "leave", cli->opt->leave),
-	    NULL, &result, err);
+	    &result, err);
 	if (rc)
 		return rc;
 	print_joined(cli, result);
@@ -282,47 +323,15 @@ int cli_prepare_pair(struct cli *cli, struct err *err)
 	return 0;
 }
 
-#define TICK_S       1 /* on a terminal one line counts the seconds, … */
-#define PLAIN_LINE_S 5 /* … elsewhere there is a line now and then */
-
-/* Says that the search goes on, until it is cancelled. */
-static void tick(void *arg)
-{
-	static const char text[] = "Looking for the node nearby that shows this code…";
-	bool terminal = isatty(STDERR_FILENO);
-	int step = terminal ? TICK_S : PLAIN_LINE_S, seconds = 0;
-	(void)arg;
-	fprintf(stderr, terminal ? "%s" : "%s\n", text);
-	while (fiber_sleep(duration_s(step)) == 0) {
-		seconds += step;
-		if (terminal)
-			fprintf(stderr, "\r%s %d s", text, seconds);
-		else
-			fprintf(stderr, "Still looking after %d s\n", seconds);
-	}
-	fputs(terminal ? "\n" : "", stderr);
-}
-
-static int enter(struct cli *cli, json_t **result, struct err *err)
-{
-	struct scope sc;
-	scope_open(&sc, DURATION_FOREVER);
-	int rc = fiber_spawn(&sc, "progress", tick, NULL, err);
-	if (rc == 0)
-		rc = cli_call(cli, "pair.enter",
-		    json_pack(
-			"{s:s, s:b}", "code", buf_cstr(&cli->prompt), "leave", cli->opt->leave),
-		    NULL, result, err);
-	scope_close(&sc);
-	return rc;
-}
-
 int cli_run_pair(struct cli *cli, struct err *err)
 {
 	json_t *result;
 	if (cli->opt->n_words == 0)
 		return show(cli, err);
-	int rc = enter(cli, &result, err);
+	char text[] = "Looking for the node nearby that shows this code…";
+	int rc = call_slow(cli, text, "pair.enter",
+	    json_pack("{s:s, s:b}", "code", buf_cstr(&cli->prompt), "leave", cli->opt->leave),
+	    &result, err);
 	if (rc)
 		return rc;
 	print_joined(cli, result);

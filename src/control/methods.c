@@ -163,6 +163,24 @@ static json_t *url_json(const struct netaddr *at, const char *path)
 	return json_string(url);
 }
 
+static json_t *usage_json(const struct p2p_usage *u)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "used", (json_int_t)u->used, "limit",
+	    (json_int_t)u->limit, "by_strangers", (json_int_t)u->by_strangers, "for_strangers",
+	    (json_int_t)u->for_strangers, "refused", (json_int_t)u->refused, "gave_way",
+	    (json_int_t)u->evicted);
+}
+
+static json_t *network_json(const struct p2p_host *h)
+{
+	struct p2p_resources r;
+	p2p_resources(h, &r);
+	return json_pack("{s:o, s:o, s:o, s:I, s:I, s:I}", "connections", usage_json(&r.conns_in),
+	    "streams", usage_json(&r.streams_in), "memory", usage_json(&r.memory),
+	    "outbound_connections", (json_int_t)r.conns_out, "handshakes",
+	    (json_int_t)r.handshakes_in, "bandwidth", (json_int_t)r.rate_total);
+}
+
 static int node_status(struct control *c, const json_t *params, const struct rpc_notify *notify,
     json_t **result, struct err *err)
 {
@@ -192,6 +210,7 @@ static int node_status(struct control *c, const json_t *params, const struct rpc
 	json_object_set_new(j, "data_dir", json_string(c->opt.data_dir));
 	json_object_set_new(j, "peers", json_integer(members));
 	json_object_set_new(j, "models", models_json(c));
+	json_object_set_new(j, "network", network_json(c->opt.host));
 	json_object_set_new(j, "jobs",
 	    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "running", (json_int_t)stats.running,
 		"queued", (json_int_t)stats.queued, "completed", (json_int_t)stats.completed,

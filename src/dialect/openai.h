@@ -32,6 +32,10 @@ int openai_request_parse(
 int openai_request_write(
     const struct inference_request *req, struct buf *out, struct err *err) WARN_UNUSED;
 
+/* What of the request's `extra` would change the answer's meaning, refused by name: for those who
+ * understand no more than this dialect does. E_UNSUPPORTED. */
+int openai_refuse_extra(const struct inference_request *req, struct err *err) WARN_UNUSED;
+
 /* ---- answers ------------------------------------------------------------------------------- */
 
 /* "stop", "length", "tool_calls", "content_filter" */
@@ -52,7 +56,8 @@ int openai_error_parse(struct bytes body, int status, struct err *err);
 #define OPENAI_MODELS_MAX 4096 /* entries of a list; longer ones are refused */
 
 /* Appends the list of `models`, one element for each id: id, object, created, owned_by, and of our
- * own `ready`, `context_length`, `node` (the first owner's NodeId) and `nodes` (all owners').
+ * own `ready`, `context_length`, `abilities`, `hash` (of the model's file, where all agree), `node`
+ * (the first owner's NodeId) and `nodes` (all owners'). Without memory the buffer fails.
  * Entries of one id may stand anywhere in the array. */
 void openai_models_write(struct buf *out, const struct model_entry *models, size_t n);
 /* Appends one element: all of `models` that have this id (at least one). */

@@ -31,6 +31,7 @@ static void put_real(struct buf *out, const char *key, double v)
 {
 	char digits[40];
 
+	v = v == 0 ? 0 : v; /* no −0, which reads back as the integer 0 */
 	(void)snprintf(digits, sizeof(digits), "%.15g", v);
 	if (strtod(digits, NULL) != v)
 		(void)snprintf(digits, sizeof(digits), "%.17g", v);

@@ -29,7 +29,7 @@ struct gateway {
 	struct waitq served;
 };
 
-/* ---- inferences ---------------------------------------------------------------------------- */
+/* ---- inferences and embeddings ------------------------------------------------------------- */
 
 struct emitting {
 	struct serve_call *call;
@@ -54,27 +54,53 @@ static int emit_with_origin(void *arg, const struct inference_event *e, struct e
 	return m->emit(m->arg, e, err);
 }
 
-int gateway_infer(
-    void *arg, struct serve_call *call, inference_emit_fn emit, void *emit_arg, struct err *err)
+static int run_job(struct caller *caller, struct emitting *m, struct err *err)
 {
-	struct caller *caller = arg;
 	struct gateway *g = caller->gateway;
+	struct serve_call *call = m->call;
 	if (caller->peer && call->ctx.hops == 0)
 		call->ctx.hops = 1;
-	struct emitting m = {
-	    .call = call,
-	    .job = {.req = call->req, .ctx = call->ctx, .target_node = call->target_node},
-	    .emit = emit,
-	    .arg = emit_arg,
-	};
+	m->job.req = call->req;
+	m->job.ctx = call->ctx;
+	m->job.target_node = call->target_node;
 	struct instant began = rt_now();
-	int rc = jobs_run(g->opt.jobs, &m.job, emit_with_origin, &m, err);
+	int rc = jobs_run(g->opt.jobs, &m->job, emit_with_origin, m, err);
 	char from[PEER_ID_TEXT_MAX] = "a client";
 	if (caller->peer)
 		peer_id_print(caller->peer, from);
 	rt_log(LOG_INFO, "gateway", "%s from %s: %s%s%s in %lld ms", call->ctx.request_id, from,
-	    rc ? err_text(err) : "answered", m.job.served_by_label[0] ? " by " : "",
-	    m.job.served_by_label, (long long)duration_to_ms(instant_since(rt_now(), began)));
+	    rc ? err_text(err) : "answered", m->job.served_by_label[0] ? " by " : "",
+	    m->job.served_by_label, (long long)duration_to_ms(instant_since(rt_now(), began)));
+	return rc;
+}
+
+int gateway_infer(
+    void *arg, struct serve_call *call, inference_emit_fn emit, void *emit_arg, struct err *err)
+{
+	struct emitting m = {.call = call, .emit = emit, .arg = emit_arg};
+	return run_job(arg, &m, err);
+}
+
+static int ignore(void *arg, const struct inference_event *e, struct err *err)
+{
+	(void)arg;
+	(void)e;
+	(void)err;
+	return 0;
+}
+
+static int embed(
+    void *arg, struct serve_call *call, void *mem, struct embedding_result *out, struct err *err)
+{
+	struct inference_request req = {.choices = 1};
+	struct emitting m = {.call = call, .emit = ignore};
+	memcpy(req.model, call->embed->model, sizeof req.model);
+	call->req = &req;
+	m.job.embed = call->embed;
+	m.job.mem = mem;
+	int rc = run_job(arg, &m, err);
+	call->req = NULL;
+	*out = m.job.embedded;
 	return rc;
 }
 
@@ -83,6 +109,7 @@ struct serve_service gateway_service(struct caller *caller)
 	return (struct serve_service){
 	    .world = caller->gateway->opt.world,
 	    .infer = gateway_infer,
+	    .embed = embed,
 	    .arg = caller,
 	    .limit = caller->gateway->opt.request_limit,
 	};
@@ -94,10 +121,22 @@ static int post_chat(struct http_exchange *x, void *arg, struct err *err)
 	return serve_inference(x, &openai_chat, &service, err);
 }
 
+static int post_completions(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct serve_service service = gateway_service(arg);
+	return serve_inference(x, &openai_completions, &service, err);
+}
+
 static int post_responses(struct http_exchange *x, void *arg, struct err *err)
 {
 	struct serve_service service = gateway_service(arg);
 	return serve_inference(x, &openai_responses, &service, err);
+}
+
+static int post_embeddings(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct serve_service service = gateway_service(arg);
+	return serve_embeddings(x, &openai_embeddings, &service, err);
 }
 
 /* ---- models and health --------------------------------------------------------------------- */
@@ -241,6 +280,8 @@ static int preflight(struct http_exchange *x, struct err *err)
 
 static const struct http_route openai_routes[] = {
     {"POST", "/v1/chat/completions", post_chat},
+    {"POST", "/v1/completions", post_completions},
+    {"POST", "/v1/embeddings", post_embeddings},
     {"POST", "/v1/responses", post_responses},
     {"GET", "/v1/models", get_models},
     {"GET", "/v1/models/*", get_model},

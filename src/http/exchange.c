@@ -326,6 +326,9 @@ static int send_pieces(
 			all[n++] = v[i];
 	if (n == 0)
 		return 0;
+	rc = scope_check(err); /* too late to begin, but nothing is broken by it */
+	if (rc != 0)
+		return rc;
 	x->answer = HTTP_ANSWER_BODY;
 	scope_open(&limit, http_limit(c->service->write_limit, HTTP_WRITE_LIMIT_MS));
 	rc = stream_writev(c->in.stream, all, n, err);

@@ -120,32 +120,40 @@ static bool skip_body(struct http_exchange *x)
 	return n == 0 && c->parser.done;
 }
 
-static ssize_t linger_read(struct http_server *c)
+/* Reads and drops what the client sends, until its end, its silence, or the scope's. Whether it
+ * seems to go on. */
+static bool drop_input(struct http_server *c, size_t *total)
 {
 	uint8_t junk[8192];
+	size_t before = *total;
 	struct scope sc;
-	ssize_t n;
+	ssize_t n = 1;
 
-	scope_open(&sc, duration_ms(LINGER_SILENCE_MS));
-	n = stream_read(c->in.stream, junk, sizeof(junk), NULL);
-	scope_close(&sc);
-	return n;
+	while (n > 0 && *total < LINGER_MAX) {
+		scope_open(&sc, duration_ms(LINGER_SILENCE_MS));
+		n = stream_read(c->in.stream, junk, sizeof(junk), NULL);
+		scope_close(&sc);
+		*total += n > 0 ? (size_t)n : 0;
+	}
+	return n == E_TIMEOUT && *total > before;
 }
 
-/* Lets the client receive the last answer before the connection goes. */
+/* Lets the client receive the last answer before the connection goes; a shutdown waits for a short
+ * part of it only. */
 static void linger(struct http_server *c)
 {
 	size_t total = 0;
 	struct scope sc;
-	ssize_t n = 1;
+	bool sends;
 
-	scope_open_shielded(&sc, duration_ms(LINGER_MS));
-	if (stream_close_write(c->in.stream, NULL) == 0 &&
-	    (c->service->mode == HTTP_PERSISTENT || !c->parser.done))
-		while (n > 0 && total < LINGER_MAX) {
-			n = linger_read(c);
-			total += n > 0 ? (size_t)n : 0;
-		}
+	scope_open_shielded(&sc, duration_ms(LINGER_SILENCE_MS));
+	sends = stream_close_write(c->in.stream, NULL) == 0 &&
+		(c->service->mode == HTTP_PERSISTENT || !c->parser.done) && drop_input(c, &total);
+	scope_close(&sc);
+	if (!sends)
+		return;
+	scope_open(&sc, duration_ms(LINGER_MS));
+	(void)drop_input(c, &total);
 	scope_close(&sc);
 }
 

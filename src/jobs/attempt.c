@@ -191,13 +191,36 @@ static struct inference_request outgoing(const struct lane *l)
 	return req;
 }
 
+/* Embeddings come all at once: the end of an answer, which wins the race. */
+static int embed(struct lane *l, const struct inference_request *out)
+{
+	struct job *job = l->run->job;
+	struct embedding_request req = *job->embed;
+	struct embedding_result result;
+	memcpy(req.model, out->model, sizeof req.model);
+	int rc = provider_embed(l->e->provider, &req, &job->ctx, job->mem, &result, &l->err);
+	if (rc == 0)
+		rc = take_event(l,
+		    &(struct inference_event){.kind = INFERENCE_CHOICE_END, .finish = FINISH_STOP},
+		    &l->err);
+	if (rc == 0) {
+		struct inference_event e = {
+		    .kind = INFERENCE_FINISHED, .usage = {result.prompt_tok, 0, -1, -1}};
+		job->embedded = result;
+		rc = take_event(l, &e, &l->err);
+	}
+	return rc;
+}
+
 static void infer(struct lane *l)
 {
 	struct inference_request req = outgoing(l);
 	l->began = l->last_event = rt_now();
 	scope_open(&l->scope, DURATION_FOREVER);
 	l->rc = fiber_spawn(NULL, "stall", watch_stall, l, &l->err);
-	if (l->rc == 0)
+	if (l->rc == 0 && l->run->job->embed)
+		l->rc = embed(l, &req);
+	else if (l->rc == 0)
 		l->rc =
 		    provider_infer(l->e->provider, &req, &l->run->job->ctx, take_event, l, &l->err);
 	scope_close(&l->scope);

@@ -49,6 +49,11 @@ struct jobs_options {
 
 struct job {
 	const struct inference_request *req;
+	/* For embeddings: req has the model only; the events are those of an answer without text.
+	 */
+	const struct embedding_request *embed;
+	void *mem; /* the vectors become its talloc children */
+	struct embedding_result embedded;
 	struct request_context ctx;
 	const char *target_node; /* NodeId, PeerId or unique label; NULL: our choice */
 	bool has_strategy;

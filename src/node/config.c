@@ -79,6 +79,14 @@ static const struct setting settings[] = {
     {"listen", "network.listen", ADDRESS, AT(listen), "0.0.0.0", "IP", "P2P address"},
     {"swarm-key", "network.swarm_key", TEXT, AT(swarm_key), "", "FILE",
 	"key file of a private libp2p network: only nodes with the same one can connect"},
+    {"max-connections", "network.max_connections", POSITIVE, AT(max_connections), "512", "N",
+	"connections that others may have opened to this node; a fifth is kept for members and for "
+	"peers that it dialled"},
+    {"network-memory", "network.memory_mib", POSITIVE, AT(network_memory_mib), "256", "MIB",
+	"memory for what peers send and for what waits to be sent to them"},
+    {"bandwidth", "network.bandwidth_kib", NUMBER, AT(bandwidth_kib), "0", "KIB",
+	"KiB a second in each direction, at least 64, a fifth of it kept like connections; 0: no "
+	"limit"},
     {"http-port", "http.port", PORT, AT(http_port), "31145", "PORT",
 	"port of the OpenAI-compatible API"},
     {"http-listen", "http.listen", ADDRESS, AT(http_listen), "127.0.0.1", "IP",

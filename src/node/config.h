@@ -47,6 +47,7 @@ struct config {
 	bool auto_accept_peers;
 	char join[CONFIG_TEXT_MAX]; /* a join token */
 	bool mdns, dht, relay, map_port;
+	uint32_t max_connections, network_memory_mib, bandwidth_kib;
 	char swarm_key[CONFIG_TEXT_MAX]; /* a file */
 	char model[CONFIG_TEXT_MAX];     /* a path, "embedded" or "none" */
 	char kernels[16];

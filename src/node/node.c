@@ -192,7 +192,8 @@ static int bind_host(struct node *n, uint16_t port, struct err *err)
 	opt.timeouts.ping_every = duration_ms(PING_EVERY_MS);
 	opt.timeouts.ping_answer = duration_ms(PING_ANSWER_MS);
 	struct pnet_key key;
-	if (n->config->swarm_key[0]) {
+	rc = network_limits(n->config, &opt.limits, err);
+	if (rc == 0 && n->config->swarm_key[0]) {
 		rc = read_swarm_key(n, &key, err);
 		opt.swarm_key = &key;
 	}

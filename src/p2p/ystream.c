@@ -30,7 +30,7 @@ static size_t ring_take(struct ring *r, uint8_t *to, size_t cap)
 }
 
 /* Room for n more bytes; the window bounds the size. */
-static bool ring_reserve(struct ring *r, size_t n)
+static bool ring_reserve(struct ring *r, size_t n, struct account *a)
 {
 	size_t cap = r->cap ? r->cap : RING_FIRST;
 	struct ring bigger = {0};
@@ -39,9 +39,13 @@ static bool ring_reserve(struct ring *r, size_t n)
 		cap *= 2;
 	if (cap == r->cap)
 		return true;
-	bigger.p = malloc(cap);
-	if (!bigger.p)
+	if (!account_resize(a, r->cap, cap))
 		return false;
+	bigger.p = malloc(cap);
+	if (!bigger.p) {
+		account_shrink(a, cap, r->cap);
+		return false;
+	}
 	bigger.cap = cap;
 	bigger.count = r->count;
 	if (r->count > 0)
@@ -61,8 +65,9 @@ static void ring_put(struct ring *r, const uint8_t *p, size_t n)
 	r->count += n;
 }
 
-static void ring_free(struct ring *r)
+static void ring_free(struct ring *r, struct account *a)
 {
+	account_shrink(a, r->cap, 0);
 	free(r->p);
 	*r = (struct ring){0};
 }
@@ -82,6 +87,7 @@ static void send_fin(struct ystream *ys)
 
 void ystream_deliver(struct ystream *ys, const uint8_t *p, size_t n)
 {
+	account_stream_moved(ys->session->opt.account, ys);
 	if (ys->fin_due)
 		send_fin(ys);
 	if (ys->want && ys->in.count == 0) {
@@ -95,8 +101,8 @@ void ystream_deliver(struct ystream *ys, const uint8_t *p, size_t n)
 	}
 	if (n == 0)
 		return;
-	if (!ring_reserve(&ys->in, n))
-		stream_reset(&ys->stream, E_MEMORY);
+	if (!ring_reserve(&ys->in, n, ys->session->opt.account))
+		stream_reset(&ys->stream, E_LIMIT);
 	else
 		ring_put(&ys->in, p, n);
 }
@@ -126,7 +132,7 @@ static void break_off(struct ystream *ys, int code)
 	if (ys->reset == 0)
 		ys->reset = code;
 	ys->ended = false;
-	ring_free(&ys->in);
+	ring_free(&ys->in, ys->session->opt.account);
 	if (ys->session->body == ys)
 		ys->session->body = NULL;
 	wake_both(ys);
@@ -189,7 +195,7 @@ static ssize_t read_plain(struct ystream *ys, uint8_t *buf, size_t cap, struct e
 	if (ys->in.count > 0) {
 		size_t n = ring_take(&ys->in, buf, cap);
 		if (ys->in.count == 0 && ys->in.cap > RING_FIRST)
-			ring_free(&ys->in);
+			ring_free(&ys->in, ys->session->opt.account);
 		credit(ys, n);
 		return (ssize_t)n;
 	}
@@ -335,8 +341,9 @@ static void ystream_close(struct stream *stream)
 	if (ys->core && yamux_release(&s->core, ys->core, header))
 		session_control(s, header);
 	waitq_wake_one(&s->openable);
-	ring_free(&ys->in);
+	ring_free(&ys->in, s->opt.account);
 	buf_free(&ys->expect);
+	account_stream_end(s->opt.account, ys);
 	if (ys->inbound)
 		s->n_in--;
 	else
@@ -362,6 +369,7 @@ int ystream_new(struct session *s, struct yamux_stream *core, bool inbound, stru
     struct err *err)
 {
 	struct ystream *ys = calloc(1, sizeof *ys);
+	int rc;
 
 	if (!ys)
 		return err_set(err, E_MEMORY, "no memory for a stream");
@@ -370,6 +378,10 @@ int ystream_new(struct session *s, struct yamux_stream *core, bool inbound, stru
 	ys->session = s;
 	ys->core = core;
 	ys->inbound = inbound;
+	if ((rc = account_stream_begin(s->opt.account, ys, err)) != 0) {
+		free(ys);
+		return rc;
+	}
 	ys->expect = BUF_INIT(NEGOTIATE_EXPECT_MAX);
 	core->user = ys;
 	s->refs++;

@@ -135,6 +135,11 @@ def one_node():
     status = json.loads(check(gate("status", "--json"), OK).stdout)
     assert status["label"] == "alpha" and status["data_dir"] == f"{HOME}/alpha"
     assert status["cluster"]["joined"] and status["models"] == [] and status["peers"] == 0
+    network = status["network"]
+    assert network["connections"]["limit"] == 512
+    assert network["memory"]["limit"] == 256 << 20
+    assert network["streams"]["used"] <= network["streams"]["limit"]
+    assert network["connections"]["for_strangers"] < network["connections"]["limit"]
     assert set(status["jobs"]) == {"running", "queued", "completed", "failed", "cancelled",
                                    "retried"}
     identity = json.loads(check(gate("id", "--json"), OK).stdout)
@@ -228,11 +233,11 @@ def interrupted():
 
 def pairing_tells():
     """The search for a code takes its time: it says so, and ends when it is told to."""
-    done = check(gate("pair", "123456", "--timeout", "1"), TIMEOUT, "Looking for the node nearby")
+    done = check(gate("pair", "123456", "--timeout", "2"), TIMEOUT, "Looking for the node nearby")
     assert done.stdout == "" and "\r" not in done.stderr
-    done = gate("pair", "123", "456", "--json", "--timeout", "6")
+    done = gate("pair", "123", "456", "--json", "--timeout", "7")
     refused(done, TIMEOUT)
-    assert "Still looking after 5 s\n" in done.stderr, done.stderr
+    assert "Still looking after 6 s\n" in done.stderr, done.stderr
 
 
 def itself():
@@ -280,6 +285,7 @@ def completion():
     assert complete("gate pe") == ["peers"]
     assert complete("gate peers a") == ["accept"]
     assert complete("gate peers --a") == ["--all"]
+    assert complete("gate providers re") == ["remove", "refresh"]
     assert "--temperature" in complete("gate ask --") and "--all" not in complete("gate ask --")
     assert complete("gate start --http-l") == ["--http-listen"]
     assert complete("gate start --log-level w") == ["warn"]

@@ -272,6 +272,22 @@ static void hang_up(void)
 	assert_true(reset.hung_up);
 }
 
+/* A write that was cancelled before it began breaks nothing. */
+static void cut_short(void)
+{
+	struct rig r = {0};
+	struct buf out = BUF_INIT(1 << 16);
+
+	rig_start(&r);
+	rig_write(&r, GET("/cut"));
+	assert_int_equal(stream_close_write(r.client, NULL), 0);
+	assert_int_equal(rig_read(&r, &out), 0);
+	assert_non_null(strstr(buf_cstr(&out), "\r\n\r\n1\r\na\r\n1\r\nc\r\n0\r\n\r\n"));
+	assert_int_equal(r.handler_rc, E_CANCELLED);
+	rig_stop(&r);
+	buf_free(&out);
+}
+
 /* What comes back to a client that ends after its request, and reads on. */
 static void half_closed(const char *request, const char *expected)
 {
@@ -541,6 +557,7 @@ FIBER_TEST(rested)
 FIBER_TEST(slow_reader)
 FIBER_TEST(flood)
 FIBER_TEST(hang_up)
+FIBER_TEST(cut_short)
 FIBER_TEST(half_close)
 FIBER_TEST(half_close_tcp)
 FIBER_TEST(too_much)
@@ -566,6 +583,7 @@ int main(void)
 	    cmocka_unit_test(test_slow_reader),
 	    cmocka_unit_test(test_flood),
 	    cmocka_unit_test(test_hang_up),
+	    cmocka_unit_test(test_cut_short),
 	    cmocka_unit_test(test_half_close),
 	    cmocka_unit_test(test_half_close_tcp),
 	    cmocka_unit_test(test_too_much),

@@ -114,6 +114,9 @@ static void defaults(void **state)
 	assert_int_equal(c.max_queue, 100);
 	assert_int_equal(c.request_timeout_s, 600);
 	assert_true(c.mdns);
+	assert_int_equal(c.max_connections, 512);
+	assert_int_equal(c.network_memory_mib, 256);
+	assert_int_equal(c.bandwidth_kib, 0);
 	assert_false(c.auto_accept_peers);
 	assert_int_equal(c.log_level, LOG_INFO);
 	assert_int_equal(c.log_format, LOG_TEXT);
