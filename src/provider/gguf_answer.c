@@ -63,9 +63,10 @@ static int put_record(struct answer *a, struct record *r, struct bytes text, str
 	buf_bytes(&out, text);
 	buf_bytes(&out, name);
 	buf_bytes(&out, buf_view(&a->told));
+	bool whole = !out.failed && !a->told.failed;
 	buf_reset(&a->told);
 	a->n_told = 0;
-	bool taken = !out.failed && feed_put(a->feed, out.p, out.n);
+	bool taken = whole && feed_put(a->feed, out.p, out.n);
 	buf_free(&out);
 	return taken ? 0 : -1;
 }
