@@ -51,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct log whole, cut;
 	if (size < 3 || utf8_valid_prefix(bytes_of(data + 2, size - 2)) != size - 2)
 		return 0;
-	struct reply_options opt = {.style = {.form = (enum tool_form)(data[0] % 5),
+	struct reply_options opt = {.style = {.form = (enum tool_form)(data[0] % 6),
 					.knows_tools = true,
 					.thinks = data[0] & 32},
 	    .calls = data[0] & 64,

@@ -29,6 +29,7 @@ struct token_trie {
 	size_t n_ranked;
 	struct grammar_alphabet alphabet;
 	size_t depth_max;
+	uint8_t plain_max; /* the height of the highest plain branch */
 };
 
 struct constraint {
@@ -96,6 +97,8 @@ static void add_nodes(struct token_trie *t, struct bytes piece, size_t same, uin
 			below = NOT_PLAIN - 1; /* and so for all above it */
 		if (n->height < below || below >= PLAIN_RUN_MAX)
 			n->height = below < PLAIN_RUN_MAX ? (uint8_t)below : NOT_PLAIN;
+		if (n->height != NOT_PLAIN && n->height > t->plain_max)
+			t->plain_max = n->height;
 	}
 }
 
@@ -291,11 +294,11 @@ static void set_bits(uint32_t *mask, const int32_t *ids, size_t n)
 		mask[ids[i] >> 5] |= 1u << (ids[i] & 31);
 }
 
-/* How many plain bytes, whichever they are, a configuration takes for certain (at most
- * PLAIN_RUN_MAX): branches no higher than that are allowed as a whole. */
-static uint8_t plain_run(struct automaton *a, uint32_t config)
+/* How many plain bytes, whichever they are, a configuration takes for certain (at most `most`):
+ * branches no higher than that are allowed as a whole. */
+static uint8_t plain_run(struct automaton *a, uint32_t config, uint8_t most)
 {
-	for (uint8_t run = 0; run < PLAIN_RUN_MAX; run++) {
+	for (uint8_t run = 0; run < most; run++) {
 		uint32_t next = automaton_move(a, config, ' ');
 		for (unsigned byte = 0x21; byte < 0x7f; byte++)
 			if (is_plain((uint8_t)byte) &&
@@ -307,7 +310,7 @@ static uint8_t plain_run(struct automaton *a, uint32_t config)
 			break;
 		config = next;
 	}
-	return PLAIN_RUN_MAX;
+	return most;
 }
 
 /* Remembers the answers of plain_run for a few configurations. */
@@ -317,11 +320,11 @@ struct plain_memo {
 	bool known[8];
 };
 
-static uint8_t recall_run(struct plain_memo *m, struct automaton *a, uint32_t config)
+static uint8_t recall_run(struct plain_memo *m, struct automaton *a, uint32_t config, uint8_t most)
 {
 	size_t i = config % 8;
 	if (!m->known[i] || m->config[i] != config) {
-		m->run[i] = plain_run(a, config);
+		m->run[i] = plain_run(a, config, most);
 		m->config[i] = config;
 		m->known[i] = true;
 	}
@@ -340,7 +343,8 @@ static void fill_mask(struct constraint *c, uint32_t *mask)
 			i = n->skip;
 			continue;
 		}
-		if (n->height != NOT_PLAIN && n->height <= recall_run(&memo, &c->a, to)) {
+		if (n->height != NOT_PLAIN &&
+		    n->height <= recall_run(&memo, &c->a, to, t->plain_max)) {
 			set_bits(mask, t->ranked + n->first, t->nodes[n->skip].first - n->first);
 			i = n->skip;
 			continue;
