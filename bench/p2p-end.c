@@ -11,7 +11,8 @@
  *	handshakes COUNT LANES  connections: TCP, multistream-select, Noise, yamux, closed
  *	meshed                  waits until the peer is in the topic's mesh
  *	publish COUNT           until somebody has heard COUNT messages
- *	hear COUNT              hears COUNT messages of others */
+ *	expect COUNT            begins to count messages of others
+ *	heard                   waits until COUNT were heard */
 #include "crypto/crypto.h"
 #include "p2p/gossip.h"
 #include "rt/world_uv.h"
@@ -344,13 +345,11 @@ static int do_publish(struct end *e, uint32_t count, double *seconds, struct err
 	return rc;
 }
 
-static int do_hear(struct end *e, uint32_t count, double *seconds, struct err *err)
+static int do_heard(struct end *e, double *seconds, struct err *err)
 {
 	int rc = 0;
 
-	e->heard = 0;
-	e->wanted = count;
-	while (rc == 0 && e->heard < count)
+	while (rc == 0 && e->heard < e->wanted)
 		rc = waitq_wait(&e->changed, err);
 	*seconds = since(e->first);
 	return rc;
@@ -367,6 +366,8 @@ static int obey(struct end *e, const char *line, double *seconds, struct err *er
 
 	if (fields >= 1 && strcmp(name, "meshed") == 0)
 		return do_meshed(e, seconds, err);
+	if (fields >= 1 && strcmp(name, "heard") == 0)
+		return do_heard(e, seconds, err);
 	if (fields < 2 || lanes < 1 || lanes > LANES_MAX)
 		return err_set(err, E_INVALID, "not a command: %s", line);
 	if (strcmp(name, "dial") == 0)
@@ -381,8 +382,11 @@ static int obey(struct end *e, const char *line, double *seconds, struct err *er
 		return do_handshakes(e, n, lanes, seconds, err);
 	if (strcmp(name, "publish") == 0)
 		return do_publish(e, (uint32_t)n, seconds, err);
-	if (strcmp(name, "hear") == 0)
-		return do_hear(e, (uint32_t)n, seconds, err);
+	if (strcmp(name, "expect") == 0) {
+		e->heard = 0;
+		e->wanted = (uint32_t)n;
+		return 0;
+	}
 	return err_set(err, E_INVALID, "not a command: %s", name);
 }
 

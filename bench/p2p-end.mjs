@@ -1,11 +1,11 @@
 // One end of the comparison in bench/p2p.mjs, made of the JavaScript libp2p. bench/p2p-end.c is the
 // same in C, with the same command line and the same commands.
 //
-//   node p2p-end.mjs [--listen MULTIADDR]
+//   node p2p-end.mjs [--gossip] [--listen MULTIADDR]
 //
-// Prints its address, then does what standard input says, one command per line, and answers each
-// with "done SECONDS" or "failed WHY". What comes over the network it serves all the while:
-// /echo/1.0.0, /sink/1.0.0 (tests/integration/lib/js-peer.mjs) and, with --gossip, gossipsub.
+// Prints its address, or "ready", then does what standard input says, one command per line, and
+// answers each with "done SECONDS" or "failed WHY". What comes over the network it serves all the
+// while: /echo/1.0.0, /sink/1.0.0 (tests/integration/lib/js-peer.mjs) and, with --gossip, gossipsub.
 import '../tests/integration/lib/polyfill.mjs'
 import { createInterface } from 'node:readline'
 import { gossipsub } from '../tests/integration/node_modules/@libp2p/gossipsub/dist/src/index.js'
@@ -76,9 +76,16 @@ async function openAndClose() {
     await came
 }
 
-async function connectAndClose() {
-    const fresh = await node.dial(peer, { force: true })
-    await fresh.close()
+// One connection per pair of nodes, so each lane is a node of its own.
+async function handshakes(count, lanes) {
+    const dialers = await Promise.all(Array.from({ length: lanes }, () => jsNode()))
+    const took = await many(count, lanes, async () => {
+        const dialer = dialers.pop()
+        await (await dialer.dial(peer)).close()
+        dialers.push(dialer)
+    })
+    await Promise.all(dialers.map((dialer) => dialer.stop()))
+    return took
 }
 
 // ---- gossip ------------------------------------------------------------------------------------
@@ -117,9 +124,10 @@ async function publish(count) {
     return seconds(began)
 }
 
-// Hears `count` messages, and says how far it is now and then.
-function hear(count) {
-    return new Promise((resolve, reject) => {
+// Begins to count, and says how far it is now and then. `hearing` resolves at the end.
+let hearing
+function expect(count) {
+    hearing = new Promise((resolve, reject) => {
         let heard = 0, began
         const listener = ({ detail: { msg } }) => {
             if (msg.topic !== BULK || msg.data.length !== MESSAGE) return
@@ -135,6 +143,7 @@ function hear(count) {
         }
         pubsub.addEventListener('gossipsub:message', listener)
     })
+    hearing.catch(() => {}) // told by "heard"
 }
 
 // ---- commands ----------------------------------------------------------------------------------
@@ -148,10 +157,14 @@ const commands = {
     sink: (bytes) => send(SINK, Number(bytes)),
     echo: (bytes) => send(ECHO, Number(bytes)),
     opens: (count, lanes) => many(Number(count), Number(lanes), openAndClose),
-    handshakes: (count, lanes) => many(Number(count), Number(lanes), connectAndClose),
+    handshakes: (count, lanes) => handshakes(Number(count), Number(lanes)),
     meshed: () => meshed().then(() => 0),
     publish: (count) => publish(Number(count)),
-    hear: (count) => hear(Number(count))
+    expect(count) {
+        expect(Number(count))
+        return 0
+    },
+    heard: () => hearing
 }
 
 pubsub?.subscribe(BULK)
