@@ -3,8 +3,8 @@
  * else: blocking sockets, no frames, no windows, no fibers.
  *
  * Usage: p2p-bare BYTES. Prints the seconds until the other process has opened all of it; then, of
- * the sender and of the receiver, the seconds that it ran, that it did so in the kernel, and that it
- * was ready to run. */
+ * the sender and of the receiver, the seconds that it ran, that it did so in the kernel, and that
+ * it was ready to run. */
 #include "crypto/crypto.h"
 
 #include <netinet/in.h>
@@ -116,8 +116,7 @@ static void connected_pair(int *left, int *right)
 	int listener = socket(AF_INET, SOCK_STREAM, 0), on = 1;
 
 	must(listener >= 0 && bind(listener, (struct sockaddr *)&at, n) == 0 &&
-		 listen(listener, 1) == 0 &&
-		 getsockname(listener, (struct sockaddr *)&at, &n) == 0,
+		 listen(listener, 1) == 0 && getsockname(listener, (struct sockaddr *)&at, &n) == 0,
 	    "listen");
 	*left = socket(AF_INET, SOCK_STREAM, 0);
 	must(connect(*left, (struct sockaddr *)&at, n) == 0, "connect");

@@ -121,8 +121,7 @@ static int64_t drain(struct stream *s, struct err *err)
 }
 
 /* Sends so many bytes while it reads what comes back, which must be `expected` bytes. */
-static int transfer(
-    struct stream *stream, uint64_t bytes, uint64_t expected, struct err *err)
+static int transfer(struct stream *stream, uint64_t bytes, uint64_t expected, struct err *err)
 {
 	struct sending s = {.stream = stream, .bytes = bytes};
 	struct scope sc;
@@ -221,8 +220,7 @@ static int open_and_close(struct many *m, unsigned lane, struct err *err)
 	return n > 0 ? err_set(err, E_PROTOCOL, "a byte that was never sent came back") : (int)n;
 }
 
-static int do_opens(
-    struct end *e, uint64_t count, unsigned lanes, double *seconds, struct err *err)
+static int do_opens(struct end *e, uint64_t count, unsigned lanes, double *seconds, struct err *err)
 {
 	struct many m = {.end = e, .one = open_and_close, .left = count};
 

@@ -27,6 +27,7 @@
 #define GOSSIP_SEEN_MAX     65536              /* messages remembered; the oldest go */
 #define GOSSIP_PENDING_MAX  1024               /* messages waiting for a verdict */
 #define GOSSIP_MCACHE_BYTES ((size_t)64 << 20) /* of messages kept for others; the oldest go */
+#define GOSSIP_AUTHORS_MAX  128                /* whose keys are kept at hand, 8 KiB each */
 #define GOSSIP_SENDERS_MAX  12                 /* of one message that are told apart */
 #define GOSSIP_ASKERS_MAX   256                /* peers that one message is given to on demand */
 #define GOSSIP_PROMISES_MAX 64                 /* of one peer */
@@ -144,6 +145,7 @@ struct gossip_router {
 	struct gossip_router_options opt;
 	struct identity identity;
 	struct peer_id *direct;
+	struct ed25519_keys *authors; /* made with the first message to be verified */
 	uint8_t hash_key[crypto_shorthash_KEYBYTES];
 	uint64_t random;
 	uint64_t seqno, next_topic;

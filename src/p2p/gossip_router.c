@@ -450,13 +450,22 @@ static void deliver(struct gossip_router *r, struct gossip_peer *p, struct gossi
 	out->message.from.n = (uint8_t)m->from.n;
 }
 
+static int check_signature(struct gossip_router *r, const struct gossip_message *m)
+{
+	if (r->opt.verify)
+		return r->opt.verify(r->opt.arg, m);
+	if (!r->authors && ed25519_keys_new(GOSSIP_AUTHORS_MAX, &r->authors, NULL) != 0)
+		return E_MEMORY;
+	return gossip_verify_with(r->authors, m, NULL);
+}
+
 /* Only what is signed is remembered: a forgery must not shut out the message that it imitates. */
 static void accept_new(struct gossip_router *r, struct gossip_peer *p, struct gossip_topic *t,
     const struct gossip_message *m, const struct gossip_id *id)
 {
 	struct gossip_frame *f;
 	struct gossip_entry *e;
-	int rc = r->opt.verify ? r->opt.verify(r->opt.arg, m) : gossip_verify(m, NULL);
+	int rc = check_signature(r, m);
 
 	if (rc != 0) {
 		if (rc != E_MEMORY)
@@ -667,6 +676,7 @@ void gossip_router_free(struct gossip_router *r)
 	}
 	gossip_cache_free(r);
 	identity_wipe(&r->identity);
+	ed25519_keys_free(r->authors);
 	free(r->slots);
 	free(r->scratch);
 	free(r->scratch2);

@@ -336,22 +336,30 @@ static int signed_text(struct bytes raw, bool with_key, struct buf *out, struct 
 	return rc != 0 ? rc : buf_ok(out, err);
 }
 
+static int verify_one(struct ed25519_keys *keys, const struct public_key *key, struct bytes text,
+    struct bytes signature, struct err *err)
+{
+	if (keys && key->type == KEY_ED25519)
+		return ed25519_keys_verify(keys, key->data.p, text, signature, err);
+	return public_key_verify(key, text, signature, err);
+}
+
 /* SPEC pubsub leaves out the signature alone; go and js, which add the key after signing, leave out
  * the key as well. Where a key is present both readings are tried, the deployed one first. */
-static int verify_text(
-    const struct gossip_message *m, const struct public_key *key, struct buf *text, struct err *err)
+static int verify_text(struct ed25519_keys *keys, const struct gossip_message *m,
+    const struct public_key *key, struct buf *text, struct err *err)
 {
 	int rc = signed_text(m->raw, false, text, err);
 
 	if (rc == 0)
-		rc = public_key_verify(key, buf_view(text), m->signature, err);
+		rc = verify_one(keys, key, buf_view(text), m->signature, err);
 	if (rc != E_BAD_SIGNATURE || !m->key.p)
 		return rc;
 	rc = signed_text(m->raw, true, text, err);
-	return rc != 0 ? rc : public_key_verify(key, buf_view(text), m->signature, err);
+	return rc != 0 ? rc : verify_one(keys, key, buf_view(text), m->signature, err);
 }
 
-int gossip_verify(const struct gossip_message *m, struct err *err)
+int gossip_verify_with(struct ed25519_keys *keys, const struct gossip_message *m, struct err *err)
 {
 	struct buf text = BUF_INIT(GOSSIP_RPC_MAX + sizeof sign_prefix);
 	struct public_key key;
@@ -363,7 +371,12 @@ int gossip_verify(const struct gossip_message *m, struct err *err)
 		return err_set(err, E_PROTOCOL, "a message without author, number or signature");
 	rc = author(m, &id, &key, err);
 	if (rc == 0)
-		rc = verify_text(m, &key, &text, err);
+		rc = verify_text(keys, m, &key, &text, err);
 	buf_free(&text);
 	return rc;
+}
+
+int gossip_verify(const struct gossip_message *m, struct err *err)
+{
+	return gossip_verify_with(NULL, m, err);
 }

@@ -6,6 +6,7 @@
 #ifndef P2P_GOSSIP_WIRE_PRIV_H
 #define P2P_GOSSIP_WIRE_PRIV_H
 
+#include "crypto/ed25519_keys.h"
 #include "p2p/gossip.h"
 #include "p2p/pb_priv.h"
 
@@ -80,5 +81,8 @@ void gossip_sign(const struct identity *id, struct bytes topic, struct bytes dat
  * missing or malformed fields, E_BAD_SIGNATURE, E_UNSUPPORTED (kind of key), E_WRONG_PEER (the key
  * is not the author's), E_MEMORY. */
 int gossip_verify(const struct gossip_message *m, struct err *err) WARN_UNUSED;
+/* The same, sooner done with authors that `keys` has met before. NULL: without. */
+int gossip_verify_with(
+    struct ed25519_keys *keys, const struct gossip_message *m, struct err *err) WARN_UNUSED;
 
 #endif

@@ -20,5 +20,6 @@ int run_identity_tests(void);
 int run_public_key_tests(void);
 int run_peer_id_tests(void);
 int run_cpace_tests(void);
+int run_ed25519_keys_tests(void);
 
 #endif

@@ -21,5 +21,6 @@ int main(void)
 	failed += run_public_key_tests();
 	failed += run_peer_id_tests();
 	failed += run_cpace_tests();
+	failed += run_ed25519_keys_tests();
 	return failed ? 1 : 0;
 }
