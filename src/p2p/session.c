@@ -199,6 +199,7 @@ void session_unref(struct session *s)
 {
 	if (--s->refs > 0)
 		return;
+	ring_free(&s->spare);
 	free(s->remote);
 	free(s);
 }
@@ -209,6 +210,7 @@ static void end_streams(struct session *s)
 	struct yamux_stream *y, *next;
 
 	s->over = true;
+	ring_free(&s->spare);
 	s->core.goaway_received = true;
 	s->body = NULL;
 	waitq_wake_all(&s->openable);
@@ -316,6 +318,8 @@ void session_tick(struct session *s)
 		secure_out_free(&s->out);
 		secure_out_free(&s->sending);
 	}
+	if (instant_since(now, s->last_read).ns > duration_s(1).ns)
+		ring_free(&s->spare);
 }
 
 void session_probe(struct session *s)

@@ -60,6 +60,7 @@ struct session {
 	uint32_t body_left;
 	struct ystream *body; /* NULL: thrown away */
 	bool body_ends;       /* FIN came with it */
+	struct ring spare;    /* an empty ring's memory, for the next stream that needs one */
 
 	/* Frames out: `out` is filled while `sending` is being written. */
 	struct secure_out out, sending;
@@ -102,5 +103,6 @@ void ystream_wake_writer(struct ystream *ys);
 void ystream_got_reset(struct ystream *ys);
 /* The session is over: what was received can still be read. The core is gone. */
 void ystream_orphaned(struct ystream *ys);
+void ring_free(struct ring *r);
 
 #endif

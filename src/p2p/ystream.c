@@ -61,10 +61,35 @@ static void ring_put(struct ring *r, const uint8_t *p, size_t n)
 	r->count += n;
 }
 
-static void ring_free(struct ring *r)
+void ring_free(struct ring *r)
 {
 	free(r->p);
 	*r = (struct ring){0};
+}
+
+/* Memory of an empty ring goes to the session, where a stream that fills one again finds it: a
+ * reader that keeps up empties its ring many times a second. */
+static void ring_retire(struct session *s, struct ring *r)
+{
+	struct ring other = s->spare;
+
+	INVARIANT(r->count == 0);
+	r->first = 0;
+	if (r->cap > other.cap) {
+		s->spare = *r;
+		*r = other;
+	}
+	ring_free(r);
+}
+
+/* In the place of an empty one. */
+static void ring_renew(struct session *s, struct ring *r)
+{
+	if (s->spare.cap > r->cap) {
+		free(r->p);
+		*r = s->spare;
+		s->spare = (struct ring){0};
+	}
 }
 
 /* ---- what the session tells ---------------------------------------------------------------- */
@@ -95,6 +120,8 @@ void ystream_deliver(struct ystream *ys, const uint8_t *p, size_t n)
 	}
 	if (n == 0)
 		return;
+	if (ys->in.count == 0 && n > ys->in.cap)
+		ring_renew(ys->session, &ys->in);
 	if (!ring_reserve(&ys->in, n))
 		stream_reset(&ys->stream, E_MEMORY);
 	else
@@ -189,7 +216,7 @@ static ssize_t read_plain(struct ystream *ys, uint8_t *buf, size_t cap, struct e
 	if (ys->in.count > 0) {
 		size_t n = ring_take(&ys->in, buf, cap);
 		if (ys->in.count == 0 && ys->in.cap > RING_FIRST)
-			ring_free(&ys->in);
+			ring_retire(ys->session, &ys->in);
 		credit(ys, n);
 		return (ssize_t)n;
 	}
