@@ -2,7 +2,7 @@
  * examples/p2p-peer; bench/p2p-end.mjs is the same made of the JavaScript libp2p.
  *
  * Prints "ready", then does what standard input says, one command per line, and answers each with
- * "done SECONDS" or "failed WHY":
+ * "done SECONDS" ("heard": the count) or "failed WHY":
  *
  *	dial MULTIADDR          connects; all else is done with that peer
  *	sink BYTES              one stream, one way, until the other end tells the count
@@ -10,9 +10,9 @@
  *	opens COUNT LANES       streams: opened, negotiated, closed by both; LANES at a time
  *	handshakes COUNT LANES  connections: TCP, multistream-select, Noise, yamux, closed
  *	meshed                  waits until the peer is in the topic's mesh
- *	publish COUNT           until somebody has heard COUNT messages
- *	expect COUNT            begins to count messages of others
- *	heard                   waits until COUNT were heard */
+ *	publish COUNT           messages, until the subscriber tells that it has heard the last
+ *	expect COUNT            begins to count such messages
+ *	heard                   how many there were */
 #include "crypto/crypto.h"
 #include "p2p/gossip.h"
 #include "rt/world_uv.h"
@@ -25,14 +25,15 @@
 #define BULK "og-bulk" /* the topic that examples/p2p-peer passes on */
 
 #define PIECE        ((size_t)64 * 1024)
-#define MESSAGE      64   /* bytes of a gossip message; what is shorter tells how many were heard */
-#define TOLD         4    /* bytes of such an answer */
-#define WINDOW       4096 /* messages under way */
-#define TELL_EVERY   512
+#define MESSAGE      64   /* bytes of a gossip message, which carries its number */
+#define TOLD         4    /* bytes of an answer: the number of the last one heard */
+#define WINDOW       1024 /* messages under way */
+#define TELL_EVERY   128
 #define PUBLISH_RUN  16 /* messages between two looks at what else is to do */
 #define LANES_MAX    64
 #define LINE_SIZE    512
 #define MESH_LIMIT_S 15
+#define SILENCE_S    5 /* of the subscriber: something was lost */
 
 struct end {
 	struct world *world;
@@ -40,10 +41,9 @@ struct end {
 	struct p2p_gossip *gossip;
 	struct multiaddr address; /* of the other end, with /p2p */
 	struct peer_id peer;
-	uint32_t heard; /* by us, or, as the publisher was told, by the other side */
-	uint32_t wanted;
-	struct instant first;
-	struct waitq changed;
+	uint32_t told;          /* of our messages, by the subscriber */
+	uint32_t heard, wanted; /* of others' */
+	struct waitq told_more;
 };
 
 /* ---- hosts --------------------------------------------------------------------------------- */
@@ -268,12 +268,12 @@ static int do_handshakes(
 
 /* ---- gossip -------------------------------------------------------------------------------- */
 
-static void tell(struct end *e)
+static void tell(struct end *e, uint32_t number)
 {
 	uint8_t told[TOLD];
 	struct err err = {0};
 
-	put_u32be(told, e->heard);
+	put_u32be(told, number);
 	if (p2p_gossip_publish(e->gossip, BULK, bytes_of(told, TOLD), &err) != 0)
 		fprintf(stderr, "p2p-end: %s\n", err_text(&err));
 }
@@ -281,16 +281,14 @@ static void tell(struct end *e)
 static enum gossip_verdict on_bulk(void *arg, const struct p2p_gossip_message *msg)
 {
 	struct end *e = arg;
+	uint32_t number = msg->data.n >= TOLD ? get_u32be(msg->data.p) : 0;
 
 	if (msg->data.n == TOLD) {
-		e->heard = get_u32be(msg->data.p);
-	} else if (e->heard < e->wanted) {
-		if (e->heard++ == 0)
-			e->first = rt_now();
-		if (e->heard % TELL_EVERY == 0 || e->heard == e->wanted)
-			tell(e);
+		e->told = number;
+		waitq_wake_all(&e->told_more);
+	} else if (++e->heard % TELL_EVERY == 0 || number == e->wanted) {
+		tell(e, number);
 	}
-	waitq_wake_all(&e->changed);
 	return GOSSIP_ACCEPT;
 }
 
@@ -333,24 +331,14 @@ static int do_publish(struct end *e, uint32_t count, double *seconds, struct err
 	struct instant begin = rt_now();
 	int rc = 0;
 
-	e->heard = e->wanted = 0;
-	for (uint32_t sent = 0; rc == 0 && e->heard < count;)
-		if (sent < count && sent - e->heard < WINDOW)
+	e->told = 0;
+	for (uint32_t sent = 0; rc == 0 && e->told < count;)
+		if (sent < count && sent - e->told < WINDOW)
 			rc = publish_one(e, ++sent, err);
 		else
-			rc = waitq_wait(&e->changed, err);
+			rc = waitq_wait_for(&e->told_more, duration_s(SILENCE_S), err);
 	*seconds = since(begin);
-	return rc;
-}
-
-static int do_heard(struct end *e, double *seconds, struct err *err)
-{
-	int rc = 0;
-
-	while (rc == 0 && e->heard < e->wanted)
-		rc = waitq_wait(&e->changed, err);
-	*seconds = since(e->first);
-	return rc;
+	return rc == 0 ? 0 : err_wrap(err, rc, "no word after %u messages", e->told);
 }
 
 /* ---- commands ------------------------------------------------------------------------------ */
@@ -364,8 +352,10 @@ static int obey(struct end *e, const char *line, double *seconds, struct err *er
 
 	if (fields >= 1 && strcmp(name, "meshed") == 0)
 		return do_meshed(e, seconds, err);
-	if (fields >= 1 && strcmp(name, "heard") == 0)
-		return do_heard(e, seconds, err);
+	if (fields >= 1 && strcmp(name, "heard") == 0) {
+		*seconds = e->heard;
+		return 0;
+	}
 	if (fields < 2 || lanes < 1 || lanes > LANES_MAX)
 		return err_set(err, E_INVALID, "not a command: %s", line);
 	if (strcmp(name, "dial") == 0)

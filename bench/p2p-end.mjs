@@ -4,7 +4,7 @@
 //   node p2p-end.mjs [--gossip] [--listen MULTIADDR]
 //
 // Prints its address, or "ready", then does what standard input says, one command per line, and
-// answers each with "done SECONDS" or "failed WHY". What comes over the network it serves all the
+// answers each with "done SECONDS" ("heard": the count) or "failed WHY". What comes over the network it serves all the
 // while: /echo/1.0.0, /sink/1.0.0 (tests/integration/lib/js-peer.mjs) and, with --gossip, gossipsub.
 import '../tests/integration/lib/polyfill.mjs'
 import { createInterface } from 'node:readline'
@@ -15,16 +15,19 @@ import { jsNode, write } from '../tests/integration/lib/js-peer.mjs'
 const ECHO = '/echo/1.0.0', SINK = '/sink/1.0.0'
 const BULK = 'og-bulk' // the topic that build/examples/p2p-peer passes on
 const PIECE = 64 * 1024
-const WINDOW = 4096, ACK_EVERY = 512 // gossip messages under way; heard before that is told
+const WINDOW = 1024, ACK_EVERY = 128 // gossip messages under way; heard before that is told
 const MESSAGE = 64 // bytes of a gossip message
+const SILENCE_MS = 5000 // of the subscriber: something was lost
 
 const option = (name) => process.argv.includes(name) && process.argv[process.argv.indexOf(name) + 1]
 const listen = option('--listen')
 const gossips = process.argv.includes('--gossip')
 
+// Its monitor gives a connection up whose other end is too busy to answer a ping in time.
+const patient = { connectionMonitor: { enabled: false } }
 const node = await jsNode(listen ? [listen] : [], gossips
-    ? { services: { pubsub: gossipsub({ allowPublishToZeroTopicPeers: true }) } }
-    : {})
+    ? { services: { pubsub: gossipsub({ allowPublishToZeroTopicPeers: true }) }, ...patient }
+    : patient)
 const pubsub = node.services.pubsub
 let peer // the address that "dial" named
 let connection
@@ -78,7 +81,7 @@ async function openAndClose() {
 
 // One connection per pair of nodes, so each lane is a node of its own.
 async function handshakes(count, lanes) {
-    const dialers = await Promise.all(Array.from({ length: lanes }, () => jsNode()))
+    const dialers = await Promise.all(Array.from({ length: lanes }, () => jsNode([], patient)))
     const took = await many(count, lanes, async () => {
         const dialer = dialers.pop()
         await (await dialer.dial(peer)).close()
@@ -90,9 +93,9 @@ async function handshakes(count, lanes) {
 
 // ---- gossip ------------------------------------------------------------------------------------
 
-// Messages carry their number; what begins with "heard" tells how many the other end has heard.
-function numbered(number) {
-    const bytes = Buffer.alloc(MESSAGE)
+// Messages carry their number; what is shorter tells the number of the last one heard.
+function numbered(number, size = MESSAGE) {
+    const bytes = Buffer.alloc(size)
     bytes.writeUInt32BE(number)
     return bytes
 }
@@ -105,45 +108,42 @@ async function meshed() {
     }
 }
 
-// Publishes until `count` messages were heard, WINDOW of them under way.
-async function publish(count) {
-    let heard = 0, wake = () => {}
-    const listener = ({ detail: { msg } }) => {
-        if (msg.topic !== BULK || msg.data.length >= MESSAGE) return
-        heard = Buffer.from(msg.data).readUInt32BE()
-        wake()
+let told = 0, toldMore = () => {} // of ours, as the subscriber says
+let heard = 0, wanted = 0 // of others'
+
+pubsub?.addEventListener('gossipsub:message', ({ detail: { msg } }) => {
+    if (msg.topic !== BULK) return
+    const number = Buffer.from(msg.data).readUInt32BE()
+    if (msg.data.length < MESSAGE) {
+        told = number
+        toldMore()
+        return
     }
-    pubsub.addEventListener('gossipsub:message', listener)
-    const began = performance.now()
-    for (let sent = 0; sent < count;) {
-        if (sent - heard < WINDOW) await pubsub.publish(BULK, numbered(++sent))
-        else await new Promise((resolve) => { wake = resolve })
-    }
-    while (heard < count) await new Promise((resolve) => { wake = resolve })
-    pubsub.removeEventListener('gossipsub:message', listener)
-    return seconds(began)
+    heard++
+    if (heard % ACK_EVERY !== 0 && number !== wanted) return
+    pubsub.publish(BULK, numbered(number, 4)).catch((error) => console.error(error))
+})
+
+function word() {
+    return new Promise((resolve, reject) => {
+        const silence = setTimeout(() => reject(new Error(`no word after ${told} messages`)), SILENCE_MS)
+        toldMore = () => {
+            clearTimeout(silence)
+            resolve()
+        }
+    })
 }
 
-// Begins to count, and says how far it is now and then. `hearing` resolves at the end.
-let hearing
-function expect(count) {
-    hearing = new Promise((resolve, reject) => {
-        let heard = 0, began
-        const listener = ({ detail: { msg } }) => {
-            if (msg.topic !== BULK || msg.data.length !== MESSAGE) return
-            began ??= performance.now()
-            heard++
-            if (heard % ACK_EVERY !== 0 && heard !== count) return
-            const told = Buffer.alloc(4)
-            told.writeUInt32BE(heard)
-            pubsub.publish(BULK, told).catch(reject)
-            if (heard < count) return
-            pubsub.removeEventListener('gossipsub:message', listener)
-            resolve(seconds(began))
-        }
-        pubsub.addEventListener('gossipsub:message', listener)
-    })
-    hearing.catch(() => {}) // told by "heard"
+// Publishes until the last of `count` messages was heard, WINDOW of them under way.
+async function publish(count) {
+    const began = performance.now()
+    told = 0
+    for (let sent = 0; sent < count;) {
+        if (sent - told < WINDOW) await pubsub.publish(BULK, numbered(++sent))
+        else await word()
+    }
+    while (told < count) await word()
+    return seconds(began)
 }
 
 // ---- commands ----------------------------------------------------------------------------------
@@ -161,10 +161,11 @@ const commands = {
     meshed: () => meshed().then(() => 0),
     publish: (count) => publish(Number(count)),
     expect(count) {
-        expect(Number(count))
+        heard = 0
+        wanted = Number(count)
         return 0
     },
-    heard: () => hearing
+    heard: () => heard
 }
 
 pubsub?.subscribe(BULK)

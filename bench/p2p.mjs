@@ -115,6 +115,7 @@ class Pair {
 // A publisher, a relay and a subscriber.
 class Line {
     static roles = ['publisher', 'relay', 'subscriber']
+    lost = 0 // messages
 
     async start(clientKind, serverKind) {
         this.relay = server(serverKind, '--gossip')
@@ -133,7 +134,8 @@ class Line {
 
     async ask(command) {
         await this.subscriber.ask(command.replace('publish', 'expect'))
-        const [seconds] = await Promise.all([this.publisher.ask(command), this.subscriber.ask('heard')])
+        const seconds = await this.publisher.ask(command)
+        this.lost += Number(command.split(' ')[1]) - await this.subscriber.ask('heard')
         return seconds
     }
 }
@@ -219,7 +221,7 @@ function limit({ parts }, roles) {
     const ran = sum(parts.map((p) => p.ran))
     if (ran >= CORES * FULL) return 'both cores'
     if (ready[most] >= FULL) return `one core, the ${roles[most]}'s`
-    return `answers: ${percent(ran / CORES)} of both cores used`
+    return `waiting, ${percent(ran / CORES)} of both cores used`
 }
 
 const describe = (r, roles) => r.parts.map((p, i) => `${roles[i]} ${percent(p.ran)}` +
@@ -241,7 +243,8 @@ async function compare(figure) {
         }
         if (figure.name === 'stream') runs.bare.push(await measureBare(Math.ceil(BARE_BYTES * SCALE)))
     }
-    for (const { processes } of Object.values(arrangements)) {
+    for (const [name, { processes, lost }] of Object.entries(arrangements)) {
+        if (lost) console.log(`${name}: ${lost} messages were lost`)
         await Promise.all(processes.map((p) => p.stop()))
     }
     return Object.fromEntries(Object.entries(runs).map(([name, all]) => [name, all.length && middle(all)]))
@@ -262,16 +265,23 @@ function print(figure, { ours, js, cross, bare }) {
         `; cross per second of our ${roles[1]}'s processor ${round(cross.rate / cross.parts[1].ran)}, ` +
         `per second of js's ${round(js.rate / js.parts[1].ran)}` +
         (bare ? `; ours / bare ${(ours.rate / bare.rate).toFixed(2)} (at least ${BARE_SHARE})` : ''))
-    return ratio >= figure.target && (!bare || ours.rate >= BARE_SHARE * bare.rate)
+    return {
+        met: ratio >= figure.target && (!bare || ours.rate >= BARE_SHARE * bare.rate),
+        line: [figure.title.padEnd(36), round(ours.rate).padStart(9), round(js.rate).padStart(9),
+            ratio.toFixed(1).padStart(8), String(figure.target).padStart(8), `  ${limit(ours, roles)}`].join('')
+    }
 }
 
 console.log(`${cpus()[0].model}, ${Math.min(CORES, availableParallelism())} processors used, ` +
     `Node ${process.version}, load ${loadavg()[0].toFixed(1)}, ${ROUNDS} rounds`)
-let missed = 0
+const results = []
 for (const figure of figures) {
     if (wanted.length > 0 && !wanted.includes(figure.name)) continue
-    if (!print(figure, await compare(figure))) missed++
+    results.push(print(figure, await compare(figure)))
 }
 endAll()
-console.log(`\nload at the end ${loadavg()[0].toFixed(1)}${missed && !quick ? `; ${missed} below what is wanted` : ''}`)
+console.log(`\n${'medians'.padEnd(36)}     ours       js   ratio  wanted  ours runs into`)
+for (const { line } of results) console.log(line)
+const missed = results.filter((r) => !r.met).length
+console.log(`load at the end ${loadavg()[0].toFixed(1)}${missed && !quick ? `; ${missed} below what is wanted` : ''}`)
 process.exit(missed && !quick ? 1 : 0)
