@@ -1,5 +1,5 @@
 /* The gossip router's life, its peers and topics, and the way of a message through it.
- * SPEC libp2p pubsub, gossipsub-v1.0, gossipsub-v1.1. */
+ * SPEC libp2p pubsub, gossipsub-v1.0, gossipsub-v1.1, gossipsub-v1.2. */
 #include "p2p/gossip_priv.h"
 
 #include <stdlib.h>
@@ -26,6 +26,7 @@ void gossip_params_default(struct gossip_params *p)
 	    .ihave_messages_max = 10,
 	    .ihave_ids_max = 5000,
 	    .iwant_repeats_max = 3,
+	    .idontwant_min = 1024,
 	    .opportunistic_ticks = 60,
 	    .opportunistic_peers = 2,
 	    .direct_ticks = 300,
@@ -99,6 +100,7 @@ static void free_peer(struct gossip_router *r, struct gossip_peer *p)
 	r->slots[p->serial % r->opt.peers_max] = NULL;
 	r->n_peers--;
 	buf_free(&p->control);
+	gossip_forget_unwanted(p);
 	free(p->promises);
 	free(p);
 }
@@ -225,6 +227,7 @@ void gossip_router_disconnect(struct gossip_router *r, const struct peer_id *id,
 	p->user = NULL;
 	p->gone = now;
 	p->n_promises = 0;
+	gossip_forget_unwanted(p);
 	r->n_connected--;
 }
 
@@ -480,6 +483,7 @@ static void accept_new(struct gossip_router *r, struct gossip_peer *p, struct go
 		return;
 	}
 	e->senders[e->n_senders++] = p->serial;
+	gossip_tell_unwanted(r, p, t, e);
 	deliver(r, p, e);
 }
 
@@ -581,6 +585,7 @@ static void take_item(
 	case GOSSIP_IWANT:
 	case GOSSIP_GRAFT:
 	case GOSSIP_PRUNE:
+	case GOSSIP_IDONTWANT:
 		if (gossip_speaks_mesh(p))
 			gossip_take_control(r, p, item);
 	}

@@ -5,17 +5,18 @@
 #define RPC_PUBLISH      2
 #define RPC_CONTROL      3
 
-#define CONTROL_IHAVE 1
-#define CONTROL_IWANT 2
-#define CONTROL_GRAFT 3
-#define CONTROL_PRUNE 4
+#define CONTROL_IHAVE     1
+#define CONTROL_IWANT     2
+#define CONTROL_GRAFT     3
+#define CONTROL_PRUNE     4
+#define CONTROL_IDONTWANT 5
 
 #define SUB_SUBSCRIBE 1
 #define SUB_TOPIC     2
 
 #define ITEM_TOPIC    1 /* of IHAVE, GRAFT, PRUNE */
 #define IHAVE_IDS     2
-#define IWANT_IDS     1
+#define IWANT_IDS     1 /* and of IDONTWANT */
 #define PRUNE_PEERS   2
 #define PRUNE_BACKOFF 3
 #define PX_PEER       1
@@ -71,7 +72,8 @@ static int decode_control(struct gossip_item *out, struct err *err)
 	int rc;
 
 	while ((rc = pb_next(&c, &f, err)) > 0) {
-		if (out->kind != GOSSIP_IWANT && pb_is(&f, ITEM_TOPIC, PB_BYTES))
+		if (out->kind != GOSSIP_IWANT && out->kind != GOSSIP_IDONTWANT &&
+		    pb_is(&f, ITEM_TOPIC, PB_BYTES))
 			out->topic = f.data;
 		else if (out->kind == GOSSIP_PRUNE && pb_is(&f, PRUNE_BACKOFF, PB_VARINT))
 			out->backoff = f.value;
@@ -86,7 +88,7 @@ static int next_control(struct gossip_walk *w, struct gossip_item *out, struct e
 	int rc;
 
 	while ((rc = pb_next(&w->control, &f, err)) > 0) {
-		if (f.wire != PB_BYTES || f.number < CONTROL_IHAVE || f.number > CONTROL_PRUNE)
+		if (f.wire != PB_BYTES || f.number < CONTROL_IHAVE || f.number > CONTROL_IDONTWANT)
 			continue;
 		*out = (struct gossip_item){
 		    .kind = (enum gossip_item_kind)(GOSSIP_IHAVE + f.number - CONTROL_IHAVE),
@@ -263,11 +265,14 @@ void gossip_put_ids(struct buf *out, enum gossip_item_kind kind, struct bytes to
     const struct bytes *ids, size_t n)
 {
 	bool ihave = kind == GOSSIP_IHAVE;
+	uint32_t number = ihave                  ? CONTROL_IHAVE
+			  : kind == GOSSIP_IWANT ? CONTROL_IWANT
+						 : CONTROL_IDONTWANT;
 	size_t body = ihave ? field_size(topic.n) : 0;
 
 	for (size_t i = 0; i < n; i++)
 		body += field_size(ids[i].n);
-	put_control_head(out, ihave ? CONTROL_IHAVE : CONTROL_IWANT, body);
+	put_control_head(out, number, body);
 	if (ihave)
 		pb_put_bytes(out, ITEM_TOPIC, topic);
 	for (size_t i = 0; i < n; i++)

@@ -1,5 +1,5 @@
 /* Gossip's RPCs in and out. SPEC libp2p pubsub "The RPC" and "The Message", gossipsub-v1.0
- * "Protobuf" and v1.1 "Protobuf Extension".
+ * "Protobuf", v1.1 "Protobuf Extension" and v1.2.
  *
  * Reading borrows and never allocates: an RPC is walked once to see that all of it is well formed,
  * and then again, item by item. Unknown fields are skipped, and kept inside messages. */
@@ -24,13 +24,14 @@ enum gossip_item_kind {
 	GOSSIP_IHAVE,
 	GOSSIP_IWANT,
 	GOSSIP_GRAFT,
-	GOSSIP_PRUNE
+	GOSSIP_PRUNE,
+	GOSSIP_IDONTWANT
 };
 
 struct gossip_item {
 	enum gossip_item_kind kind;
 	struct bytes topic;
-	struct bytes body;         /* IHAVE, IWANT, PRUNE: for gossip_ids_next, gossip_px_next */
+	struct bytes body;         /* lists and PRUNE: for gossip_ids_next, gossip_px_next */
 	uint64_t backoff;          /* PRUNE: seconds; 0 when not said */
 	struct gossip_message msg; /* PUBLISH */
 };
@@ -50,7 +51,7 @@ int gossip_walk_next(struct gossip_walk *w, struct gossip_item *out, struct err 
 /* Whether the whole RPC is well formed, to the last list. */
 int gossip_rpc_check(struct bytes rpc, struct err *err) WARN_UNUSED;
 
-/* The next message id of a list. IHAVE and IWANT number their ids differently. */
+/* The next message id of an IHAVE, IWANT or IDONTWANT, which number their ids differently. */
 bool gossip_ids_next(struct cursor *body, enum gossip_item_kind kind, struct bytes *id);
 /* The next peer offered by a PRUNE; either part may be empty. */
 bool gossip_px_next(struct cursor *body, struct bytes *peer, struct bytes *record);
