@@ -199,7 +199,8 @@ static int host_start(struct app *app, struct p2p_host **out, struct err *err)
 	opt.listen = app->opt.listen;
 	opt.n_listen = app->opt.n_listen;
 	opt.mdns = app->opt.mdns;
-	opt.limits.streams_in = 2048;
+	opt.limits.streams_in = 2048;   /* one peer may use all of them */
+	opt.limits.reserve_percent = 0; /* nobody is known here */
 	rc = p2p_host_new(app->world, &opt, out, err);
 	identity_wipe(&id);
 	secret_wipe(&key, sizeof key);

@@ -48,50 +48,45 @@ static bool take_error(struct bytes body, struct reply *r)
 	return r->end == REPLY_FAILED;
 }
 
-/* How far a stream has come. */
-struct streaming {
-	bool finished, used, done, failed;
+/* How far an answer has come. */
+struct hearing {
+	struct reply *reply;
+	bool failed;
 	unsigned pieces;
 };
 
-static void take_chunk(struct streaming *st, struct reply *r, struct bytes data)
+static int hear(void *arg, const struct inference_event *e, struct err *err)
 {
-	void *mem = talloc_new(NULL);
-	struct openai_piece piece;
+	struct hearing *h = arg;
+
+	(void)err;
+	if (e->kind == INFERENCE_TEXT) {
+		buf_bytes(&h->reply->text, e->text);
+		h->pieces++;
+	}
+	if (e->kind == INFERENCE_CHOICE_END)
+		h->reply->finish = e->finish;
+	if (e->kind == INFERENCE_FINISHED)
+		h->reply->usage = e->usage;
+	return 0;
+}
+
+static void take_event(struct hearing *h, struct upstream_reader *reader, const struct sse_event *e)
+{
 	struct err err = {0};
 
-	if (take_error(data, r)) {
-		st->failed = true;
-	} else if (openai_chunk_parse(mem, data, &piece, &err) != 0) {
-		broken(r, "a chunk that is none", &err);
-	} else {
-		if (st->finished && (piece.text.n > 0 || piece.has_finish))
-			broken(r, "more of the answer after its end", NULL);
-		buf_bytes(&r->text, piece.text);
-		st->pieces += piece.text.n > 0;
-		st->finished |= piece.has_finish;
-		st->used |= piece.has_usage;
-		if (piece.has_finish)
-			r->finish = piece.finish;
-		if (piece.has_usage)
-			r->usage = piece.usage;
-	}
-	talloc_free(mem);
+	if (h->failed)
+		broken(h->reply, "an event after the last one", NULL);
+	else if (take_error(e->data, h->reply))
+		h->failed = true;
+	else if (reader->upstream->take(reader, e->event, e->data, &err) != 0)
+		broken(h->reply, "an event that is none", &err);
 }
 
-static void take_event(struct streaming *st, struct reply *r, struct bytes data)
+static void read_events(struct http_client *http, const struct ask *ask, struct hearing *h,
+    struct upstream_reader *reader)
 {
-	if (st->done || st->failed)
-		broken(r, "an event after the last one", NULL);
-	else if (openai_is_done(data))
-		st->done = true;
-	else
-		take_chunk(st, r, data);
-}
-
-static void read_stream(struct http_client *http, const struct ask *ask, struct reply *r)
-{
-	struct streaming st = {0};
+	struct reply *r = h->reply;
 	struct sse_parser sse;
 	struct err err = {0};
 	char piece[PIECE];
@@ -104,11 +99,11 @@ static void read_stream(struct http_client *http, const struct ask *ask, struct 
 		int rc;
 
 		while ((rc = sse_parser_next(&sse, &in, &e, &err)) == 1)
-			take_event(&st, r, e.data);
+			take_event(h, reader, &e);
 		if (rc < 0)
 			broken(r, "not a stream of events", &err);
-		if (ask->hang_up_after > 0 && st.pieces >= ask->hang_up_after && !st.done &&
-		    r->end == REPLY_ANSWERED)
+		if (ask->hang_up_after > 0 && h->pieces >= ask->hang_up_after &&
+		    !reader->finished && r->end == REPLY_ANSWERED)
 			r->end = REPLY_HUNG_UP;
 		if (r->end == REPLY_HUNG_UP || r->end == REPLY_BROKEN)
 			break;
@@ -118,31 +113,44 @@ static void read_stream(struct http_client *http, const struct ask *ask, struct 
 		return;
 	if (n < 0)
 		broken(r, "the stream broke off", &err);
-	else if (!st.failed && !(st.done && st.finished && st.used))
+	else if (!h->failed && !(reader->finished && r->usage.prompt_tok >= 0))
 		broken(r, "the stream ended before its end", NULL);
 }
 
-static void read_whole(struct http_client *http, struct reply *r)
+static void read_document(
+    struct http_client *http, struct hearing *h, struct upstream_reader *reader)
 {
-	void *mem = talloc_new(NULL);
 	struct buf body = BUF_INIT(BODY_MAX);
-	struct openai_piece piece;
 	struct err err = {0};
 	int rc = http_client_read_all(http, BODY_MAX, &body, &err);
 
 	if (rc == 0)
-		rc = openai_completion_parse(mem, buf_view(&body), &piece, &err);
-	if (rc != 0) {
-		broken(r, "no completion", &err);
-	} else if (!piece.has_finish || !piece.has_usage) {
-		broken(r, "a completion without its end", NULL);
-	} else {
-		buf_bytes(&r->text, piece.text);
-		r->finish = piece.finish;
-		r->usage = piece.usage;
-	}
+		rc = reader->upstream->take(reader, "", buf_view(&body), &err);
+	if (rc == 0)
+		rc = reader->upstream->end(reader, &err);
+	if (rc != 0)
+		broken(h->reply, "no completion", &err);
+	else if (h->reply->usage.prompt_tok < 0)
+		broken(h->reply, "a completion without its usage", NULL);
 	buf_free(&body);
-	talloc_free(mem);
+}
+
+static void read_answer(struct http_client *http, const struct ask *ask, struct reply *r)
+{
+	static const struct inference_request req = {.choices = 1};
+	struct hearing h = {.reply = r};
+	struct upstream_reader *reader;
+
+	r->usage = INFERENCE_USAGE_UNKNOWN;
+	if (upstream_reader_new(NULL, &openai_upstream, &req, hear, &h, &reader, NULL) != 0) {
+		broken(r, "no memory", NULL);
+		return;
+	}
+	if (ask->way == ASK_STREAM)
+		read_events(http, ask, &h, reader);
+	else
+		read_document(http, &h, reader);
+	talloc_free(reader);
 }
 
 static void read_failure(struct http_client *http, int status, struct reply *r)
@@ -207,12 +215,11 @@ static void read_reply(struct http_client *http, const struct ask *ask, struct r
 	(void)snprintf(r->owner, sizeof(r->owner), "%s", owner ? owner : "");
 	if (head->status != 200)
 		read_failure(http, head->status, r);
-	else if (ask->way == ASK_WHOLE)
-		read_whole(http, r);
-	else if (http_head_is_type(head, SSE_MEDIA_TYPE))
-		read_stream(http, ask, r);
+	else if (http_head_is_type(
+		     head, ask->way == ASK_STREAM ? SSE_MEDIA_TYPE : "application/json"))
+		read_answer(http, ask, r);
 	else
-		broken(r, "not an event stream", NULL);
+		broken(r, "not what was asked for", NULL);
 }
 
 static void ask_http(struct world *w, const struct ask *ask, struct reply *r)

@@ -139,7 +139,7 @@ static int infer(void *arg, const struct inference_request *req, inference_emit_
 	struct engine *e = arg;
 	const struct inference_message *asked = &req->messages[req->n_messages - 1];
 	struct inference_event last = {
-	    .kind = INFERENCE_FINISHED, .usage = {prompt_tokens(req), 0}};
+	    .kind = INFERENCE_FINISHED, .usage = {prompt_tokens(req), 0, -1, -1}};
 	char question[QUESTION_MAX], answer[SUMS_ANSWER_MAX];
 	int rc;
 
@@ -158,6 +158,10 @@ static int infer(void *arg, const struct inference_request *req, inference_emit_
 		e->sums->answers++;
 	else
 		e->sums->cut_short++;
+	if (rc == 0)
+		rc = emit(emit_arg,
+		    &(struct inference_event){.kind = INFERENCE_CHOICE_END, .finish = last.finish},
+		    err);
 	return rc ? rc : emit(emit_arg, &last, err);
 }
 

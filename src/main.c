@@ -1,5 +1,6 @@
 /* gate: one program for the node, its engine and its commands. */
 #include "cli/cli.h"
+#include "node/config.h"
 #include "node/node.h"
 #include "provider/engine_main.h"
 
@@ -20,15 +21,6 @@ static bool fill_standard_streams(void)
 	return fd >= 0;
 }
 
-static int print_version(int argc, char **argv)
-{
-	if (argc > 1 && strcmp(argv[1], "--json") == 0)
-		printf("{\"version\":\"%s\"}\n", GATE_VERSION);
-	else
-		printf("gate %s\n", GATE_VERSION);
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
 	const char *command = argc > 1 ? argv[1] : "";
@@ -38,14 +30,9 @@ int main(int argc, char **argv)
 		return node_main(argc - 1, argv + 1);
 	if (strcmp(command, "engine") == 0)
 		return engine_main(argc - 1, argv + 1);
-	if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0)
-		return print_version(argc - 1, argv + 1);
-	if (!command[0] || strcmp(command, "help") == 0 || strcmp(command, "--help") == 0 ||
-	    strcmp(command, "-h") == 0) {
-		cli_print_help();
-		return command[0] ? 0 : 2;
-	}
-	int status = cli_main(argc - 1, argv + 1);
+	static const struct cli_start start = {config_print_help, config_each_flag};
+	char *nothing[] = {(char *)"", NULL};
+	int status = argc > 1 ? cli_main(argc - 1, argv + 1, &start) : cli_main(1, nothing, &start);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		fprintf(stderr, "gate %s: standard output cannot be written\n", command);
 		return status == 0 ? 1 : status;

@@ -40,14 +40,15 @@ struct chat {
 	struct generator *generator;
 };
 
-static int usage(void)
+static void usage(FILE *out)
 {
-	fputs("usage: engine-chat [--messages | --system TEXT] [--max-tokens N] [--temperature T] "
-	      "[--seed N]\n"
-	      "                   [--context N] [--threads N] [--kernels auto|ref|avx2|avx512] "
-	      "MODEL\n",
-	    stderr);
-	return 2;
+	fputs(
+	    "usage: engine-chat [--messages | --system TEXT] [--max-tokens N] [--temperature T] "
+	    "[--seed N]\n"
+	    "                   [--context N] [--threads N] [--kernels auto|ref|avx2|avx512] "
+	    "MODEL\n"
+	    "Reads a prompt, or with --messages a JSON list of messages, and prints the answer.\n",
+	    out);
 }
 
 static bool parse_number(const char *text, double low, double high, double *out)
@@ -121,7 +122,7 @@ static int open_chat(struct chat *c, struct err *err)
 	if (*chat_template_warning(c->template))
 		fprintf(stderr, "engine-chat: warning: %s\n", chat_template_warning(c->template));
 	uint32_t n_ctx = c->args->context ? c->args->context : engine_model_n_ctx_train(c->model);
-	return generator_new(c->model, c->tokenizer, n_ctx, &c->generator, err);
+	return generator_new(c->model, c->tokenizer, n_ctx, 1, &c->generator, err);
 }
 
 static void close_chat(struct chat *c)
@@ -132,10 +133,10 @@ static void close_chat(struct chat *c)
 	engine_model_free(c->model);
 }
 
-static int append(void *arg, const char *utf8, size_t n)
+static int append(void *arg, const struct generate_piece *piece)
 {
 	struct buf *answer = arg;
-	buf_put(answer, utf8, n);
+	buf_put(answer, piece->utf8, piece->n);
 	return 0;
 }
 
@@ -249,8 +250,14 @@ int main(int argc, char **argv)
 {
 	struct arguments args;
 	struct err err = {0};
-	if (!parse(argc, argv, &args))
-		return usage();
+	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+		usage(stdout);
+		return 0;
+	}
+	if (!parse(argc, argv, &args)) {
+		usage(stderr);
+		return 2;
+	}
 	struct chat c = {.args = &args};
 	int rc = open_chat(&c, &err);
 	if (rc)

@@ -18,13 +18,14 @@ struct args {
 	struct engine_options opts;
 };
 
+static const char usage_text[] =
+    "usage: engine-logits MODEL TOKENS.txt LINE OUT.f32 [--kernels auto|ref|avx2|avx512] "
+    "[--threads N]\n"
+    "Writes the logits behind each token of a line of token ids, as 32-bit floats.\n";
+
 static int usage(const char *why)
 {
-	fprintf(stderr,
-	    "engine-logits: %s\n"
-	    "usage: engine-logits MODEL TOKENS.txt LINE OUT.f32 [--kernels auto|ref|avx2|avx512] "
-	    "[--threads N]\n",
-	    why);
+	fprintf(stderr, "engine-logits: %s\n%s", why, usage_text);
 	return 2;
 }
 
@@ -157,6 +158,10 @@ static int run(const struct args *a, const int32_t *ids, size_t n, struct err *e
 int main(int argc, char **argv)
 {
 	struct args a = {0};
+	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+		fputs(usage_text, stdout);
+		return 0;
+	}
 	int rc = parse_args(argc, argv, &a);
 	if (rc)
 		return rc;

@@ -22,12 +22,12 @@ struct arguments {
 	int n_ids;
 };
 
-static int usage(void)
+static void usage(FILE *out)
 {
 	fputs("usage: engine-tokenize [--special] MODEL < TEXT\n"
-	      "       engine-tokenize [--special] MODEL --detokenize ID...\n",
-	    stderr);
-	return 2;
+	      "       engine-tokenize [--special] MODEL --detokenize ID...\n"
+	      "Prints the tokens of a text, or the text of tokens.\n",
+	    out);
 }
 
 static bool parse(int argc, char **argv, struct arguments *a)
@@ -107,8 +107,14 @@ static int print_text(const struct tokenizer *t, const struct arguments *a, stru
 int main(int argc, char **argv)
 {
 	struct arguments a = {0};
-	if (!parse(argc, argv, &a))
-		return usage();
+	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+		usage(stdout);
+		return 0;
+	}
+	if (!parse(argc, argv, &a)) {
+		usage(stderr);
+		return 2;
+	}
 	struct err err = {0};
 	struct gguf *file = NULL;
 	struct tokenizer *t = NULL;

@@ -54,6 +54,8 @@ int err_set(struct err *err, int code, const char *fmt, ...)
 	va_end(ap);
 	one_line(text);
 	memcpy(err->text, text, sizeof(text));
+	err->param[0] = 0;
+	err->retry_ms = 0;
 	err->code = code;
 	return code;
 }
@@ -83,6 +85,21 @@ int err_wrap(struct err *err, int code, const char *fmt, ...)
 	prepend(err, fmt, ap);
 	va_end(ap);
 	return err->code;
+}
+
+int err_set_param(struct err *err, int code, const char *param, const char *fmt, ...)
+{
+	char why[ERR_TEXT_MAX];
+	va_list ap;
+
+	if (!err)
+		return code;
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	err_set(err, code, "%s: %s", param, why);
+	snprintf(err->param, sizeof(err->param), "%s", param);
+	return code;
 }
 
 static int code_of_errno(int errnum)
@@ -157,10 +174,19 @@ int err_errno(struct err *err, int errnum, const char *fmt, ...)
 	return code;
 }
 
+int err_copy(struct err *err, const struct err *from)
+{
+	if (err)
+		*err = *from;
+	return from->code;
+}
+
 void err_clear(struct err *err)
 {
 	err->code = 0;
 	err->text[0] = 0;
+	err->param[0] = 0;
+	err->retry_ms = 0;
 }
 
 const char *err_text(const struct err *err)

@@ -80,8 +80,8 @@ enum err_retry {
 	    "out of memory")                                                                       \
 	X(E_LIMIT, 25, 503, "server_error", "limit_reached", RETRY_LATER, ERR_LOCAL,               \
 	    "a limit is reached")                                                                  \
-	X(E_UNSUPPORTED, 26, 400, "invalid_request_error", "unsupported", RETRY_NEVER, ERR_SELF,   \
-	    "not supported")                                                                       \
+	X(E_UNSUPPORTED, 26, 400, "invalid_request_error", "unsupported", RETRY_ELSEWHERE,         \
+	    ERR_SELF, "not supported")                                                             \
 	X(E_FORMAT, 27, 500, "server_error", "bad_file", RETRY_NEVER, ERR_LOCAL, "malformed file") \
 	X(E_EXISTS, 28, 409, "invalid_request_error", "already_exists", RETRY_NEVER, ERR_SELF,     \
 	    "already exists")                                                                      \
@@ -95,11 +95,14 @@ enum err_code {
 #undef X
 };
 
-#define ERR_TEXT_MAX 320
+#define ERR_TEXT_MAX  320
+#define ERR_PARAM_MAX 64
 
 struct err {
-	int code;                /* 0 or an E_ code */
-	char text[ERR_TEXT_MAX]; /* one line, no newline; safe to show to a user */
+	int code;                  /* 0 or an E_ code */
+	char text[ERR_TEXT_MAX];   /* one line, no newline; safe to show to a user */
+	char param[ERR_PARAM_MAX]; /* what it is about: "messages[0].role"; "" when nothing */
+	unsigned retry_ms;         /* when trying again may help; 0: nobody knows */
 };
 
 /* What the table says about a code. Unknown codes read as E_INTERNAL. Never NULL. */
@@ -122,11 +125,19 @@ int err_code_of(const char *name, int otherwise);
  * `err` may be NULL. */
 int err_set(struct err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
+/* As err_set, about one parameter of a request: the text becomes "param: why", and err->param is
+ * the name alone, for answers that give it a field of its own. Wrapping keeps it. */
+int err_set_param(struct err *err, int code, const char *param, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
+
 /* Puts "prefix: " before the present text; returns err->code (or `code` when err is NULL). */
 int err_wrap(struct err *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* E_IO, E_IN_USE, E_REFUSED … from an errno value, with "what: strerror". */
 int err_errno(struct err *err, int errnum, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* The whole of `from`, its parameter too; returns its code. `err` may be NULL. */
+int err_copy(struct err *err, const struct err *from);
 
 void err_clear(struct err *err);
 

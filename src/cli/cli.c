@@ -1,7 +1,9 @@
-/* The command line: flags, help, exit statuses, and one fiber that runs the command. */
+/* The command line: help, exit statuses, and one fiber that runs the command.
+ *
+ * Must stay true: usage is judged before the node is looked for; with --json every failure, of
+ * usage and by Ctrl-C too, is exactly one document on standard output. */
 #include "cli/cli_priv.h"
 
-#include "base/encode.h"
 #include "rt/world_uv.h"
 
 #include <signal.h>
@@ -9,147 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- flags --------------------------------------------------------------------------------- */
-
-enum flag_kind {
-	FLAG_TEXT,
-	FLAG_DIR,
-	FLAG_SECONDS,
-	FLAG_SWITCH
-};
-
-struct flag {
-	const char *name;
-	enum flag_kind kind;
-	size_t offset;
-	const char *metavar, *help;
-	const char *command; /* NULL: of all */
-};
-
-#define AT(member) offsetof(struct cli_options, member)
-
-static const struct flag flags[] = {
-    {"node-id", FLAG_TEXT, AT(node_id), "LABEL", "the local node to talk to, by its label", NULL},
-    {"data-dir", FLAG_DIR, AT(data_dir), "DIR", "the local node to talk to, by its data folder",
-	NULL},
-    {"json", FLAG_SWITCH, AT(json), NULL, "one JSON document on standard output", NULL},
-    {"timeout", FLAG_SECONDS, AT(timeout_s), "SECONDS", "give up after so long", NULL},
-    {"help", FLAG_SWITCH, AT(help), NULL, "this text", NULL},
-    {"model", FLAG_TEXT, AT(model), "NAME", "the model to ask", "ask"},
-    {"target", FLAG_TEXT, AT(target), "NODE", "the node to answer: label, node id or peer id",
-	"ask"},
-    {"system", FLAG_TEXT, AT(system), "TEXT", "a system message", "ask"},
-    {"temperature", FLAG_TEXT, AT(temperature), "T", "0 (always the likeliest word) to 2", "ask"},
-    {"seed", FLAG_TEXT, AT(seed), "N", "repeats an answer that chance had a part in", "ask"},
-    {"max-tokens", FLAG_TEXT, AT(max_tokens), "N", "the longest answer", "ask"},
-    {"expires", FLAG_TEXT, AT(expires), "TIME", "how long it holds: 90s, 30m, 24h, 7d [24h]",
-	"invite"},
-    {"uses", FLAG_TEXT, AT(uses), "N", "how many nodes may join with it [1]", "invite"},
-    {"address", FLAG_TEXT, AT(address), "MULTIADDR,…",
-	"where else this node can be reached: a DNS name, a forwarded port", "invite"},
-    {"qr", FLAG_SWITCH, AT(qr), NULL, "a QR code too, even if the output is no terminal", "invite"},
-    {"list", FLAG_SWITCH, AT(list), NULL, "lists the invitations made here", "invite"},
-    {"revoke", FLAG_TEXT, AT(revoke), "ID", "makes an invitation void", "invite"},
-    {"leave", FLAG_SWITCH, AT(leave), NULL, "leaves the present cluster for the new one", "join"},
-    {"leave", FLAG_SWITCH, AT(leave), NULL, "leaves the present cluster for the new one", "pair"},
-    {"all", FLAG_SWITCH, AT(all), NULL, "everyone ever heard of, with the last failure", "peers"},
-};
-
-#define N_FLAGS (sizeof flags / sizeof *flags)
-
-static const struct flag *find_flag(const char *command, const char *name, size_t n)
-{
-	for (size_t i = 0; i < N_FLAGS; i++)
-		if (strlen(flags[i].name) == n && strncmp(flags[i].name, name, n) == 0 &&
-		    (!flags[i].command || strcmp(flags[i].command, command) == 0))
-			return &flags[i];
-	return NULL;
-}
-
-static int set_flag(struct cli_options *o, const struct flag *f, const char *value, struct err *err)
-{
-	void *at = (char *)o + f->offset;
-	char *end;
-	switch (f->kind) {
-	case FLAG_SWITCH:
-		*(bool *)at = true;
-		return 0;
-	case FLAG_TEXT:
-		if (!value[0])
-			return err_set(err, E_INVALID, "--%s: the value is empty", f->name);
-		*(const char **)at = value;
-		return 0;
-	case FLAG_DIR:
-		if (strlen(value) >= CLI_PATH_MAX)
-			return err_set(err, E_INVALID, "--%s: too long", f->name);
-		memcpy(at, value, strlen(value) + 1);
-		return 0;
-	case FLAG_SECONDS: {
-		long v = strtol(value, &end, 10);
-		if (end == value || *end || v < 1 || v > 86400)
-			return err_set(err, E_INVALID, "--%s: \"%s\" is not 1 to 86400 seconds",
-			    f->name, value);
-		*(int *)at = (int)v;
-		return 0;
-	}
-	}
-	return E_INVALID;
-}
-
-static int read_flag(struct cli_options *o, int argc, char **argv, int *at, struct err *err)
-{
-	const char *name = argv[*at] + 2;
-	size_t n = strcspn(name, "=");
-	const struct flag *f = find_flag(o->command, name, n);
-	if (!f)
-		return err_set(err, E_INVALID, "unknown flag --%.*s (see gate %s --help)", (int)n,
-		    name, o->command);
-	const char *value = name[n] == '=' ? name + n + 1 : NULL;
-	if (f->kind == FLAG_SWITCH && value)
-		return err_set(err, E_INVALID, "--%s takes no value", f->name);
-	if (f->kind != FLAG_SWITCH && !value) {
-		if (*at + 1 >= argc)
-			return err_set(err, E_INVALID, "--%s: the value is missing", f->name);
-		value = argv[++*at];
-	}
-	return set_flag(o, f, value, err);
-}
-
-static int parse(int argc, char **argv, struct cli_options *o, struct err *err)
-{
-	const char *env = getenv("GATE_DATA_DIR");
-	if (env && strlen(env) < CLI_PATH_MAX)
-		memcpy(o->data_dir, env, strlen(env) + 1);
-	o->node_id = getenv("GATE_NODE_ID");
-	o->command = argv[0];
-	bool only_words = false;
-	for (int i = 1; i < argc; i++) {
-		if (utf8_valid_prefix(bytes_str(argv[i])) != strlen(argv[i]))
-			return err_set(err, E_INVALID, "argument %d is not valid UTF-8", i);
-		if (!only_words && strcmp(argv[i], "--") == 0) {
-			only_words = true;
-		} else if (!only_words && strcmp(argv[i], "-h") == 0) {
-			o->help = true;
-		} else if (!only_words && strncmp(argv[i], "--", 2) == 0) {
-			int rc = read_flag(o, argc, argv, &i, err);
-			if (rc)
-				return rc;
-		} else if (o->n_words == CLI_WORDS_MAX) {
-			return err_set(err, E_INVALID, "too many words: put the prompt in quotes");
-		} else {
-			o->words[o->n_words++] = argv[i];
-		}
-	}
-	return 0;
-}
-
 /* ---- help ---------------------------------------------------------------------------------- */
 
 static void print_command_help(const struct cli_command *c)
 {
-	printf("gate %s %s\n\n%s.\n\nFlags:\n", c->name, c->arguments, c->about);
-	for (size_t i = 0; i < N_FLAGS; i++) {
-		const struct flag *f = &flags[i];
+	size_t n;
+	const struct cli_flag *flags = cli_flags(&n);
+	printf("gate %s%s%s\n\n%s.\n\nFlags:\n", c->name, c->arguments[0] ? " " : "", c->arguments,
+	    c->about);
+	for (size_t i = 0; i < n; i++) {
+		const struct cli_flag *f = &flags[i];
 		if (f->command && strcmp(f->command, c->name) != 0)
 			continue;
 		char left[48];
@@ -158,7 +29,7 @@ static void print_command_help(const struct cli_command *c)
 	}
 }
 
-void cli_print_help(void)
+static void print_help(void)
 {
 	printf("gate — pool your machines into one OpenAI-compatible inference network\n\n"
 	       "Usage: gate COMMAND [flags]\n\nCommands:\n"
@@ -169,47 +40,121 @@ void cli_print_help(void)
 	for (size_t i = 0; i < n; i++)
 		printf("  %-10s %s\n", all[i].name, all[i].about);
 	printf(
-	    "  %-10s %s\n  %-10s %s\n\n"
-	    "gate COMMAND --help tells more. The API is at http://127.0.0.1:31145/v1 once a node "
-	    "runs.\n",
-	    "version", "prints the version", "help", "this text");
+	    "\ngate COMMAND --help tells more. The API is at http://127.0.0.1:31145/v1 once a node "
+	    "runs.\n");
 }
 
-/* ---- running ------------------------------------------------------------------------------- */
+/* `gate help [COMMAND]`. */
+int cli_prepare_help(struct cli *cli, struct err *err)
+{
+	const struct cli_options *o = cli->opt;
+	cli->done = true;
+	if (o->n_words > 1)
+		return err_set(err, E_INVALID, "one command at a time: gate help [COMMAND]");
+	if (o->n_words == 0) {
+		print_help();
+	} else if (strcmp(o->words[0], "start") == 0) {
+		cli->start->print_help(stdout);
+	} else {
+		const struct cli_command *c = cli_find_command(o->words[0]);
+		if (!c)
+			return err_set(err, E_INVALID, "unknown command \"%s\"", o->words[0]);
+		print_command_help(c);
+	}
+	return 0;
+}
 
-static enum cli_status status_of(int code)
+int cli_prepare_version(struct cli *cli, struct err *err)
+{
+	cli->done = true;
+	int rc = cli_no_words(cli, err);
+	if (rc)
+		return rc;
+	if (cli->opt->json)
+		printf("{\"version\":\"%s\"}\n", GATE_VERSION);
+	else
+		printf("gate %s\n", GATE_VERSION);
+	return 0;
+}
+
+/* ---- failures ------------------------------------------------------------------------------ */
+
+static enum cli_status status_of(const struct cli *cli, int code)
 {
 	switch (code) {
 	case 0:
-		return CLI_OK;
+		return cli->outcome;
 	case E_INVALID:
 		return CLI_USAGE;
 	case E_REFUSED:
-		return CLI_NO_NODE;
+	case E_CLOSED:
+	case E_RESET:
+		return cli->out_of_reach ? CLI_NO_NODE : CLI_FAILED;
+	case E_FORBIDDEN:
+		return cli->out_of_reach ? CLI_DENIED : CLI_FAILED;
+	case E_UNAUTHORIZED:
+		return CLI_DENIED;
 	case E_NOT_FOUND:
 	case E_MODEL_NOT_FOUND:
 		return CLI_NOT_FOUND;
 	case E_TIMEOUT:
 		return CLI_TIMEOUT;
+	case E_CANCELLED:
+		return CLI_INTERRUPTED;
 	default:
 		return CLI_FAILED;
 	}
 }
 
-static void report(struct cli *cli, int code, const struct err *err)
+/* A failure: for people on standard error, for programs on standard output. */
+static void tell(const char *command, bool json, int code, const char *text)
 {
-	cli->status = code == 0 ? cli->outcome : status_of(code);
-	if (code == 0)
-		return;
-	const char *text = code == E_TIMEOUT && !err->text[0] ? "timed out" : err_text(err);
-	fprintf(stderr, "gate %s: %s\n", cli->opt->command, text);
-	if (!cli->opt->json)
+	fprintf(stderr, "gate%s%s: %s\n", command[0] ? " " : "", command, text);
+	if (!json)
 		return;
 	json_t *j = json_pack(
 	    "{s:{s:s, s:s}}", "error", "code", err_info(code)->openai_code, "message", text);
-	json_dumpf(j, stdout, JSON_COMPACT);
-	putchar('\n');
+	if (!j) /* what was on the command line is no UTF-8 */
+		j = json_pack("{s:{s:s, s:s}}", "error", "code", err_info(code)->openai_code,
+		    "message", "the command line is not valid UTF-8");
+	cli_print_json(j);
 	json_decref(j);
+}
+
+static void report(struct cli *cli, int code, const struct err *err)
+{
+	cli->status = status_of(cli, code);
+	if (code == 0)
+		return;
+	const char *text = err_text(err);
+	if (code == E_CANCELLED)
+		text = "interrupted";
+	else if (code == E_TIMEOUT && !err->text[0])
+		text = "timed out";
+	tell(cli->opt->command, cli->opt->json, code, text);
+}
+
+/* Whether --json is there, in a command line that cannot be read as a whole. */
+static bool wants_json(int argc, char **argv)
+{
+	for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (strcmp(argv[i], "--json") == 0)
+			return true;
+	return false;
+}
+
+/* ---- running ------------------------------------------------------------------------------- */
+
+static int connect_and_run(struct cli *cli, struct err *err)
+{
+	const struct cli_command *command = cli_find_command(cli->opt->command);
+	int rc = cli_connect(cli, err);
+	if (rc == 0)
+		return command->run(cli, err);
+	if (rc == E_REFUSED && command->offline)
+		return command->offline(cli, err);
+	cli->out_of_reach = true;
+	return rc;
 }
 
 static void command_fiber(void *arg)
@@ -219,16 +164,8 @@ static void command_fiber(void *arg)
 	struct duration limit =
 	    cli->opt->timeout_s ? duration_s(cli->opt->timeout_s) : DURATION_FOREVER;
 	scope_open(&cli->scope, limit);
-	const struct cli_command *command = cli_find_command(cli->opt->command);
-	int rc = cli_connect(cli, &err);
-	if (rc == 0)
-		rc = command->run(cli, &err);
-	else if (rc == E_REFUSED && command->offline)
-		rc = command->offline(cli, &err);
-	if (rc == E_CANCELLED)
-		cli->status = CLI_INTERRUPTED;
-	else
-		report(cli, rc, &err);
+	int rc = connect_and_run(cli, &err);
+	report(cli, rc, &err);
 	stream_close(cli->control);
 	scope_close(&cli->scope);
 }
@@ -240,51 +177,74 @@ static void interrupted(void *arg, int signum)
 	scope_cancel(&cli->scope);
 }
 
-static int run(const struct cli_options *o)
+/* The signal is seen by the loop alone, after the fiber has begun and opened its scope. */
+static int run_in_world(struct cli *cli, const sigset_t *before, struct err *err)
 {
-	struct cli cli = {.opt = o,
-	    .in = BUF_INIT(64u << 20),
-	    .prompt = BUF_INIT(4u << 20),
-	    .status = CLI_FAILED};
-	struct err err = {0};
-	const struct cli_command *command = cli_find_command(o->command);
-	int rc = command->prepare ? command->prepare(&cli, &err) : 0;
-	if (rc) {
-		report(&cli, rc, &err);
-		buf_free(&cli.prompt);
-		return (int)cli.status;
-	}
-	rc = world_uv_new(&cli.world, &err);
+	int rc = world_uv_new(&cli->world, err);
 	if (rc == 0)
-		rc = world_uv_on_signal(cli.world, SIGINT, interrupted, &cli, &err);
+		rc = world_uv_on_signal(cli->world, SIGINT, interrupted, cli, err);
+	sigprocmask(SIG_SETMASK, before, NULL);
 	if (rc == 0)
-		rc = rt_start(cli.world->rt, "command", NULL, command_fiber, &cli, &err);
+		rc = rt_start(cli->world->rt, "command", NULL, command_fiber, cli, err);
 	if (rc == 0)
-		rt_run(cli.world->rt);
-	else
-		fprintf(stderr, "gate %s: %s\n", o->command, err_text(&err));
-	world_uv_free(cli.world);
-	buf_free(&cli.in);
-	buf_free(&cli.prompt);
-	return (int)cli.status;
+		rt_run(cli->world->rt);
+	world_uv_free(cli->world);
+	return rc;
 }
 
-int cli_main(int argc, char **argv)
+static int run(struct cli *cli, const struct cli_command *command)
 {
-	const struct cli_command *command = cli_find_command(argv[0]);
-	if (!command) {
-		fprintf(stderr, "gate: unknown command \"%s\" (see gate help)\n", argv[0]);
-		return CLI_USAGE;
-	}
+	struct err err = {0};
+	sigset_t interrupt, before;
+	sigemptyset(&interrupt);
+	sigaddset(&interrupt, SIGINT);
+	sigprocmask(SIG_BLOCK, &interrupt, &before); /* until somebody listens to it */
+	int rc = command->prepare(cli, &err);
+	if (rc == 0 && !cli->done)
+		rc = run_in_world(cli, &before, &err);
+	else
+		cli->status = CLI_OK;
+	if (rc)
+		report(cli, rc, &err);
+	json_decref(cli->params);
+	buf_free(&cli->in);
+	buf_free(&cli->prompt);
+	return (int)cli->status;
+}
+
+static const struct cli_command *command_of(const char *word)
+{
+	if (!word[0] || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+		word = "help";
+	else if (strcmp(word, "--version") == 0)
+		word = "version";
+	return cli_find_command(word);
+}
+
+int cli_main(int argc, char **argv, const struct cli_start *start)
+{
 	struct cli_options o = {0};
 	struct err err = {0};
-	if (parse(argc, argv, &o, &err) != 0) {
-		fprintf(stderr, "gate %s: %s\n", argv[0], err_text(&err));
+	const struct cli_command *command = command_of(argv[0]);
+	if (!command) {
+		err_set(&err, E_INVALID, "unknown command \"%s\" (see gate help)", argv[0]);
+		tell("", wants_json(argc, argv), E_INVALID, err_text(&err));
 		return CLI_USAGE;
 	}
-	if (o.help) {
+	int rc = cli_parse(command->name, argc, argv, &o, &err);
+	if (rc) {
+		tell(command->name, wants_json(argc, argv), rc, err_text(&err));
+		return CLI_USAGE;
+	}
+	if (o.help && command->prepare != cli_prepare_help) {
 		print_command_help(command);
 		return CLI_OK;
 	}
-	return run(&o);
+	struct cli cli = {.opt = &o,
+	    .start = start,
+	    .in = BUF_INIT(64u << 20),
+	    .prompt = BUF_INIT(4u << 20),
+	    .status = CLI_FAILED};
+	int status = run(&cli, command);
+	return status == CLI_OK && !argv[0][0] ? CLI_USAGE : status;
 }

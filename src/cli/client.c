@@ -3,6 +3,7 @@
 #include "control/home.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,18 +28,39 @@ static int no_node(const char *where, struct err *err)
 	    where[0] ? " in " : "", where);
 }
 
+static int not_allowed(const char *where, struct err *err)
+{
+	return err_set(err, E_FORBIDDEN,
+	    "permission denied: %s belongs to another user; run gate as that user (sudo -u USER "
+	    "gate …)",
+	    where);
+}
+
+/* What a failure to connect to the node in `data_dir` means. */
+static int explain(int rc, const char *data_dir, struct err *err)
+{
+	if (rc == E_NOT_FOUND || rc == E_REFUSED)
+		return no_node(data_dir, err);
+	if (rc == E_FORBIDDEN)
+		return not_allowed(data_dir, err);
+	return rc ? err_wrap(err, rc, "%s", data_dir) : 0;
+}
+
 /* The only node that runs. */
 static int dial_any(struct cli *cli, const char *base, struct err *err)
 {
 	struct buf running = BUF_INIT(1024), path = BUF_INIT(CLI_PATH_MAX * 2);
-	size_t found = 0;
+	size_t found = 0, denied = 0;
 	DIR *dir = opendir(base);
+	int why = dir ? 0 : errno;
 	struct dirent *entry;
 	while (dir && (entry = readdir(dir))) {
 		struct stream *before = cli->control;
 		buf_reset(&path);
 		buf_printf(&path, "%s/%s", base, entry->d_name);
-		if (entry->d_name[0] == '.' || dial(cli, buf_cstr(&path), NULL) != 0)
+		int rc = entry->d_name[0] == '.' ? E_NOT_FOUND : dial(cli, buf_cstr(&path), NULL);
+		denied += rc == E_FORBIDDEN;
+		if (rc)
 			continue;
 		stream_close(before);
 		buf_printf(&running, "%s%s", found++ ? ", " : "", entry->d_name);
@@ -46,7 +68,9 @@ static int dial_any(struct cli *cli, const char *base, struct err *err)
 	if (dir)
 		closedir(dir);
 	int rc = 0;
-	if (found == 0)
+	if (found == 0 && (denied > 0 || why == EACCES))
+		rc = not_allowed(base, err);
+	else if (found == 0)
 		rc = no_node("", err);
 	else if (found > 1)
 		rc = err_set(err, E_INVALID,
@@ -77,7 +101,7 @@ int cli_connect(struct cli *cli, struct err *err)
 {
 	const struct cli_options *o = cli->opt;
 	if (o->data_dir[0])
-		return dial(cli, o->data_dir, NULL) == 0 ? 0 : no_node(o->data_dir, err);
+		return explain(dial(cli, o->data_dir, err), o->data_dir, err);
 	char base[CLI_PATH_MAX], path[CLI_PATH_MAX];
 	int rc = control_home(base, sizeof base, err);
 	if (rc)
@@ -87,7 +111,7 @@ int cli_connect(struct cli *cli, struct err *err)
 	rc = cli_data_dir(o, path, err);
 	if (rc)
 		return rc;
-	return dial(cli, path, NULL) == 0 ? 0 : no_node(path, err);
+	return explain(dial(cli, path, err), path, err);
 }
 
 /* ---- calls --------------------------------------------------------------------------------- */
@@ -124,6 +148,7 @@ static int read_message(struct cli *cli, json_t **out, struct err *err)
 		searched = cli->in.n;
 		char piece[READ_SIZE];
 		ssize_t n = stream_read(cli->control, piece, sizeof piece, err);
+		cli->out_of_reach = n == 0 || n == E_RESET;
 		if (n < 0)
 			return (int)n;
 		if (n == 0)

@@ -19,9 +19,20 @@ const char *cli_text_of(const json_t *object, const char *key)
 	return json_get_string(object, key, "-");
 }
 
+int cli_no_words(struct cli *cli, struct err *err)
+{
+	const struct cli_options *o = cli->opt;
+	if (o->n_words == 0)
+		return 0;
+	return err_set(err, E_INVALID,
+	    "\"%s\" is too much: gate %s takes flags only (see gate %s "
+	    "--help)",
+	    o->words[0], o->command, o->command);
+}
+
 /* ---- tables -------------------------------------------------------------------------------- */
 
-#define COLUMNS_MAX 8
+#define COLUMNS_MAX 16
 
 /* Characters, not bytes: labels may be UTF-8. */
 static size_t width(const char *s)
@@ -109,10 +120,9 @@ static int read_prompt(const struct cli_options *o, struct buf *out, struct err 
 	for (size_t i = 0; i < o->n_words && !from_input; i++)
 		buf_printf(out, "%s%s", i ? " " : "", o->words[i]);
 	if (from_input) {
-		char piece[4096];
-		size_t n;
-		while (!out->failed && (n = fread(piece, 1, sizeof piece, stdin)) > 0)
-			buf_put(out, piece, n);
+		int rc = cli_read_input(o, out, err);
+		if (rc && rc != E_TOO_LARGE)
+			return rc;
 		while (out->n > 0 && out->p[out->n - 1] == '\n')
 			out->n--;
 		if (out->p)
@@ -127,65 +137,82 @@ static int read_prompt(const struct cli_options *o, struct buf *out, struct err 
 	return 0;
 }
 
-static int prepare_ask(struct cli *cli, struct err *err)
+int cli_put_number(const struct cli_number *n, json_t *params, struct err *err)
 {
-	return read_prompt(cli->opt, &cli->prompt, err);
-}
-
-static int number_option(const char *text, const char *flag, json_t *params, const char *key,
-    bool whole, struct err *err)
-{
-	if (!text)
+	if (!n->text)
 		return 0;
 	char *end;
 	errno = 0;
-	json_t *v = whole ? json_integer(strtoll(text, &end, 10)) : json_real(strtod(text, &end));
-	if (end == text || *end || errno || !v) { /* json_real knows neither nan nor inf */
-		json_decref(v);
-		return err_set(err, E_INVALID, "%s: \"%s\" is not a %snumber", flag, text,
-		    whole ? "whole " : "");
-	}
-	json_object_set_new(params, key, v);
-	return 0;
+	json_t *v =
+	    n->whole ? json_integer(strtoll(n->text, &end, 10)) : json_real(strtod(n->text, &end));
+	double value = json_number_value(v);
+	int rc = 0;
+	if (end == n->text || *end || errno || !v) /* json_real knows neither nan nor inf */
+		rc = err_set(err, E_INVALID, "%s: \"%s\" is not a %snumber", n->flag, n->text,
+		    n->whole ? "whole " : "");
+	else if (value < n->min || value > n->max)
+		rc = err_set(err, E_INVALID, "%s: %s is not from %.0f to %.0f", n->flag, n->text,
+		    n->min, n->max);
+	else
+		json_object_set(params, n->key, v);
+	json_decref(v);
+	return rc;
 }
 
-static int ask_params(struct cli *cli, json_t **out, struct err *err)
+static int put_numbers(const struct cli_options *o, json_t *params, struct err *err)
+{
+	const struct cli_number numbers[] = {
+	    {o->temperature, "--temperature", "temperature", false, 0, 2},
+	    {o->seed, "--seed", "seed", true, (double)INT64_MIN, (double)INT64_MAX},
+	    {o->max_tokens, "--max-tokens", "max_tokens", true, 1, INT32_MAX},
+	};
+	int rc = 0;
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers && rc == 0; i++)
+		rc = cli_put_number(&numbers[i], params, err);
+	return rc;
+}
+
+static int prepare_ask(struct cli *cli, struct err *err)
 {
 	const struct cli_options *o = cli->opt;
-	json_t *params = json_object();
-	json_t *text = json_stringn(buf_cstr(&cli->prompt), cli->prompt.n);
-	int rc = text ? 0 : err_set(err, E_INVALID, "the prompt is not valid UTF-8");
+	json_t *params = cli->params = json_object();
+	int rc = put_numbers(o, params, err); /* before anybody has to type a prompt */
 	if (rc == 0)
-		json_object_set_new(params, "prompt", text);
+		rc = read_prompt(o, &cli->prompt, err);
+	if (rc)
+		return rc;
+	json_t *text = json_stringn(buf_cstr(&cli->prompt), cli->prompt.n);
+	if (!text)
+		return err_set(err, E_INVALID, "the prompt is not valid UTF-8");
+	json_object_set_new(params, "prompt", text);
 	if (o->model)
 		json_object_set_new(params, "model", json_string(o->model));
 	if (o->target)
 		json_object_set_new(params, "target", json_string(o->target));
 	if (o->system)
 		json_object_set_new(params, "system", json_string(o->system));
-	if (rc == 0)
-		rc = number_option(
-		    o->temperature, "--temperature", params, "temperature", false, err);
-	if (rc == 0)
-		rc = number_option(o->seed, "--seed", params, "seed", true, err);
-	if (rc == 0)
-		rc = number_option(o->max_tokens, "--max-tokens", params, "max_tokens", true, err);
-	if (rc)
-		json_decref(params);
-	else
-		*out = params;
-	return rc;
+	return 0;
+}
+
+/* Who answered, and how fast; not every server counts its tokens. */
+static void print_origin(const json_t *result)
+{
+	int64_t tokens = json_get_int(json_object_get(result, "usage"), "completion_tokens", -1);
+	fprintf(stderr, "— %s on %s, ", cli_text_of(result, "model"),
+	    cli_text_of(json_object_get(result, "node"), "label"));
+	if (tokens >= 0)
+		fprintf(stderr, "%lld tokens in ", (long long)tokens);
+	fprintf(stderr, "%lld ms, request %s\n", (long long)json_get_int(result, "duration_ms", 0),
+	    cli_text_of(result, "request_id"));
 }
 
 static int run_ask(struct cli *cli, struct err *err)
 {
-	json_t *params, *result;
-	int rc = ask_params(cli, &params, err);
-	if (rc)
-		return rc;
+	json_t *result;
 	cli->at_line_start = true;
 	cli->terminal = isatty(STDOUT_FILENO);
-	rc = cli_call(cli, "chat.ask", params, cli->opt->json ? NULL : print_text, &result, err);
+	int rc = cli_call(cli, "chat.ask", json_incref(cli->params),
+	    cli->opt->json ? NULL : print_text, &result, err);
 	if (!cli->at_line_start)
 		putchar('\n');
 	fflush(stdout);
@@ -194,13 +221,7 @@ static int run_ask(struct cli *cli, struct err *err)
 	if (cli->opt->json)
 		cli_print_json(result);
 	else
-		fprintf(stderr, "— %s on %s, %lld tokens in %lld ms, request %s\n",
-		    cli_text_of(result, "model"),
-		    cli_text_of(json_object_get(result, "node"), "label"),
-		    (long long)json_get_int(
-			json_object_get(result, "usage"), "completion_tokens", 0),
-		    (long long)json_get_int(result, "duration_ms", 0),
-		    cli_text_of(result, "request_id"));
+		print_origin(result);
 	json_decref(result);
 	return 0;
 }
@@ -224,11 +245,29 @@ static void peer_cell(const json_t *p, size_t column, char *out, size_t cap)
 	}
 }
 
+static bool is_decision(const char *word)
+{
+	return strcmp(word, "accept") == 0 || strcmp(word, "reject") == 0;
+}
+
+static int prepare_peers(struct cli *cli, struct err *err)
+{
+	const struct cli_options *o = cli->opt;
+	const char *word = o->n_words > 0 ? o->words[0] : "list";
+	if (!is_decision(word) && strcmp(word, "list") != 0)
+		return err_set(
+		    err, E_INVALID, "unknown: gate peers %s (list, accept, reject)", word);
+	if (is_decision(word) && (o->n_words == 1 || !o->words[1][0]))
+		return err_set(err, E_INVALID, "which peer? gate peers %s NODE", word);
+	size_t most = is_decision(word) ? 2 : 1;
+	if (o->n_words > most)
+		return err_set(
+		    err, E_INVALID, "too much: gate peers %s … %s", word, o->words[most]);
+	return 0;
+}
+
 static int decide(struct cli *cli, const char *method, struct err *err)
 {
-	if (cli->opt->n_words != 2)
-		return err_set(
-		    err, E_INVALID, "which peer? gate peers %s NODE", cli->opt->words[0]);
 	json_t *result;
 	int rc = cli_call(
 	    cli, method, json_pack("{s:s}", "peer", cli->opt->words[1]), NULL, &result, err);
@@ -262,13 +301,8 @@ static int no_peers(struct cli *cli, struct err *err)
 static int run_peers(struct cli *cli, struct err *err)
 {
 	const struct cli_options *o = cli->opt;
-	if (o->n_words > 0 && strcmp(o->words[0], "accept") == 0)
-		return decide(cli, "peers.accept", err);
-	if (o->n_words > 0 && strcmp(o->words[0], "reject") == 0)
-		return decide(cli, "peers.reject", err);
-	if (o->n_words > 1 || (o->n_words == 1 && strcmp(o->words[0], "list") != 0))
-		return err_set(
-		    err, E_INVALID, "unknown: gate peers %s (list, accept, reject)", o->words[0]);
+	if (o->n_words > 0 && is_decision(o->words[0]))
+		return decide(cli, o->words[0][0] == 'a' ? "peers.accept" : "peers.reject", err);
 	json_t *list;
 	int rc = cli_call(cli, "peers.list", json_pack("{s:b}", "all", o->all), NULL, &list, err);
 	if (rc)
@@ -304,14 +338,20 @@ static void print_finding(struct cli *cli, const json_t *params)
 	(void)cli;
 }
 
-static int run_doctor(struct cli *cli, struct err *err)
+static int prepare_doctor(struct cli *cli, struct err *err)
 {
 	const struct cli_options *o = cli->opt;
-	json_t *result;
 	if (o->n_words > 1)
 		return err_set(err, E_INVALID, "one peer at a time: gate doctor [PEER]");
 	if (o->n_words == 1 && !o->words[0][0])
 		return err_set(err, E_INVALID, "the peer's name is empty");
+	return 0;
+}
+
+static int run_doctor(struct cli *cli, struct err *err)
+{
+	const struct cli_options *o = cli->opt;
+	json_t *result;
 	int rc =
 	    cli_call(cli, "doctor.run", json_pack("{s:s}", "peer", o->n_words ? o->words[0] : ""),
 		o->json ? NULL : print_finding, &result, err);
@@ -409,10 +449,11 @@ static void print_status(const json_t *s)
 	printf("data      %s\n", cli_text_of(s, "data_dir"));
 	printf("peers     %lld\n", (long long)json_get_int(s, "peers", 0));
 	printf("models    %zu\n", json_array_size(json_object_get(s, "models")));
-	printf("jobs      %lld running, %lld queued, %lld answered, %lld failed\n",
+	printf("jobs      %lld running, %lld queued, %lld answered, %lld failed, %lld cancelled\n",
 	    (long long)json_get_int(jobs, "running", 0), (long long)json_get_int(jobs, "queued", 0),
 	    (long long)json_get_int(jobs, "completed", 0),
-	    (long long)json_get_int(jobs, "failed", 0));
+	    (long long)json_get_int(jobs, "failed", 0),
+	    (long long)json_get_int(jobs, "cancelled", 0));
 }
 
 static int run_status(struct cli *cli, struct err *err)
@@ -464,26 +505,35 @@ static int run_stop(struct cli *cli, struct err *err)
 
 static const struct cli_command commands[] = {
     {"ask", "[PROMPT]", "asks a question (from standard input without one) and prints the answer",
-	prepare_ask, run_ask},
+	prepare_ask, run_ask, NULL},
     {"peers", "[list | accept NODE | reject NODE]",
-	"shows the members of the cluster and who asks to join; lets them in or not", NULL,
-	run_peers},
-    {"models", "", "shows the models of the cluster and the nodes that serve them", NULL,
-	run_models},
+	"shows the members of the cluster and who asks to join; lets them in or not", prepare_peers,
+	run_peers, NULL},
+    {"models", "", "shows the models of the cluster and the nodes that serve them", cli_no_words,
+	run_models, NULL},
+    {"providers", "[list | add NAME | remove NAME | refresh]",
+	"shows the servers that this node may ask; adds and removes them", cli_prepare_providers,
+	cli_run_providers, NULL},
+    {"route", "[PROMPT]", "shows who would answer, without asking", cli_prepare_route,
+	cli_run_route, NULL},
     {"doctor", "[PEER]",
-	"says why nodes do not connect, and what to do; PEER: a node, or an address", NULL,
-	run_doctor},
-    {"status", "", "shows how the node is", NULL, run_status},
+	"says why nodes do not connect, and what to do; PEER: a node, or an address",
+	prepare_doctor, run_doctor, NULL},
+    {"status", "", "shows how the node is", cli_no_words, run_status, NULL},
     {"invite", "",
-	"makes an invitation to the cluster and prints its token; lists and revokes them", NULL,
-	cli_run_invite},
+	"makes an invitation to the cluster and prints its token; lists and revokes them",
+	cli_prepare_invite, cli_run_invite, NULL},
     {"join", "TOKEN", "joins the cluster that an invitation's token is for", cli_prepare_join,
 	cli_run_join, cli_offline_join},
     {"pair", "[CODE]",
-	"shows a code for a machine on the same network to join with, or joins with it", NULL,
-	cli_run_pair},
-    {"id", "", "prints the node's id", NULL, run_id},
-    {"stop", "", "ends the node politely", NULL, run_stop},
+	"shows a code for a machine on the same network to join with, or joins with it",
+	cli_prepare_pair, cli_run_pair, NULL},
+    {"id", "", "prints the node's id", cli_no_words, run_id, NULL},
+    {"stop", "", "ends the node politely", cli_no_words, run_stop, NULL},
+    {"completion", "bash | zsh | fish", "prints a script that completes gate's words in a shell",
+	cli_prepare_completion, cli_run_completion, cli_offline_completion},
+    {"version", "", "prints the version", cli_prepare_version, NULL, NULL},
+    {"help", "[COMMAND]", "tells about a command, or lists them all", cli_prepare_help, NULL, NULL},
 };
 
 const struct cli_command *cli_commands(size_t *n)

@@ -31,34 +31,48 @@ static int parse_span(const char *text, int64_t *out, struct err *err)
 	    err, E_INVALID, "--expires: \"%s\" is no time like 90s, 30m, 24h or 7d", text);
 }
 
-static int invite_params(const struct cli_options *o, json_t **out, struct err *err)
+static int parse_uses(const char *text, int64_t *out, struct err *err)
 {
-	int64_t seconds = 0;
-	int rc = o->expires ? parse_span(o->expires, &seconds, err) : 0;
+	char *end;
+	errno = 0;
+	long long n = strtoll(text, &end, 10);
+	if (end == text || *end || errno || n < 1 || n > CLUSTER_INVITE_USES_MAX)
+		return err_set(err, E_INVALID, "--uses: \"%s\" is not a number from 1 to %d", text,
+		    CLUSTER_INVITE_USES_MAX);
+	*out = n;
+	return 0;
+}
+
+int cli_prepare_invite(struct cli *cli, struct err *err)
+{
+	const struct cli_options *o = cli->opt;
+	int64_t seconds = 0, uses = 0;
+	int rc = cli_no_words(cli, err);
+	if (rc == 0 && o->list && o->revoke)
+		rc = err_set(err, E_INVALID, "either --list or --revoke");
+	if (rc == 0 && (o->list || o->revoke) && (o->expires || o->uses || o->address))
+		rc = err_set(err, E_INVALID,
+		    "--%s makes no invitation: it goes without --expires, "
+		    "--uses and --address",
+		    o->list ? "list" : "revoke");
+	if (rc == 0 && o->expires)
+		rc = parse_span(o->expires, &seconds, err);
+	if (rc == 0 && o->uses)
+		rc = parse_uses(o->uses, &uses, err);
 	if (rc)
 		return rc;
-	json_t *params = json_object(), *addrs = json_array();
+	json_t *params = cli->params = json_object(), *addrs = json_array();
 	if (o->expires)
 		json_object_set_new(params, "expires_s", json_integer(seconds));
-	if (o->uses) {
-		char *end;
-		errno = 0;
-		long long n = strtoll(o->uses, &end, 10);
-		if (end == o->uses || *end || errno)
-			rc = err_set(err, E_INVALID, "--uses: \"%s\" is not a number", o->uses);
-		json_object_set_new(params, "uses", json_integer(n));
-	}
+	if (o->uses)
+		json_object_set_new(params, "uses", json_integer(uses));
 	for (const char *p = o->address ? o->address : ""; *p;) {
 		size_t n = strcspn(p, ",");
 		json_array_append_new(addrs, json_stringn(p, n));
 		p += n + (p[n] == ',');
 	}
 	json_object_set_new(params, "addresses", addrs);
-	if (rc)
-		json_decref(params);
-	else
-		*out = params;
-	return rc;
+	return 0;
 }
 
 static void print_when(int64_t ms, char out[32])
@@ -72,11 +86,9 @@ static void print_when(int64_t ms, char out[32])
 static int create(struct cli *cli, struct err *err)
 {
 	const struct cli_options *o = cli->opt;
-	json_t *params, *invite;
+	json_t *invite;
 	char when[32];
-	int rc = invite_params(o, &params, err);
-	if (rc == 0)
-		rc = cli_call(cli, "invite.create", params, NULL, &invite, err);
+	int rc = cli_call(cli, "invite.create", json_incref(cli->params), NULL, &invite, err);
 	if (rc)
 		return rc;
 	print_when(json_get_int(invite, "expires_ms", 0), when);
@@ -153,13 +165,49 @@ static int revoke_invite(struct cli *cli, struct err *err)
 int cli_run_invite(struct cli *cli, struct err *err)
 {
 	const struct cli_options *o = cli->opt;
-	if (o->n_words > 0)
-		return err_set(err, E_INVALID, "unknown: gate invite %s", o->words[0]);
-	if (o->list && o->revoke)
-		return err_set(err, E_INVALID, "either --list or --revoke");
 	return o->list     ? list_invites(cli, err)
 	       : o->revoke ? revoke_invite(cli, err)
 			   : create(cli, err);
+}
+
+/* ---- calls that take their time ------------------------------------------------------------- */
+
+#define QUIET_S      1 /* what is done by then needs no words */
+#define TICK_S       1 /* on a terminal one line counts the seconds, … */
+#define PLAIN_LINE_S 5 /* … elsewhere there is a line now and then */
+
+/* Says `arg`, and then that it goes on, until it is cancelled. */
+static void tick(void *arg)
+{
+	const char *text = arg;
+	bool terminal = isatty(STDERR_FILENO);
+	int step = terminal ? TICK_S : PLAIN_LINE_S, seconds = QUIET_S;
+	if (fiber_sleep(duration_s(QUIET_S)) != 0)
+		return;
+	fprintf(stderr, terminal ? "%s" : "%s\n", text);
+	while (fiber_sleep(duration_s(step)) == 0) {
+		seconds += step;
+		if (terminal)
+			fprintf(stderr, "\r%s %d s", text, seconds);
+		else
+			fprintf(stderr, "Still looking after %d s\n", seconds);
+	}
+	fputs(terminal ? "\n" : "", stderr);
+}
+
+/* cli_call, while standard error says `text` and how long it has taken. */
+static int call_slow(struct cli *cli, char *text, const char *method, json_t *params,
+    json_t **result, struct err *err)
+{
+	struct scope sc;
+	scope_open(&sc, DURATION_FOREVER);
+	int rc = fiber_spawn(&sc, "progress", tick, text, err);
+	if (rc == 0)
+		rc = cli_call(cli, method, params, NULL, result, err);
+	else
+		json_decref(params);
+	scope_close(&sc);
+	return rc;
 }
 
 /* ---- join ---------------------------------------------------------------------------------- */
@@ -173,10 +221,9 @@ int cli_prepare_join(struct cli *cli, struct err *err)
 	bool from_input = o->n_words == 1 && strcmp(o->words[0], "-") == 0;
 	for (size_t i = 0; i < o->n_words && !from_input; i++)
 		buf_str(out, o->words[i]);
-	char piece[1024];
-	size_t n;
-	while (from_input && !out->failed && (n = fread(piece, 1, sizeof piece, stdin)) > 0)
-		buf_put(out, piece, n);
+	int rc = from_input ? cli_read_input(o, out, err) : 0;
+	if (rc && rc != E_TOO_LARGE)
+		return rc;
 	if (out->failed || out->n >= 4 * CLUSTER_TOKEN_TEXT_MAX)
 		return err_set(err, E_INVALID, "this is no join token: it is too long");
 	if (out->n == 0)
@@ -198,10 +245,11 @@ static void print_joined(struct cli *cli, const json_t *result)
 
 int cli_run_join(struct cli *cli, struct err *err)
 {
+	char text[] = "Looking for the node that made the invitation…";
 	json_t *result;
-	int rc = cli_call(cli, "cluster.join",
+	int rc = call_slow(cli, text, "cluster.join",
 	    json_pack("{s:s, s:b}", "token", buf_cstr(&cli->prompt), "leave", cli->opt->leave),
-	    NULL, &result, err);
+	    &result, err);
 	if (rc)
 		return rc;
 	print_joined(cli, result);
@@ -262,17 +310,27 @@ static int show(struct cli *cli, struct err *err)
 	return 0;
 }
 
-int cli_run_pair(struct cli *cli, struct err *err)
+/* "123 456" is how people read six digits. */
+int cli_prepare_pair(struct cli *cli, struct err *err)
 {
 	const struct cli_options *o = cli->opt;
-	if (o->n_words == 0)
-		return show(cli, err);
-	/* "123 456" is how people read six digits. */
-	char code[16];
-	snprintf(code, sizeof code, "%.7s%.7s", o->words[0], o->n_words > 1 ? o->words[1] : "");
+	for (size_t i = 0; i < o->n_words; i++)
+		buf_str(&cli->prompt, o->words[i]);
+	const char *code = buf_cstr(&cli->prompt);
+	size_t n = strspn(code, "0123456789");
+	if (o->n_words > 0 && (n != CLUSTER_PAIR_CODE_SIZE - 1 || code[n]))
+		return err_set(err, E_INVALID, "a pairing code has six digits: gate pair 123456");
+	return 0;
+}
+
+int cli_run_pair(struct cli *cli, struct err *err)
+{
 	json_t *result;
-	int rc = cli_call(cli, "pair.enter",
-	    json_pack("{s:s, s:b}", "code", o->n_words > 2 ? "" : code, "leave", o->leave), NULL,
+	if (cli->opt->n_words == 0)
+		return show(cli, err);
+	char text[] = "Looking for the node nearby that shows this code…";
+	int rc = call_slow(cli, text, "pair.enter",
+	    json_pack("{s:s, s:b}", "code", buf_cstr(&cli->prompt), "leave", cli->opt->leave),
 	    &result, err);
 	if (rc)
 		return rc;

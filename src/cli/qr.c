@@ -14,19 +14,23 @@ static bool dark(const QRcode *code, int x, int y)
 	       (code->data[y * code->width + x] & 1);
 }
 
-static void print_row(const QRcode *code, int y)
+/* Black on bright white; without colours the light squares are drawn, for the terminal's own light
+ * on dark. */
+static void print_row(const QRcode *code, int y, bool colour)
 {
-	fputs("\033[30;107m", stdout); /* black on bright white */
+	static const char *const blocks[] = {" ", "▄", "▀", "█"};
+	fputs(colour ? "\033[30;107m" : "", stdout);
 	for (int x = -QUIET; x < code->width + QUIET; x++) {
-		bool top = dark(code, x, y), bottom = dark(code, x, y + 1);
-		fputs(top && bottom ? "█" : top ? "▀" : bottom ? "▄" : " ", stdout);
+		int drawn = 2 * dark(code, x, y) + dark(code, x, y + 1);
+		fputs(blocks[colour ? drawn : 3 - drawn], stdout);
 	}
-	fputs("\033[0m\n", stdout);
+	fputs(colour ? "\033[0m\n" : "\n", stdout);
 }
 
 int cli_print_qr(const char *text, struct err *err)
 {
 	char upper[2048];
+	bool colour = cli_colour();
 	size_t n = strlen(text);
 	if (n >= sizeof upper)
 		return err_set(err, E_TOO_LARGE, "too long for a QR code");
@@ -38,7 +42,7 @@ int cli_print_qr(const char *text, struct err *err)
 	if (!code)
 		return err_set(err, E_TOO_LARGE, "too long for a QR code");
 	for (int y = -QUIET; y < code->width + QUIET; y += 2)
-		print_row(code, y);
+		print_row(code, y, colour);
 	QRcode_free(code);
 	return 0;
 }

@@ -71,11 +71,12 @@ static void log_members(struct cluster *c)
 
 /* What it told last, to those who choose between providers. It may have told before it became a
  * member here: the two directions are proved one after the other. */
-static void show_state(struct peer *p)
+static void show_state(struct cluster *c, struct peer *p)
 {
 	if (!p->entry || !p->state)
 		return;
 	peer_provider_set_models(p->entry->provider, p->state->models, p->state->n_models);
+	catalog_models_changed(c->opt.catalog, p->entry);
 	p->entry->node.running = p->state->running;
 	p->entry->node.queued = p->state->queued;
 }
@@ -95,7 +96,7 @@ static void enter_catalog(struct cluster *c, struct peer *p)
 	if (rc)
 		rt_log(LOG_WARN, "cluster", "cannot use %s: %s", p->label, err_text(&err));
 	else
-		show_state(p);
+		show_state(c, p);
 }
 
 static void leave_catalog(struct cluster *c, struct peer *p)
@@ -173,22 +174,39 @@ void cluster_peer_told(struct cluster *c, struct peer *p, struct member_state *s
 		hear_of(c, &st->peers[i]);
 	free(p->state);
 	p->state = st;
-	show_state(p);
+	show_state(c, p);
 	waitq_wake_all(&c->dial);
+}
+
+static bool is_told(const struct member_state *out, const char *model)
+{
+	for (size_t i = 0; i < out->n_models; i++)
+		if (strcmp(out->models[i].id, model) == 0)
+			return true;
+	return false;
+}
+
+/* What members may use of one of this node's providers. */
+static void tell_provider(const struct catalog_entry *e, struct member_state *out)
+{
+	size_t n;
+	const struct model_entry *m = provider_models(e->provider, &n);
+	for (size_t k = 0; k < n && out->n_models < MEMBER_MODELS_MAX; k++)
+		if (!is_told(out, m[k].id))
+			out->models[out->n_models++] = m[k];
+	out->running += e->node.running;
+	out->queued += e->node.queued;
 }
 
 static void local_models(struct cluster *c, struct member_state *out)
 {
-	struct catalog_entry *local[8];
-	size_t n = catalog_find(c->opt.catalog, "", true, local, 8);
-	for (size_t i = 0; i < n; i++) {
-		size_t n_models;
-		const struct model_entry *m = provider_models(local[i]->provider, &n_models);
-		for (size_t k = 0; k < n_models && out->n_models < MEMBER_MODELS_MAX; k++)
-			out->models[out->n_models++] = m[k];
-		out->running += local[i]->node.running;
-		out->queued += local[i]->node.queued;
-		catalog_release(local[i]);
+	for (size_t i = 0;; i++) {
+		struct catalog_entry *e = catalog_own(c->opt.catalog, i);
+		if (!e)
+			break;
+		if (!e->node.unshared)
+			tell_provider(e, out);
+		catalog_release(e);
 	}
 }
 

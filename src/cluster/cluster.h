@@ -67,6 +67,12 @@ bool cluster_is_open(const struct cluster *c);
 /* Whether `peer` has proved membership. */
 bool cluster_is_member(const struct cluster *c, const struct peer_id *peer);
 
+/* Why `who` (NodeId, PeerId or unique label) is no member, for whoever wants to use it: 0 when it
+ * is one, or this node, or no such peer is known; else E_NOT_FOUND (of another cluster, or not let
+ * in) or E_UNAVAILABLE (a member that is lost, or connecting), with a text that says what it is and
+ * what to do. */
+int cluster_absent(const struct cluster *c, const char *who, struct err *err) WARN_UNUSED;
+
 /* What this node serves has changed: members are told now, not at the next heartbeat. */
 void cluster_announce(struct cluster *c);
 
@@ -156,6 +162,9 @@ void cluster_each_invite(
     const struct cluster *c, void (*fn)(void *arg, const struct cluster_invite *i), void *arg);
 /* [parks] `id` may be shortened as long as it means one. E_NOT_FOUND, E_INVALID, E_IO. */
 int cluster_invite_revoke(struct cluster *c, const char *id, struct err *err) WARN_UNUSED;
+
+/* Whether `text` is a join token: whole, and signed by its issuer. E_INVALID, E_BAD_SIGNATURE. */
+int cluster_token_check(const char *text, struct err *err) WARN_UNUSED;
 
 /* What joining came to. */
 struct cluster_join_result {

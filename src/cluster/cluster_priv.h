@@ -212,6 +212,8 @@ void peer_set_foreign(struct peer *p);
 /* Takes the label that a peer gives itself, made harmless: it is shown, logged and typed. */
 void peer_set_label(struct peer *p, const char *label);
 enum cluster_peer_state peer_state(const struct peer *p);
+/* Whether `who` (NodeId, PeerId or label) is this node itself. */
+bool table_is_self(const struct cluster *c, const char *who);
 /* The row that `who` names. */
 int table_named(
     const struct cluster *c, const char *who, struct peer **out, struct err *err) WARN_UNUSED;

@@ -326,27 +326,6 @@ static int examine_peer(const struct exam *x, struct peer_id id, const struct mu
 	return connected(x, &id, addrs, n, err);
 }
 
-static int examine_named(const struct exam *x, const char *who, struct err *err)
-{
-	struct multiaddr addrs[MEMBER_ADDRS_MAX];
-	struct peer_id id = {0};
-	struct peer *p;
-	if (who[0] == '/') {
-		int rc = multiaddr_parse(bytes_str(who), &addrs[0], err);
-		if (rc)
-			return rc;
-		(void)multiaddr_peer(&addrs[0], &id);
-		return examine_peer(x, id, addrs, 1, err);
-	}
-	int rc = table_named(x->c, who, &p, err);
-	if (rc)
-		return rc;
-	id = p->id;
-	size_t n = p->n_addrs;
-	memcpy(addrs, p->addrs, n * sizeof *addrs);
-	return examine_peer(x, id, addrs, n, err);
-}
-
 struct tellers {
 	struct doctor_finding *findings;
 	size_t n, cap;
@@ -403,6 +382,30 @@ static int examine_self(const struct exam *x, struct err *err)
 	judge_mdns(&mdns, duration_to_ms(instant_since(rt_now(), x->c->started)), &f);
 	rc = tell(x, &f, err);
 	return rc ? rc : note_peers(x, err);
+}
+
+/* Its own name means this node, unless a peer goes by that name as well. */
+static int examine_named(const struct exam *x, const char *who, struct err *err)
+{
+	struct multiaddr addrs[MEMBER_ADDRS_MAX];
+	struct peer_id id = {0};
+	struct peer *p;
+	if (who[0] == '/') {
+		int rc = multiaddr_parse(bytes_str(who), &addrs[0], err);
+		if (rc)
+			return rc;
+		(void)multiaddr_peer(&addrs[0], &id);
+		return examine_peer(x, id, addrs, 1, err);
+	}
+	int rc = table_named(x->c, who, &p, err);
+	if (rc == E_NOT_FOUND && table_is_self(x->c, who))
+		return examine_self(x, err);
+	if (rc)
+		return rc;
+	id = p->id;
+	size_t n = p->n_addrs;
+	memcpy(addrs, p->addrs, n * sizeof *addrs);
+	return examine_peer(x, id, addrs, n, err);
 }
 
 int cluster_doctor(struct cluster *c, const char *who, doctor_fn fn, void *arg, struct err *err)

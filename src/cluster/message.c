@@ -1,5 +1,6 @@
 /* Messages between members: a 4-byte big-endian length and a JSON object. Reading is strict about
  * sizes and types and takes nothing else on trust; members unknown to a version are ignored. */
+#include "base/encode.h"
 #include "cluster/cluster_priv.h"
 #include "dialect/json.h"
 
@@ -179,8 +180,12 @@ static json_t *addrs_json(const struct multiaddr *addrs, size_t n)
 
 static json_t *model_json(const struct model_entry *m)
 {
-	return json_pack("{s:s, s:I, s:I, s:b}", "id", m->id, "created", (json_int_t)m->created_s,
-	    "n_ctx", (json_int_t)m->n_ctx, "ready", m->ready);
+	json_t *j = json_pack("{s:s, s:I, s:I, s:b, s:I}", "id", m->id, "created",
+	    (json_int_t)m->created_s, "n_ctx", (json_int_t)m->n_ctx, "ready", m->ready, "abilities",
+	    (json_int_t)m->abilities);
+	if (m->hash[0])
+		json_object_set_new(j, "hash", json_string(m->hash));
+	return j;
 }
 
 int state_send(struct stream *s, const struct member_state *st, struct err *err)
@@ -228,7 +233,11 @@ static bool parse_model(const json_t *v, struct model_entry *m)
 	    .created_s = json_get_int(v, "created", 0),
 	    .n_ctx = (uint32_t)(json_get_int(v, "n_ctx", 0) & INT32_MAX),
 	    .ready = json_get_bool(v, "ready", false),
+	    .abilities = (unsigned)(json_get_int(v, "abilities", 0) & MODEL_ABILITIES_ALL),
 	};
+	uint8_t hash[(MODEL_HASH_MAX - 1) / 2];
+	if (json_get_hex(v, "hash", hash, sizeof hash))
+		hex_encode(bytes_of(hash, sizeof hash), m->hash);
 	memcpy(m->id, id, n + 1);
 	return true;
 }

@@ -175,6 +175,53 @@ const char *cluster_path_name(enum cluster_path p)
 	return "unknown";
 }
 
+bool table_is_self(const struct cluster *c, const char *who)
+{
+	struct peer_id id;
+	struct bytes text = bytes_str(who);
+	if (node_id_parse(text, &id, NULL) == 0 || peer_id_parse(text, &id, NULL) == 0)
+		return peer_id_equal(&id, &c->self);
+	return strcmp(who, c->opt.label) == 0;
+}
+
+int cluster_absent(const struct cluster *c, const char *who, struct err *err)
+{
+	struct peer *p;
+	if (table_is_self(c, who) || table_named(c, who, &p, NULL) != 0)
+		return 0;
+	const char *name = p->label[0] ? p->label : who;
+	const char *why = cluster_peer_state_name(peer_state(p));
+	switch (peer_state(p)) {
+	case PEER_MEMBER:
+		return 0;
+	case PEER_ASKING:
+		return err_set(err, E_NOT_FOUND,
+		    "%s is known, but no member of this cluster: it asks to join (gate peers "
+		    "accept "
+		    "%s)",
+		    name, name);
+	case PEER_WAITING:
+		return err_set(err, E_NOT_FOUND,
+		    "%s is known, but no member of this cluster: this node waits for its "
+		    "acceptance "
+		    "there",
+		    name);
+	case PEER_LOST:
+		return err_set(err, E_UNAVAILABLE,
+		    "%s is a member, but lost%s%s: it is being dialled "
+		    "again (gate doctor %s says more)",
+		    name, p->failure[0] ? ": " : "", p->failure, name);
+	case PEER_CONNECTING:
+	case PEER_CONNECTED:
+	case PEER_KNOWN:
+	case PEER_FOREIGN:
+		break;
+	}
+	return err_set(err, E_NOT_FOUND,
+	    "%s is known, but no member of this cluster: %s%s%s (gate doctor %s says more)", name,
+	    why, p->failure[0] ? ": " : "", p->failure, name);
+}
+
 int table_named(const struct cluster *c, const char *who, struct peer **out, struct err *err)
 {
 	struct peer_id id;

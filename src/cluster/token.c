@@ -5,8 +5,8 @@
 
 #define SIGNED_CONTEXT "opengateway invitation 1"
 #define CHECKSUM_SIZE  4
-#define SEALED_MAX     (TOKEN_BODY_MAX + ED25519_SIGNATURE_SIZE + CHECKSUM_SIZE)
-#define DIGITS_MAX     ((SEALED_MAX * 8 + 4) / 5)
+#define TOKEN_SEALED_MAX     (TOKEN_BODY_MAX + ED25519_SIGNATURE_SIZE + CHECKSUM_SIZE)
+#define DIGITS_MAX     ((TOKEN_SEALED_MAX * 8 + 4) / 5)
 
 static_assert(DIGITS_MAX + sizeof TOKEN_PREFIX <= TOKEN_TEXT_MAX, "a token fits");
 
@@ -57,7 +57,7 @@ static void put_body(struct token *t, struct buf *out)
 
 void token_write(struct token *t, const struct identity *issuer, char out[TOKEN_TEXT_MAX])
 {
-	struct buf sealed = BUF_INIT(SEALED_MAX), text = BUF_INIT(TOKEN_TEXT_MAX);
+	struct buf sealed = BUF_INIT(TOKEN_SEALED_MAX), text = BUF_INIT(TOKEN_TEXT_MAX);
 	struct buf message = BUF_INIT(TOKEN_BODY_MAX + sizeof SIGNED_CONTEXT);
 	uint8_t signature[ED25519_SIGNATURE_SIZE], sum[CHECKSUM_SIZE];
 	memcpy(t->issuer_key, issuer->public_key, sizeof t->issuer_key);
@@ -117,7 +117,7 @@ static int unseal(const char *text, uint8_t *out, size_t *n, struct err *err)
 	uint8_t sum[CHECKSUM_SIZE];
 	struct bytes digits = bytes_str(text + strlen(TOKEN_PREFIX));
 	bool ours = strncmp(text, TOKEN_PREFIX, strlen(TOKEN_PREFIX)) == 0;
-	int rc = base32_decode(digits, out, SEALED_MAX, n);
+	int rc = base32_decode(digits, out, TOKEN_SEALED_MAX, n);
 	if (rc == 0 && *n > ED25519_SIGNATURE_SIZE + CHECKSUM_SIZE && ours) {
 		*n -= CHECKSUM_SIZE;
 		checksum(bytes_of(out, *n), sum);
@@ -192,7 +192,7 @@ static int check_signature(struct bytes sealed, const struct token *t, struct er
 int token_read(const char *text, struct token *out, struct err *err)
 {
 	char tidied[TOKEN_TEXT_MAX];
-	uint8_t sealed[SEALED_MAX];
+	uint8_t sealed[TOKEN_SEALED_MAX];
 	size_t n = 0;
 	*out = (struct token){0};
 	int rc = tidy(text, tidied, err);
@@ -211,5 +211,13 @@ int token_read(const char *text, struct token *out, struct err *err)
 	}
 	secret_wipe(tidied, sizeof tidied);
 	secret_wipe(sealed, sizeof sealed);
+	return rc;
+}
+
+int cluster_token_check(const char *text, struct err *err)
+{
+	struct token token;
+	int rc = token_read(text, &token, err);
+	secret_wipe(&token, sizeof token);
 	return rc;
 }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LINE_MAX_BYTES  (4u << 20)
+#define LINE_MAX_BYTES  (32u << 20) /* a long prompt, all of its characters escaped */
 #define READ_SIZE       4096
 #define CONNECTIONS_MAX 64
 #define CALLS_MAX       32 /* under way on one connection */
@@ -68,6 +68,8 @@ struct connection {
 	struct sem turn; /* one message at a time */
 	struct scope scope;
 	int calls;
+	struct buf line; /* the beginning of one */
+	bool skipping;   /* the rest of a line that is too long */
 };
 
 /* Takes the message over. */
@@ -138,31 +140,41 @@ static void take_line(struct connection *k, struct bytes line)
 	json_decref(request);
 }
 
+/* Takes `part` of a line, its end when `whole`. Of a line that is too long the rest is read and
+ * dropped: a client that is cut off while it writes would never read why. */
+static void take_part(struct connection *k, struct bytes part, bool whole)
+{
+	if (!k->skipping) {
+		buf_bytes(&k->line, part);
+		if (k->line.failed) {
+			refuse(k, NULL, RPC_PARSE, E_TOO_LARGE, "the request is too large");
+			buf_free(&k->line);
+			k->skipping = true;
+		}
+	}
+	if (!whole)
+		return;
+	if (!k->skipping && k->line.n > 0)
+		take_line(k, buf_view(&k->line));
+	k->skipping = false;
+	buf_reset(&k->line);
+}
+
 /* A connection's end cancels the calls that still run on it. */
 static void read_lines(struct connection *k)
 {
-	struct buf in = BUF_INIT(LINE_MAX_BYTES);
 	char piece[READ_SIZE];
 	ssize_t n;
-	size_t searched = 0; /* of `in`: has no newline */
+	k->line = BUF_INIT(LINE_MAX_BYTES);
 	while ((n = stream_read(k->stream, piece, sizeof piece, NULL)) > 0) {
-		buf_put(&in, piece, (size_t)n);
-		if (in.failed) {
-			refuse(k, NULL, RPC_PARSE, E_TOO_LARGE, "a line that is too long");
-			break;
+		const char *at = piece, *end = piece + n, *newline;
+		while ((newline = memchr(at, '\n', (size_t)(end - at)))) {
+			take_part(k, bytes_of(at, (size_t)(newline - at)), true);
+			at = newline + 1;
 		}
-		uint8_t *newline;
-		while (
-		    in.n > searched && (newline = memchr(in.p + searched, '\n', in.n - searched))) {
-			size_t used = (size_t)(newline - in.p);
-			if (used > 0)
-				take_line(k, bytes_of(in.p, used));
-			buf_consume(&in, used + 1);
-			searched = 0;
-		}
-		searched = in.n;
+		take_part(k, bytes_of(at, (size_t)(end - at)), false);
 	}
-	buf_free(&in);
+	buf_free(&k->line);
 }
 
 static void connection_fiber(void *arg)

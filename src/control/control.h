@@ -3,7 +3,10 @@
  * as POST /rpc on the TCP control port, where the token of <data dir>/control.token is asked for.
  *
  *   node.status   node.stop   peers.list {all}   peers.accept {peer}   peers.reject {peer}
- *   models.list   chat.ask {prompt, model, target, system, max_tokens, temperature, seed}
+ *   models.list   route.explain {model, prompt, target, strategy, max_tokens}
+ *   providers.list   providers.add {name, kind, url, key, shared, price_in_msat, price_out_msat}
+ *   providers.remove {name}   providers.refresh
+ *   chat.ask {prompt, model, target, system, max_tokens, temperature, seed}
  *   invite.create {expires_s, uses, addresses}   invite.list   invite.revoke {id}
  *   cluster.join {token, leave}   pair.show   pair.enter {code, leave}
  *
@@ -16,6 +19,7 @@
 
 #include "cluster/cluster.h"
 #include "jobs/jobs.h"
+#include "provider/fleet.h"
 
 struct control;
 
@@ -28,6 +32,7 @@ struct control_options {
 	struct cluster *cluster;
 	struct catalog *catalog;
 	struct jobs *jobs;
+	struct fleet *fleet;
 	struct netaddr http;           /* where the gateway listens */
 	struct duration request_limit; /* for a whole answer */
 	void (*stop)(void *arg);       /* node.stop was called; must not park */

@@ -27,6 +27,11 @@ struct rpc_notify {
 int control_call(struct control *c, const char *method, const json_t *params,
     const struct rpc_notify *notify, json_t **result, struct err *err) WARN_UNUSED;
 
+/* The parameters of chat.ask as a request: prompt, model, system, max_tokens … *req is the caller's
+ * (talloc_free). */
+int control_read_request(
+    const json_t *params, struct inference_request **req, struct err *err) WARN_UNUSED;
+
 /* {label, node_id, peer_id}. */
 json_t *control_node_json(const struct peer_id *id, const char *label);
 
@@ -40,5 +45,12 @@ CONTROL_METHOD(control_invite_revoke);
 CONTROL_METHOD(control_cluster_join);
 CONTROL_METHOD(control_pair_show);
 CONTROL_METHOD(control_pair_enter);
+
+/* ---- methods_route.c ---- */
+CONTROL_METHOD(control_route_explain);
+CONTROL_METHOD(control_providers_list);
+CONTROL_METHOD(control_providers_add);
+CONTROL_METHOD(control_providers_remove);
+CONTROL_METHOD(control_providers_refresh);
 
 #endif

@@ -3,7 +3,8 @@
 
 #include "base/encode.h"
 #include "cluster/doctor.h"
-#include "provider/chat.h"
+#include "dialect/openai.h"
+#include "provider/serve.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,12 +73,12 @@ struct listing {
 	bool all;
 };
 
-/* Members and whoever waits for a decision; with `all`, everyone heard of. */
+/* Members, lost ones too, and whoever waits for a decision; with `all`, everyone heard of. */
 static void list_peer(void *arg, const struct cluster_peer *p)
 {
 	struct listing *l = arg;
-	if (!l->all && p->state != PEER_MEMBER && p->state != PEER_ASKING &&
-	    p->state != PEER_WAITING)
+	if (!l->all && p->state != PEER_MEMBER && p->state != PEER_LOST &&
+	    p->state != PEER_ASKING && p->state != PEER_WAITING)
 		return;
 	json_t *j = control_node_json(&p->id, p->label);
 	json_object_set_new(j, "state", json_string(cluster_peer_state_name(p->state)));
@@ -162,6 +163,24 @@ static json_t *url_json(const struct netaddr *at, const char *path)
 	return json_string(url);
 }
 
+static json_t *usage_json(const struct p2p_usage *u)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "used", (json_int_t)u->used, "limit",
+	    (json_int_t)u->limit, "by_strangers", (json_int_t)u->by_strangers, "for_strangers",
+	    (json_int_t)u->for_strangers, "refused", (json_int_t)u->refused, "gave_way",
+	    (json_int_t)u->evicted);
+}
+
+static json_t *network_json(const struct p2p_host *h)
+{
+	struct p2p_resources r;
+	p2p_resources(h, &r);
+	return json_pack("{s:o, s:o, s:o, s:I, s:I, s:I}", "connections", usage_json(&r.conns_in),
+	    "streams", usage_json(&r.streams_in), "memory", usage_json(&r.memory),
+	    "outbound_connections", (json_int_t)r.conns_out, "handshakes",
+	    (json_int_t)r.handshakes_in, "bandwidth", (json_int_t)r.rate_total);
+}
+
 static int node_status(struct control *c, const json_t *params, const struct rpc_notify *notify,
     json_t **result, struct err *err)
 {
@@ -191,10 +210,12 @@ static int node_status(struct control *c, const json_t *params, const struct rpc
 	json_object_set_new(j, "data_dir", json_string(c->opt.data_dir));
 	json_object_set_new(j, "peers", json_integer(members));
 	json_object_set_new(j, "models", models_json(c));
+	json_object_set_new(j, "network", network_json(c->opt.host));
 	json_object_set_new(j, "jobs",
-	    json_pack("{s:I, s:I, s:I, s:I, s:I}", "running", (json_int_t)stats.running, "queued",
-		(json_int_t)stats.queued, "completed", (json_int_t)stats.completed, "failed",
-		(json_int_t)stats.failed, "retried", (json_int_t)stats.retried));
+	    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "running", (json_int_t)stats.running,
+		"queued", (json_int_t)stats.queued, "completed", (json_int_t)stats.completed,
+		"failed", (json_int_t)stats.failed, "cancelled", (json_int_t)stats.cancelled,
+		"retried", (json_int_t)stats.retried));
 	*result = j;
 	return 0;
 }
@@ -215,14 +236,17 @@ static int node_stop(struct control *c, const json_t *params, const struct rpc_n
 struct asking {
 	const struct rpc_notify *notify;
 	struct buf text;
-	struct inference_event last;
+	enum inference_finish finish;
+	struct inference_usage usage;
 };
 
 static int take_event(void *arg, const struct inference_event *e, struct err *err)
 {
 	struct asking *a = arg;
+	if (e->kind == INFERENCE_CHOICE_END)
+		a->finish = e->finish;
 	if (e->kind == INFERENCE_FINISHED)
-		a->last = *e;
+		a->usage = e->usage;
 	if (e->kind != INFERENCE_TEXT)
 		return 0;
 	buf_bytes(&a->text, e->text);
@@ -237,7 +261,7 @@ static int take_event(void *arg, const struct inference_event *e, struct err *er
 }
 
 /* The parameters as an OpenAI request, so that one parser judges them. */
-static int ask_request(const json_t *params, struct inference_request **req, struct err *err)
+int control_read_request(const json_t *params, struct inference_request **req, struct err *err)
 {
 	const char *prompt = json_get_string(params, "prompt", NULL);
 	const char *system = json_get_string(params, "system", NULL);
@@ -254,12 +278,11 @@ static int ask_request(const json_t *params, struct inference_request **req, str
 	for (size_t i = 0; i < sizeof passed / sizeof *passed; i++)
 		if (json_object_get(params, passed[i]))
 			json_object_set(body, passed[i], json_object_get(params, passed[i]));
-	struct buf text = BUF_INIT(CHAT_BODY_MAX);
+	struct buf text = BUF_INIT(SERVE_BODY_MAX);
 	int rc = json_write(body, &text, err);
 	json_decref(body);
-	struct openai_param param;
 	if (rc == 0)
-		rc = openai_request_parse(NULL, buf_view(&text), req, &param, err);
+		rc = openai_request_parse(NULL, buf_view(&text), req, err);
 	buf_free(&text);
 	return rc;
 }
@@ -270,9 +293,9 @@ static json_t *ask_result(const struct job *job, const struct asking *a, int64_t
 	    job->ctx.request_id, "model", job->model, "node",
 	    control_node_json(&job->served_by, job->served_by_label), "answer",
 	    json_stringn(buf_cstr(&a->text), a->text.n), "finish_reason",
-	    openai_finish_name(a->last.finish), "usage", "prompt_tokens",
-	    (json_int_t)a->last.usage.prompt_tok, "completion_tokens",
-	    (json_int_t)a->last.usage.completion_tok, "attempts", (int)job->attempts, "duration_ms",
+	    openai_finish_name(a->finish), "usage", "prompt_tokens",
+	    (json_int_t)a->usage.prompt_tok, "completion_tokens",
+	    (json_int_t)a->usage.completion_tok, "attempts", (int)job->attempts, "duration_ms",
 	    (json_int_t)ms);
 }
 
@@ -280,12 +303,12 @@ static int chat_ask(struct control *c, const json_t *params, const struct rpc_no
     json_t **result, struct err *err)
 {
 	struct inference_request *req;
-	int rc = ask_request(params, &req, err);
+	int rc = control_read_request(params, &req, err);
 	if (rc)
 		return rc;
 	struct asking a = {.notify = notify, .text = BUF_INIT(ANSWER_TEXT_MAX)};
 	struct job job = {.req = req, .target_node = json_get_string(params, "target", NULL)};
-	chat_new_request_id(c->opt.world, job.ctx.request_id);
+	serve_new_request_id(c->opt.world, job.ctx.request_id);
 	struct instant began = rt_now();
 	struct scope sc;
 	scope_open(&sc, c->opt.request_limit);
@@ -373,6 +396,11 @@ static const struct {
     {"pair.enter", control_pair_enter},
     {"chat.ask", chat_ask},
     {"doctor.run", doctor_run},
+    {"route.explain", control_route_explain},
+    {"providers.list", control_providers_list},
+    {"providers.add", control_providers_add},
+    {"providers.remove", control_providers_remove},
+    {"providers.refresh", control_providers_refresh},
 };
 
 int control_call(struct control *c, const char *method, const json_t *params,

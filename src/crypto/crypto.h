@@ -9,6 +9,7 @@
 #include "crypto/identity.h"
 #include "crypto/peer_id.h"
 #include "crypto/public_key.h"
+#include "crypto/sealed.h"
 #include "crypto/x25519.h"
 
 #endif

@@ -33,6 +33,8 @@ int json_read(struct bytes text, json_t **out, struct err *err)
 	char *quote;
 
 	*out = NULL;
+	if (text.n > 0 && memchr(text.p, 0, text.n)) /* jansson passes over some of them */
+		return err_set(err, E_SYNTAX, "not valid JSON: a NUL character");
 	if (too_deep(text))
 		return err_set(
 		    err, E_SYNTAX, "not valid JSON here: nested deeper than %d", JSON_DEPTH_MAX);
@@ -55,9 +57,10 @@ static int append(const char *p, size_t n, void *arg)
 
 int json_write(const json_t *value, struct buf *out, struct err *err)
 {
-	if (!value || json_dump_callback(value, append, out, JSON_COMPACT | JSON_ENCODE_ANY) != 0)
-		return err_set(err, E_MEMORY, "no room for a JSON text");
-	return 0;
+	if (value && json_dump_callback(value, append, out, JSON_COMPACT | JSON_ENCODE_ANY) == 0)
+		return 0;
+	int rc = buf_ok(out, err);
+	return rc ? rc : err_set(err, E_MEMORY, "no room for a JSON text");
 }
 
 /* The escape of an ASCII character that JSON cannot hold as it is, or NULL. */

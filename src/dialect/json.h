@@ -15,7 +15,7 @@
  * text never quotes the document. The caller owns *out (json_decref). */
 int json_read(struct bytes text, json_t **out, struct err *err) WARN_UNUSED;
 
-/* Appends compact JSON. E_MEMORY when jansson or the buffer has no room. */
+/* Appends compact JSON. E_TOO_LARGE beyond the limit of `out`, E_MEMORY. */
 int json_write(const json_t *value, struct buf *out, struct err *err) WARN_UNUSED;
 
 /* Appends `text` as a JSON string with its quotes. Invalid UTF-8 becomes U+FFFD, and so does NUL,

@@ -1,17 +1,17 @@
-/* Chat completions and their chunks. Clients depend on details: the first delta has a role, every
- * choice has finish_reason (null until the last), the usage chunk has no choices. */
+/* Chat completions and their chunks, written. Clients depend on details: the first delta of each
+ * choice has a role, every choice has finish_reason (null until the last), a tool call begins with
+ * its id, type and name, the usage chunk has no choices, and the end is [DONE]. */
 #include "base/encode.h"
 #include "dialect/json.h"
-#include "dialect/openai.h"
+#include "dialect/openai_priv.h"
+#include "dialect/write_priv.h"
 
-#include <stdio.h>
 #include <talloc.h>
 
-void openai_id(const uint8_t random[OPENAI_ID_RANDOM], char out[OPENAI_ID_MAX])
-{
-	memcpy(out, "chatcmpl-", 9);
-	hex_encode(bytes_of(random, OPENAI_ID_RANDOM), out + 9);
-}
+#define ID_PREFIX      "chatcmpl-"
+#define CHUNK_OBJECT   "chat.completion.chunk"
+#define PREFIX_MAX     4096
+#define LOGPROB_LOWEST (-9999.0) /* what OpenAI writes for an impossible token: JSON has no ∞ */
 
 const char *openai_finish_name(enum inference_finish finish)
 {
@@ -20,190 +20,365 @@ const char *openai_finish_name(enum inference_finish finish)
 		return "stop";
 	case FINISH_LENGTH:
 		return "length";
+	case FINISH_TOOL_CALLS:
+		return "tool_calls";
+	case FINISH_CONTENT_FILTER:
+		return "content_filter";
 	}
 	BUG("finish %d", (int)finish);
 }
 
-static void put_begin(struct buf *out, const struct openai_answer *a, const char *object)
+static const char *finish_name(const struct dialect_writer *w, enum inference_finish finish)
 {
-	buf_str(out, "{\"id\":");
-	json_put_text(out, bytes_str(a->id));
-	buf_printf(
-	    out, ",\"object\":\"%s\",\"created\":%lld,\"model\":", object, (long long)a->created_s);
-	json_put_text(out, bytes_str(a->model));
-	if (a->fingerprint) {
-		buf_str(out, ",\"system_fingerprint\":");
-		json_put_text(out, bytes_str(a->fingerprint));
-	}
+	if (finish == FINISH_TOOL_CALLS && w->answer->req->function_call)
+		return "function_call";
+	return openai_finish_name(finish);
 }
 
-static void put_usage(struct buf *out, const struct inference_usage *u)
+void openai_put_head(
+    struct buf *out, const struct dialect_answer *a, const char *id_prefix, const char *object)
+{
+	char id[2 * DIALECT_ID_RANDOM + 1];
+
+	hex_encode(bytes_of(a->random, sizeof(a->random)), id);
+	buf_printf(out, "{\"id\":\"%s%s\",\"object\":\"%s\",\"created\":%lld,\"model\":", id_prefix,
+	    id, object, (long long)a->created_s);
+	json_put_text(out, bytes_str(a->model));
+}
+
+/* ---- pieces -------------------------------------------------------------------------------- */
+
+void openai_put_int(struct buf *out, int64_t v)
+{
+	char digits[24];
+	size_t at = sizeof(digits);
+	uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+
+	do {
+		digits[--at] = (char)('0' + u % 10);
+		u /= 10;
+	} while (u > 0);
+	if (v < 0)
+		digits[--at] = '-';
+	buf_put(out, digits + at, sizeof(digits) - at);
+}
+
+static void put_count(struct buf *out, const char *before, int64_t n)
+{
+	buf_str(out, before);
+	openai_put_int(out, n);
+}
+
+void openai_put_usage(struct buf *out, const struct inference_usage *u)
 {
 	if (u->prompt_tok < 0 || u->completion_tok < 0)
 		return;
-	buf_printf(out,
-	    ",\"usage\":{\"prompt_tokens\":%lld,\"completion_tokens\":%lld,\"total_tokens\":%lld}",
-	    (long long)u->prompt_tok, (long long)u->completion_tok,
-	    (long long)((uint64_t)u->prompt_tok + (uint64_t)u->completion_tok));
-}
-
-void openai_completion_write(struct buf *out, const struct openai_answer *a, struct bytes text,
-    enum inference_finish finish, const struct inference_usage *usage)
-{
-	put_begin(out, a, "chat.completion");
-	buf_str(out, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
-	json_put_text(out, text);
-	buf_printf(out, ",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"%s\"}]",
-	    openai_finish_name(finish));
-	put_usage(out, usage);
+	put_count(out, ",\"usage\":{\"prompt_tokens\":", u->prompt_tok);
+	put_count(out, ",\"completion_tokens\":", u->completion_tok);
+	put_count(out,
+	    ",\"total_tokens\":", (int64_t)((uint64_t)u->prompt_tok + (uint64_t)u->completion_tok));
+	if (u->cached_tok >= 0) {
+		put_count(out, ",\"prompt_tokens_details\":{\"cached_tokens\":", u->cached_tok);
+		buf_u8(out, '}');
+	}
+	if (u->reasoning_tok >= 0) {
+		put_count(
+		    out, ",\"completion_tokens_details\":{\"reasoning_tokens\":", u->reasoning_tok);
+		buf_u8(out, '}');
+	}
 	buf_u8(out, '}');
 }
 
-void openai_chunk_role(struct buf *out, const struct openai_answer *a)
+double openai_logprob(double v)
 {
-	put_begin(out, a, "chat.completion.chunk");
-	buf_str(out,
-	    ",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},"
-	    "\"logprobs\":null,\"finish_reason\":null}]}");
+	return v > LOGPROB_LOWEST ? v : LOGPROB_LOWEST; /* also for what is no number */
 }
 
-void openai_chunk_text(struct buf *out, const struct openai_answer *a, struct bytes text)
+static void put_content_logprobs(struct buf *out, const struct inference_logprob *p, size_t n)
 {
-	put_begin(out, a, "chat.completion.chunk");
-	buf_str(out, ",\"choices\":[{\"index\":0,\"delta\":{\"content\":");
-	json_put_text(out, text);
-	buf_str(out, "},\"logprobs\":null,\"finish_reason\":null}]}");
+	if (n == 0) {
+		buf_str(out, ",\"logprobs\":null");
+		return;
+	}
+	buf_str(out, ",\"logprobs\":{\"content\":");
+	put_logprobs(out, p, n);
+	buf_str(out, ",\"refusal\":null}");
 }
 
-void openai_chunk_finish(
-    struct buf *out, const struct openai_answer *a, enum inference_finish finish)
+void openai_put_tokens(
+    const struct dialect_writer *w, const int32_t *tokens, size_t n, struct buf *out)
 {
-	put_begin(out, a, "chat.completion.chunk");
-	buf_printf(out,
-	    ",\"choices\":[{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"%s\"}]}",
-	    openai_finish_name(finish));
+	if (w->answer->req->want_tokens)
+		openai_put_ids(out, tokens, n);
 }
 
-void openai_chunk_usage(
-    struct buf *out, const struct openai_answer *a, const struct inference_usage *usage)
+void openai_put_ids(struct buf *out, const int32_t *tokens, size_t n)
 {
-	put_begin(out, a, "chat.completion.chunk");
-	buf_str(out, ",\"choices\":[]");
-	put_usage(out, usage);
-	buf_u8(out, '}');
+	if (n == 0)
+		return;
+	buf_str(out, ",\"token_ids\":[");
+	for (size_t i = 0; i < n; i++)
+		put_count(out, i ? "," : "", tokens[i]);
+	buf_u8(out, ']');
 }
 
-bool openai_is_done(struct bytes data)
+/* vLLM's name for the stop string that was met. */
+void openai_put_stop(struct buf *out, struct bytes stop)
 {
-	return data.n >= 6 && memcmp(data.p, OPENAI_DONE, 6) == 0;
+	if (stop.n == 0)
+		return;
+	buf_str(out, ",\"stop_reason\":");
+	json_put_text(out, stop);
 }
 
-/* ---- reading ------------------------------------------------------------------------------- */
+/* ---- streaming ----------------------------------------------------------------------------- */
 
-static int bad_answer(struct err *err, const char *why)
+static int free_writing(struct openai_writing *s)
 {
-	return err_set(err, E_UPSTREAM, "the provider's answer is no chat completion: %s", why);
+	buf_free(&s->prefix);
+	return 0;
 }
 
-/* The text of a message or delta; null and absent are empty. */
-static int read_text(void *mem, const json_t *message, struct bytes *out, struct err *err)
+int openai_begin(struct dialect_writer *w, struct err *err)
 {
-	const json_t *content = json_object_get(message, "content");
-	size_t n = json_string_length(content);
-	char *copy;
+	struct openai_writing *s = talloc_zero(w, struct openai_writing);
 
-	if (content && !json_is_null(content) && !json_is_string(content))
-		return bad_answer(err, "content is no string");
-	copy = talloc_size(mem, n + 1);
-	if (!copy)
+	if (!s)
 		return err_set(err, E_MEMORY, "no memory for an answer");
-	if (n > 0)
-		memcpy(copy, json_string_value(content), n);
-	copy[n] = 0;
-	*out = bytes_of(copy, n);
+	s->prefix = BUF_INIT(PREFIX_MAX);
+	talloc_set_destructor(s, free_writing);
+	w->state = s;
 	return 0;
 }
 
-static int read_finish(const json_t *choice, struct openai_piece *out, struct err *err)
+void openai_put_prefix(
+    struct dialect_writer *w, const char *id_prefix, const char *object, struct buf *out)
 {
-	const json_t *v = json_object_get(choice, "finish_reason");
-	const char *s = json_string_value(v);
+	struct openai_writing *s = w->state;
 
-	if (!v || json_is_null(v))
-		return 0;
-	if (s && strcmp(s, "stop") == 0)
-		out->finish = FINISH_STOP;
-	else if (s && strcmp(s, "length") == 0)
-		out->finish = FINISH_LENGTH;
-	else
-		return bad_answer(err, "an unknown finish_reason");
-	out->has_finish = true;
-	return 0;
-}
-
-static int64_t token_count(const json_t *usage, const char *key)
-{
-	int64_t n = json_get_int(usage, key, -1);
-
-	return n < 0 || n > INT32_MAX ? -1 : n;
-}
-
-static int read_piece(
-    void *mem, const json_t *root, const char *part, struct openai_piece *out, struct err *err)
-{
-	const json_t *choices = json_object_get(root, "choices");
-	const json_t *choice = json_array_get(choices, 0);
-	const json_t *usage = json_object_get(root, "usage");
-	int rc;
-
-	if (!json_is_array(choices))
-		return bad_answer(err, "no choices");
-	if (choice && !json_is_object(choice))
-		return bad_answer(err, "a choice is no object");
-	rc = read_text(mem, json_object_get(choice, part), &out->text, err);
-	if (rc == 0)
-		rc = read_finish(choice, out, err);
-	out->has_usage = json_is_object(usage);
-	out->usage.prompt_tok = token_count(usage, "prompt_tokens");
-	out->usage.completion_tok = token_count(usage, "completion_tokens");
-	return rc;
-}
-
-static int parse(
-    void *mem, struct bytes body, const char *part, struct openai_piece *out, struct err *err)
-{
-	json_t *root;
-	int rc;
-
-	*out = (struct openai_piece){.usage = {-1, -1}};
-	if (json_read(body, &root, err) != 0)
-		return err_set(err, E_UPSTREAM, "the provider's answer is not valid JSON");
-	/* An error may come with status 200, or in the middle of a stream. */
-	if (json_object_get(root, "error") && !json_is_null(json_object_get(root, "error")))
-		rc = openai_error_parse(body, 0, err);
-	else
-		rc = read_piece(mem, root, part, out, err);
-	json_decref(root);
-	if (rc != 0 && out->text.p) {
-		talloc_free((void *)(uintptr_t)out->text.p);
-		out->text = bytes_of(NULL, 0);
+	if (s->prefix.n == 0) {
+		buf_str(&s->prefix, "data: ");
+		openai_put_head(&s->prefix, w->answer, id_prefix, object);
+		buf_str(&s->prefix, ",\"choices\":[");
 	}
-	return rc;
+	buf_bytes(out, buf_view(&s->prefix));
+	out->failed |= s->prefix.failed;
 }
 
-int openai_completion_parse(void *mem, struct bytes body, struct openai_piece *out, struct err *err)
+static void chunk_begin(struct dialect_writer *w, unsigned choice, struct buf *out)
 {
-	int rc = parse(mem, body, "message", out, err);
+	openai_put_prefix(w, ID_PREFIX, CHUNK_OBJECT, out);
+	put_count(out, "{\"index\":", choice);
+	buf_str(out, ",\"delta\":{");
+}
 
-	if (rc == 0 && !out->has_finish) {
-		talloc_free((void *)(uintptr_t)out->text.p);
-		out->text = bytes_of(NULL, 0);
-		return bad_answer(err, "no finish_reason");
+/* What comes after the delta of a chunk that ends nothing. */
+static void chunk_end(
+    const struct dialect_writer *w, const struct inference_event *e, struct buf *out)
+{
+	buf_u8(out, '}');
+	put_content_logprobs(out, e->logprobs, e->n_logprobs);
+	openai_put_tokens(w, e->tokens, e->n_tokens, out);
+	buf_str(out, ",\"finish_reason\":null}]}\n\n");
+}
+
+/* The first chunks of every answer have the roles. */
+static void put_roles(struct dialect_writer *w, struct buf *out)
+{
+	static const struct inference_event bare = {.kind = INFERENCE_STARTED};
+	const struct openai_writing *s = w->state;
+
+	if (s->prefix.n > 0)
+		return;
+	for (unsigned i = 0; i == 0 || i < w->answer->req->choices; i++) {
+		chunk_begin(w, i, out);
+		buf_str(out, "\"role\":\"assistant\",\"content\":\"\"");
+		chunk_end(w, &bare, out);
 	}
-	return rc;
 }
 
-int openai_chunk_parse(void *mem, struct bytes data, struct openai_piece *out, struct err *err)
+static void put_call_delta(
+    const struct dialect_writer *w, const struct inference_event *e, struct buf *out)
 {
-	return parse(mem, data, "delta", out, err);
+	bool old = w->answer->req->function_call;
+
+	if (old)
+		buf_str(out, "\"function_call\":{");
+	else
+		put_count(out, "\"tool_calls\":[{\"index\":", e->tool_index);
+	if (!old && e->tool_id) {
+		buf_str(out, ",\"id\":");
+		json_put_text(out, bytes_str(e->tool_id));
+		buf_str(out, ",\"type\":\"function\"");
+	}
+	if (!old)
+		buf_str(out, ",\"function\":{");
+	if (e->tool_name) {
+		buf_str(out, "\"name\":");
+		json_put_text(out, bytes_str(e->tool_name));
+		buf_u8(out, ',');
+	}
+	buf_str(out, "\"arguments\":");
+	json_put_text(out, e->text);
+	buf_str(out, old ? "}" : "}}]");
 }
+
+static void put_delta(struct dialect_writer *w, const struct inference_event *e, struct buf *out)
+{
+	chunk_begin(w, e->choice, out);
+	if (e->kind == INFERENCE_TOOL_CALL) {
+		put_call_delta(w, e, out);
+	} else {
+		buf_str(out, e->kind == INFERENCE_TEXT ? "\"content\":" : "\"reasoning_content\":");
+		json_put_text(out, e->text);
+	}
+	chunk_end(w, e, out);
+}
+
+static void put_choice_end(
+    struct dialect_writer *w, const struct inference_event *e, struct buf *out)
+{
+	chunk_begin(w, e->choice, out);
+	buf_str(out, "},\"logprobs\":null");
+	openai_put_tokens(w, e->tokens, e->n_tokens, out);
+	openai_put_stop(out, e->stop);
+	buf_str(out, ",\"finish_reason\":\"");
+	buf_str(out, finish_name(w, e->finish));
+	buf_str(out, "\"}]}\n\n");
+}
+
+void openai_put_finished(struct dialect_writer *w, const char *id_prefix, const char *object,
+    const struct inference_usage *usage, struct buf *out)
+{
+	if (w->answer->req->include_usage && usage->prompt_tok >= 0 && usage->completion_tok >= 0) {
+		openai_put_prefix(w, id_prefix, object, out);
+		buf_u8(out, ']');
+		openai_put_usage(out, usage);
+		buf_str(out, "}\n\n");
+	}
+	buf_str(out, "data: " OPENAI_DONE "\n\n");
+}
+
+/* A comment is one line. */
+void openai_put_comment(struct buf *out, struct bytes text)
+{
+	buf_str(out, ": ");
+	for (size_t i = 0; i < text.n; i++)
+		buf_u8(out, text.p[i] < 0x20 ? ' ' : text.p[i]);
+	buf_str(out, "\n\n");
+}
+
+static void event(struct dialect_writer *w, const struct inference_event *e, struct buf *out)
+{
+	if (e->kind == INFERENCE_NOTICE) {
+		openai_put_comment(out, e->text);
+		return;
+	}
+	put_roles(w, out);
+	switch (e->kind) {
+	case INFERENCE_STARTED:
+	case INFERENCE_NOTICE:
+		break;
+	case INFERENCE_TEXT:
+	case INFERENCE_REASONING:
+	case INFERENCE_TOOL_CALL:
+		put_delta(w, e, out);
+		break;
+	case INFERENCE_CHOICE_END:
+		put_choice_end(w, e, out);
+		break;
+	case INFERENCE_FINISHED:
+		openai_put_finished(w, ID_PREFIX, CHUNK_OBJECT, &e->usage, out);
+		break;
+	}
+}
+
+void openai_pulse(struct dialect_writer *w, struct buf *out)
+{
+	(void)w;
+	openai_put_comment(out, bytes_str("keep-alive"));
+}
+
+void openai_failure(struct dialect_writer *w, const struct err *why, struct buf *out)
+{
+	(void)w;
+	buf_str(out, "data: ");
+	openai_error_write(why, out);
+	buf_str(out, "\n\n");
+}
+
+/* ---- whole --------------------------------------------------------------------------------- */
+
+static void put_calls(struct dialect_writer *w, const struct inference_choice *c, struct buf *out)
+{
+	bool old = w->answer->req->function_call;
+
+	if (c->n_tool_calls == 0)
+		return;
+	buf_str(out, old ? ",\"function_call\":{" : ",\"tool_calls\":[");
+	for (size_t i = 0; i < c->n_tool_calls && !(old && i > 0); i++) {
+		const struct inference_tool_call *call = &c->tool_calls[i];
+
+		if (!old) {
+			buf_str(out, i ? ",{\"id\":" : "{\"id\":");
+			json_put_text(out, bytes_str(call->id));
+			buf_str(out, ",\"type\":\"function\",\"function\":{");
+		}
+		buf_str(out, "\"name\":");
+		json_put_text(out, bytes_str(call->name));
+		buf_str(out, ",\"arguments\":");
+		json_put_text(out, call->arguments);
+		buf_str(out, old ? "}" : "}}");
+	}
+	if (!old)
+		buf_u8(out, ']');
+}
+
+static void put_message(struct dialect_writer *w, const struct inference_choice *c, struct buf *out)
+{
+	buf_str(out, ",\"message\":{\"role\":\"assistant\",\"content\":");
+	if (c->text.n == 0 && c->n_tool_calls > 0)
+		buf_str(out, "null");
+	else
+		json_put_text(out, buf_view(&c->text));
+	buf_str(out, ",\"refusal\":null");
+	if (c->reasoning.n > 0) {
+		buf_str(out, ",\"reasoning_content\":");
+		json_put_text(out, buf_view(&c->reasoning));
+	}
+	put_calls(w, c, out);
+	buf_u8(out, '}');
+}
+
+static void whole(struct dialect_writer *w, const struct inference_result *r, struct buf *out)
+{
+	openai_put_head(out, w->answer, ID_PREFIX, "chat.completion");
+	buf_str(out, ",\"choices\":[");
+	for (size_t i = 0; i < r->n_choices; i++) {
+		const struct inference_choice *c = &r->choices[i];
+
+		put_count(out, i ? ",{\"index\":" : "{\"index\":", (int64_t)i);
+		put_message(w, c, out);
+		put_content_logprobs(out, c->logprobs, c->n_logprobs);
+		openai_put_tokens(w, c->tokens, c->n_tokens, out);
+		openai_put_stop(out, c->stop);
+		buf_str(out, ",\"finish_reason\":\"");
+		buf_str(out, finish_name(w, c->finish));
+		buf_str(out, "\"}");
+	}
+	buf_u8(out, ']');
+	openai_put_usage(out, &r->usage);
+	buf_u8(out, '}');
+}
+
+const struct dialect openai_chat = {
+    .name = "openai.chat",
+    .stream_type = "text/event-stream",
+    .parse = openai_request_parse,
+    .begin = openai_begin,
+    .event = event,
+    .pulse = openai_pulse,
+    .failure = openai_failure,
+    .whole = whole,
+    .error = openai_error_write,
+};

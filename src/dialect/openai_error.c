@@ -1,17 +1,18 @@
 /* Error bodies. The table of base/err.h says what each of our codes looks like on the wire; reading
  * one back trusts it only as far as it fits the HTTP status. */
-#include "dialect/json.h"
-#include "dialect/openai.h"
+#include "dialect/openai_priv.h"
 
-void openai_error_write(struct buf *out, const struct err *why, const struct openai_param *param)
+#include <stdio.h>
+
+void openai_error_write(const struct err *why, struct buf *out)
 {
 	const struct err_info *info = err_info(why->code);
 
 	buf_str(out, "{\"error\":{\"message\":");
 	json_put_text(out, bytes_str(err_text(why)));
 	buf_printf(out, ",\"type\":\"%s\",\"param\":", info->openai_type);
-	if (param && param->name[0])
-		json_put_text(out, bytes_str(param->name));
+	if (why->param[0])
+		json_put_text(out, bytes_str(why->param));
 	else
 		buf_str(out, "null");
 	buf_printf(out, ",\"code\":\"%s\"}}", info->openai_code);
@@ -60,28 +61,41 @@ static int claimed_code(const json_t *error, int status)
 	return status == 0 || err_info(code)->http_status == status ? code : 0;
 }
 
-int openai_error_parse(struct bytes body, int status, struct err *err)
+/* What an error object, or Ollama's {"error":"text"}, says. */
+static int set_error(const json_t *error, int status, struct err *err)
 {
-	json_t *root = NULL;
-	const json_t *error;
-	const char *message;
-	int code;
+	const char *message = json_is_string(error) ? json_string_value(error)
+						    : json_get_string(error, "message", "");
+	int code = claimed_code(error, status);
 
-	if (json_read(body, &root, NULL) != 0)
-		root = NULL;
-	error = json_object_get(root, "error");
-	code = claimed_code(error, status);
 	if (code == 0)
 		code = code_of_status(status);
-	/* Ollama answers {"error":"text"}. */
-	message = json_is_string(error) ? json_string_value(error)
-					: json_get_string(error, "message", "");
 	if (*message)
 		err_set(err, code, "%s", message);
 	else if (status != 0)
 		err_set(err, code, "the provider answered with HTTP status %d", status);
 	else
 		err_set(err, code, "the provider reported an error");
+	if (err && err_info(code)->blame == ERR_SELF)
+		snprintf(err->param, sizeof(err->param), "%s", json_get_string(error, "param", ""));
+	return code;
+}
+
+int openai_error_in(const json_t *root, int status, struct err *err)
+{
+	const json_t *error = json_object_get(root, "error");
+
+	return error && !json_is_null(error) ? set_error(error, status, err) : 0;
+}
+
+int openai_error_parse(struct bytes body, int status, struct err *err)
+{
+	json_t *root = NULL;
+	int code;
+
+	if (json_read(body, &root, NULL) != 0)
+		root = NULL;
+	code = set_error(json_object_get(root, "error"), status, err);
 	json_decref(root);
 	return code;
 }

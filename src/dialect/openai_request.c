@@ -1,486 +1,478 @@
-/* Chat completion requests: from JSON to struct inference_request and back. Each parameter has its
- * range here and is named in its error. null means absent everywhere, as clients send it so. */
-#include "dialect/json.h"
-#include "dialect/openai.h"
+/* Chat completion requests: messages, tools, and what depends on them. */
+#include "dialect/openai_read_priv.h"
 
 #include <stdio.h>
 #include <talloc.h>
 
-/* A request being read. */
-struct reading {
-	json_t *root;
-	struct inference_request *req;
-	struct openai_param *param;
-	struct err *err;
+#define CALL_ID_MAX 32
+
+/* ---- content ------------------------------------------------------------------------------- */
+
+/* A part of a message's content, which stands in messages[i].content[k]. */
+struct part {
+	const struct jnode *v;
+	size_t i, k;
+	struct inference_part out;
 };
 
-static int fail(struct reading *r, int code, const char *why, const char *name_fmt, ...)
-    PRINTF_LIKE(4, 5);
-
-/* Names the parameter and sets the error: "messages[0].role: why". */
-static int fail(struct reading *r, int code, const char *why, const char *name_fmt, ...)
+static int bad_part(
+    struct openai_reading *r, const struct part *p, int code, const char *member, const char *why)
 {
-	va_list ap;
-
-	va_start(ap, name_fmt);
-	vsnprintf(r->param->name, sizeof(r->param->name), name_fmt, ap);
-	va_end(ap);
-	return err_set(r->err, code, "%s: %s", r->param->name, why);
+	return openai_bad(r, code, why, "messages[%zu].content[%zu]%s", p->i, p->k, member);
 }
 
-/* A member that is there and not null. */
-static json_t *member(const json_t *object, const char *key)
+static int read_image(struct openai_reading *r, struct part *p)
 {
-	json_t *v = json_object_get(object, key);
+	const struct jnode *image = jget(p->v, "image_url");
+	/* Some clients give the address itself. */
+	const struct jnode *url = jis(image, J_TEXT) ? image : jget(image, "url");
+	struct bytes text = jtext(url);
 
-	return json_is_null(v) ? NULL : v;
-}
-
-static int no_memory(struct reading *r)
-{
-	return err_set(r->err, E_MEMORY, "no memory for a request");
-}
-
-static int copy_text(struct reading *r, struct bytes from, struct bytes *to)
-{
-	char *p = talloc_size(r->req, from.n + 1);
-
-	if (!p)
-		return no_memory(r);
-	memcpy(p, from.p, from.n);
-	p[from.n] = 0;
-	*to = bytes_of(p, from.n);
+	if (!jis(url, J_TEXT))
+		return bad_part(
+		    r, p, E_INVALID, ".image_url.url", url ? "must be a string" : "is required");
+	if (!(text.n > 5 && memcmp(text.p, "data:", 5) == 0) &&
+	    !(text.n > 8 && memcmp(text.p, "https://", 8) == 0) &&
+	    !(text.n > 7 && memcmp(text.p, "http://", 7) == 0))
+		return bad_part(
+		    r, p, E_INVALID, ".image_url.url", "must be an https: or data: address");
+	p->out = (struct inference_part){.kind = INFERENCE_PART_IMAGE, .text = text};
+	if (jis(jget(image, "detail"), J_TEXT))
+		return openai_copy_str(r, jtext(jget(image, "detail")), &p->out.detail);
 	return 0;
 }
 
-static struct bytes text_of(const json_t *string)
+/* p->out.text is the document's: copied by who keeps it. */
+static int read_part(struct openai_reading *r, struct part *p)
 {
-	return bytes_of(json_string_value(string), json_string_length(string));
+	const struct jnode *type = jget(p->v, "type");
+	bool refusal = jtext_is(type, "refusal");
+	const struct jnode *text = jget(p->v, refusal ? "refusal" : "text");
+
+	if (p->v->kind != J_OBJECT)
+		return bad_part(r, p, E_INVALID, "", "must be an object");
+	if (!jis(type, J_TEXT))
+		return bad_part(r, p, E_INVALID, ".type", "must be a string");
+	if (jtext_is(type, "image_url"))
+		return read_image(r, p);
+	if (!refusal && !jtext_is(type, "text"))
+		return bad_part(
+		    r, p, E_UNSUPPORTED, ".type", "only text and image_url are supported");
+	if (!jis(text, J_TEXT))
+		return bad_part(
+		    r, p, E_INVALID, refusal ? ".refusal" : ".text", "must be a string");
+	p->out = (struct inference_part){.kind = INFERENCE_PART_TEXT, .text = jtext(text)};
+	return 0;
+}
+
+/* The texts of parts, joined. */
+static int join_parts(struct openai_reading *r, struct inference_message *m,
+    const struct inference_part *parts, size_t n)
+{
+	size_t total = 0;
+	char *joined, *at;
+
+	for (size_t k = 0; k < n; k++)
+		total += parts[k].kind == INFERENCE_PART_TEXT ? parts[k].text.n : 0;
+	joined = at = talloc_size(r->req, total + 1);
+	if (!joined)
+		return openai_no_memory(r);
+	for (size_t k = 0; k < n; k++) {
+		if (parts[k].kind != INFERENCE_PART_TEXT || parts[k].text.n == 0)
+			continue;
+		memcpy(at, parts[k].text.p, parts[k].text.n);
+		at += parts[k].text.n;
+	}
+	*at = 0;
+	m->content = bytes_of(joined, total);
+	return 0;
+}
+
+/* Parts that are text alone are joined; with others among them, they are kept as well. */
+static int read_parts(
+    struct openai_reading *r, const struct jnode *list, size_t i, struct inference_message *m)
+{
+	struct inference_part *parts =
+	    talloc_array(r->req, struct inference_part, list->n ? list->n : 1);
+	struct part p = {.v = jfirst(list), .i = i};
+	bool text_only = true;
+	int rc = 0;
+
+	if (!parts)
+		return openai_no_memory(r);
+	for (; rc == 0 && p.v; p.v = jnext(list, p.v), p.k++) {
+		rc = read_part(r, &p);
+		parts[p.k] = p.out;
+		text_only = text_only && p.out.kind == INFERENCE_PART_TEXT;
+	}
+	if (rc == 0)
+		rc = join_parts(r, m, parts, list->n);
+	if (rc != 0 || text_only) {
+		talloc_free(parts);
+		return rc;
+	}
+	for (size_t k = 0; rc == 0 && k < list->n; k++)
+		rc = openai_copy_text(r, parts[k].text, &parts[k].text);
+	m->parts = parts;
+	m->n_parts = list->n;
+	return rc;
+}
+
+static int read_content(
+    struct openai_reading *r, const struct jnode *message, size_t i, struct inference_message *m)
+{
+	const struct jnode *content = jget(message, "content");
+
+	if (jis(content, J_ARRAY))
+		return read_parts(r, content, i, m);
+	if (jhas(content) && content->kind != J_TEXT)
+		return openai_bad(r, E_INVALID, "must be a string or an array of parts",
+		    "messages[%zu].content", i);
+	if (!jhas(content) && strcmp(m->role, "assistant") != 0)
+		return openai_bad(r, E_INVALID, "is required", "messages[%zu].content", i);
+	if (!jhas(content)) /* an assistant that refused said that instead */
+		content = jget(message, "refusal");
+	return openai_copy_text(r, jtext(content), &m->content);
+}
+
+/* ---- tool calls of messages ---------------------------------------------------------------- */
+
+static int read_function_of_call(struct openai_reading *r, const struct jnode *function,
+    const char *where, struct inference_tool_call *call)
+{
+	const struct jnode *name = jget(function, "name"), *args = jget(function, "arguments");
+
+	if (!jis(name, J_TEXT) || name->n == 0 || name->n >= INFERENCE_TOOL_NAME_MAX)
+		return openai_bad(r, E_INVALID, "must be a string", "%s.name", where);
+	if (jhas(args) && args->kind != J_TEXT && args->kind != J_OBJECT)
+		return openai_bad(r, E_INVALID, "must be a string", "%s.arguments", where);
+	if (openai_copy_str(r, jtext(name), &call->name) != 0)
+		return E_MEMORY;
+	return openai_copy_text(
+	    r, jis(args, J_OBJECT) ? jsource(args, r->text) : jtext(args), &call->arguments);
+}
+
+/* Where a client left the id out, or the form had none, calls get one by their place. */
+static int read_call_id(struct openai_reading *r, const struct jnode *id, size_t i, size_t k,
+    struct inference_tool_call *call)
+{
+	char made[CALL_ID_MAX];
+
+	(void)snprintf(made, sizeof(made), "call_%zu_%zu", i, k);
+	return openai_copy_str(
+	    r, jis(id, J_TEXT) && id->n > 0 ? jtext(id) : bytes_str(made), &call->id);
+}
+
+static int read_call(struct openai_reading *r, const struct jnode *v, size_t i, size_t k,
+    struct inference_tool_call *call)
+{
+	const struct jnode *type = jget(v, "type");
+	char where[ERR_PARAM_MAX];
+	int rc;
+
+	(void)snprintf(where, sizeof(where), "messages[%zu].tool_calls[%zu]", i, k);
+	if (v->kind != J_OBJECT)
+		return openai_bad(r, E_INVALID, "must be an object", "%s", where);
+	if (jhas(type) && !jtext_is(type, "function"))
+		return openai_bad(r, jis(type, J_TEXT) ? E_UNSUPPORTED : E_INVALID,
+		    "only functions are supported", "%s.type", where);
+	(void)snprintf(where, sizeof(where), "messages[%zu].tool_calls[%zu].function", i, k);
+	rc = read_function_of_call(r, jget(v, "function"), where, call);
+	return rc ? rc : read_call_id(r, jget(v, "id"), i, k, call);
+}
+
+static int read_calls(
+    struct openai_reading *r, const struct jnode *message, size_t i, struct inference_message *m)
+{
+	const struct jnode *list = jget(message, "tool_calls"),
+			   *old = jget(message, "function_call");
+	size_t n = jsize(list) > 0 ? jsize(list) : jis(old, J_OBJECT) ? 1 : 0;
+	char where[ERR_PARAM_MAX];
+	size_t k = 0;
+	int rc = 0;
+
+	if (jhas(list) && list->kind != J_ARRAY)
+		return openai_bad(r, E_INVALID, "must be an array", "messages[%zu].tool_calls", i);
+	if (n == 0)
+		return 0;
+	m->tool_calls = talloc_zero_array(r->req, struct inference_tool_call, (unsigned)n);
+	if (!m->tool_calls)
+		return openai_no_memory(r);
+	m->n_tool_calls = n;
+	for (const struct jnode *v = jfirst(list); rc == 0 && v; v = jnext(list, v), k++)
+		rc = read_call(r, v, i, k, &m->tool_calls[k]);
+	if (k > 0)
+		return rc;
+	(void)snprintf(where, sizeof(where), "messages[%zu].function_call", i);
+	rc = read_function_of_call(r, old, where, &m->tool_calls[0]);
+	return rc ? rc : read_call_id(r, NULL, i, 0, &m->tool_calls[0]);
 }
 
 /* ---- messages ------------------------------------------------------------------------------ */
 
-/* The text of one content part, or an error. */
-static int part_text(struct reading *r, const json_t *part, size_t i, size_t k, struct bytes *out)
+static int read_role(struct openai_reading *r, const struct jnode *message, size_t i, char **out)
 {
-	const json_t *type = member(part, "type"), *text = member(part, "text");
+	static const char *const known[][2] = {{"system", "system"}, {"developer", "developer"},
+	    {"user", "user"}, {"assistant", "assistant"}, {"tool", "tool"}, {"function", "tool"}};
+	const struct jnode *role = jget(message, "role");
 
-	if (!json_is_object(part))
-		return fail(r, E_INVALID, "must be an object", "messages[%zu].content[%zu]", i, k);
-	if (!json_is_string(type))
-		return fail(
-		    r, E_INVALID, "must be a string", "messages[%zu].content[%zu].type", i, k);
-	if (strcmp(json_string_value(type), "text") != 0)
-		return fail(r, E_UNSUPPORTED, "only parts of type text are supported",
-		    "messages[%zu].content[%zu].type", i, k);
-	if (!json_is_string(text))
-		return fail(
-		    r, E_INVALID, "must be a string", "messages[%zu].content[%zu].text", i, k);
-	*out = text_of(text);
-	return 0;
-}
-
-/* An array of parts: their texts joined. */
-static int read_parts(struct reading *r, const json_t *parts, size_t i, struct bytes *out)
-{
-	size_t total = 0, k;
-	struct bytes text;
-	const json_t *part;
-	char *joined;
-	int rc;
-
-	json_array_foreach(parts, k, part)
-	{
-		if ((rc = part_text(r, part, i, k, &text)) != 0)
-			return rc;
-		total += text.n;
-	}
-	joined = talloc_size(r->req, total + 1);
-	if (!joined)
-		return no_memory(r);
-	*out = bytes_of(joined, total);
-	json_array_foreach(parts, k, part)
-	{
-		text = text_of(json_object_get(part, "text"));
-		memcpy(joined, text.p, text.n);
-		joined += text.n;
-	}
-	*joined = 0;
-	return 0;
-}
-
-static int read_role(struct reading *r, const json_t *message, size_t i, char **out)
-{
-	static const char *const known[] = {"system", "developer", "user", "assistant"};
-	const json_t *role = member(message, "role");
-
-	if (!json_is_string(role))
-		return fail(r, E_INVALID, role ? "must be a string" : "is required",
+	if (!jis(role, J_TEXT))
+		return openai_bad(r, E_INVALID, jhas(role) ? "must be a string" : "is required",
 		    "messages[%zu].role", i);
 	for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++)
-		if (strcmp(json_string_value(role), known[k]) == 0) {
-			*out = talloc_strdup(r->req, known[k]);
-			return *out ? 0 : no_memory(r);
-		}
-	if (strcmp(json_string_value(role), "tool") == 0 ||
-	    strcmp(json_string_value(role), "function") == 0)
-		return fail(
-		    r, E_UNSUPPORTED, "tool messages are not supported", "messages[%zu].role", i);
-	return fail(r, E_INVALID, "must be one of system, developer, user, assistant",
+		if (jtext_is(role, known[k][0]))
+			return openai_copy_str(r, bytes_str(known[k][1]), out);
+	return openai_bad(r, E_INVALID, "must be one of system, developer, user, assistant, tool",
 	    "messages[%zu].role", i);
 }
 
-static int read_message(struct reading *r, const json_t *message, size_t i)
+/* A member that is a string, or absent. */
+static int read_str(
+    struct openai_reading *r, const struct jnode *message, const char *key, size_t i, char **out)
 {
-	struct inference_message *m = &r->req->messages[i];
-	const json_t *content = member(message, "content");
-	int rc;
+	const struct jnode *v = jget(message, key);
 
-	if (!json_is_object(message))
-		return fail(r, E_INVALID, "must be an object", "messages[%zu]", i);
-	if ((rc = read_role(r, message, i, &m->role)) != 0)
-		return rc;
-	if (json_array_size(member(message, "tool_calls")) > 0)
-		return fail(
-		    r, E_UNSUPPORTED, "tools are not supported", "messages[%zu].tool_calls", i);
-	if (json_is_string(content))
-		return copy_text(r, text_of(content), &m->content);
-	if (json_is_array(content))
-		return read_parts(r, content, i, &m->content);
-	if (!content && json_object_get(message, "content") && strcmp(m->role, "assistant") == 0)
-		return copy_text(r, bytes_str(""), &m->content);
-	return fail(r, E_INVALID, content ? "must be a string or an array of parts" : "is required",
-	    "messages[%zu].content", i);
+	if (!jhas(v))
+		return 0;
+	if (v->kind != J_TEXT)
+		return openai_bad(r, E_INVALID, "must be a string", "messages[%zu].%s", i, key);
+	return openai_copy_str(r, jtext(v), out);
 }
 
-static int read_messages(struct reading *r)
+/* The old form answers the call before it, by its name alone. */
+static int answer_last_call(struct openai_reading *r, size_t i, struct inference_message *m)
 {
-	const json_t *list = member(r->root, "messages");
-	size_t n = json_array_size(list);
+	for (size_t k = i; k-- > 0;) {
+		const struct inference_message *before = &r->req->messages[k];
+
+		if (before->n_tool_calls > 0)
+			return openai_copy_str(
+			    r, bytes_str(before->tool_calls[0].id), &m->tool_call_id);
+	}
+	return 0;
+}
+
+static int read_message(struct openai_reading *r, const struct jnode *message, size_t i)
+{
+	struct inference_message *m = &r->req->messages[i];
+	const struct jnode *thoughts = jget(message, "reasoning_content");
+	int rc;
+
+	if (message->kind != J_OBJECT)
+		return openai_bad(r, E_INVALID, "must be an object", "messages[%zu]", i);
+	if (!jhas(thoughts))
+		thoughts = jget(message, "reasoning");
+	rc = read_role(r, message, i, &m->role);
+	if (rc == 0)
+		rc = read_calls(r, message, i, m);
+	if (rc == 0)
+		rc = read_content(r, message, i, m);
+	if (rc == 0)
+		rc = read_str(r, message, "name", i, &m->name);
+	if (rc == 0)
+		rc = read_str(r, message, "tool_call_id", i, &m->tool_call_id);
+	if (rc == 0 && jtext_is(jget(message, "role"), "function"))
+		rc = answer_last_call(r, i, m);
+	if (rc == 0 && jis(thoughts, J_TEXT))
+		rc = openai_copy_text(r, jtext(thoughts), &m->reasoning);
+	return rc;
+}
+
+static int read_messages(struct openai_reading *r)
+{
+	const struct jnode *list = r->f[F_messages];
+	size_t i = 0;
 	int rc = 0;
 
 	if (!list)
-		return fail(r, E_INVALID, "is required", "messages");
-	if (!json_is_array(list) || n == 0)
-		return fail(r, E_INVALID, "must be an array of at least one message", "messages");
-	if (n > INFERENCE_MESSAGES_MAX)
-		return fail(r, E_INVALID, "has too many elements", "messages");
-	r->req->messages = talloc_zero_array(r->req, struct inference_message, (unsigned)n);
+		return openai_bad(r, E_INVALID, "is required", "messages");
+	if (list->kind != J_ARRAY || list->n == 0)
+		return openai_bad(
+		    r, E_INVALID, "must be an array of at least one message", "messages");
+	if (list->n > INFERENCE_MESSAGES_MAX)
+		return openai_bad(r, E_INVALID, "has too many elements", "messages");
+	r->req->messages = talloc_zero_array(r->req, struct inference_message, list->n);
 	if (!r->req->messages)
-		return no_memory(r);
-	r->req->n_messages = n;
-	for (size_t i = 0; rc == 0 && i < n; i++)
-		rc = read_message(r, json_array_get(list, i), i);
+		return openai_no_memory(r);
+	r->req->n_messages = list->n;
+	for (const struct jnode *v = jfirst(list); rc == 0 && v; v = jnext(list, v))
+		rc = read_message(r, v, i++);
 	return rc;
 }
 
-/* ---- numbers, flags, strings --------------------------------------------------------------- */
+/* ---- tools --------------------------------------------------------------------------------- */
 
-struct number_range {
-	const char *key;
-	double min, max;
-	const char *why;
-};
-
-/* Leaves *has and *out alone when the member is absent. */
-static int read_number(struct reading *r, const struct number_range *range, bool *has, double *out)
+static int read_function(
+    struct openai_reading *r, const struct jnode *v, const char *where, struct inference_tool *tool)
 {
-	const json_t *v = member(r->root, range->key);
+	const struct jnode *name = jget(v, "name"), *text = jget(v, "description");
+	const struct jnode *schema = jget(v, "parameters");
+	char strict[ERR_PARAM_MAX + 8];
+	int rc;
 
-	if (!v)
-		return 0;
-	if (!json_is_number(v))
-		return fail(r, E_INVALID, "must be a number", "%s", range->key);
-	/* written so that no-numbers fail */
-	if (!(json_number_value(v) >= range->min && json_number_value(v) <= range->max))
-		return fail(r, E_INVALID, range->why, "%s", range->key);
-	*out = json_number_value(v);
-	if (has)
-		*has = true;
-	return 0;
+	(void)snprintf(strict, sizeof(strict), "%s.strict", where);
+	if (!jis(name, J_TEXT) || name->n == 0)
+		return openai_bad(r, E_INVALID, jhas(name) ? "must be a string" : "is required",
+		    "%s.name", where);
+	if (name->n >= INFERENCE_TOOL_NAME_MAX)
+		return openai_bad(r, E_INVALID, "is too long", "%s.name", where);
+	if (jhas(schema) && schema->kind != J_OBJECT)
+		return openai_bad(r, E_INVALID, "must be an object", "%s.parameters", where);
+	if (jhas(schema) && jsource(schema, r->text).n > INFERENCE_SCHEMA_MAX)
+		return openai_bad(r, E_INVALID, "is too large", "%s.parameters", where);
+	rc = openai_copy_str(r, jtext(name), &tool->name);
+	if (rc == 0 && jis(text, J_TEXT))
+		rc = openai_copy_str(r, jtext(text), &tool->description);
+	if (rc == 0 && jhas(schema))
+		rc = openai_copy_text(r, jsource(schema, r->text), &tool->parameters);
+	return rc ? rc : openai_read_flag(r, jget(v, "strict"), strict, &tool->strict);
 }
 
-static int read_integer(
-    struct reading *r, const char *key, int64_t min, int64_t max, bool *has, int64_t *out)
+static int read_tool(struct openai_reading *r, const struct jnode *v, size_t i, bool old)
 {
-	const json_t *v = member(r->root, key);
+	const struct jnode *type = jget(v, "type");
+	char where[ERR_PARAM_MAX];
 
-	if (!v)
-		return 0;
-	if (!json_is_integer(v))
-		return fail(r, E_INVALID, "must be an integer", "%s", key);
-	if (json_integer_value(v) < min)
-		return fail(
-		    r, E_INVALID, min == 1 ? "must be at least 1" : "is too small", "%s", key);
-	if (json_integer_value(v) > max)
-		return fail(r, E_INVALID, "is too large", "%s", key);
-	*out = json_integer_value(v);
-	if (has)
-		*has = true;
-	return 0;
+	(void)snprintf(where, sizeof(where), old ? "functions[%zu]" : "tools[%zu]", i);
+	if (v->kind != J_OBJECT)
+		return openai_bad(r, E_INVALID, "must be an object", "%s", where);
+	if (!old && !jis(type, J_TEXT))
+		return openai_bad(r, E_INVALID, jhas(type) ? "must be a string" : "is required",
+		    "%s.type", where);
+	if (!old && !jtext_is(type, "function"))
+		return openai_bad(
+		    r, E_UNSUPPORTED, "only functions are supported", "%s.type", where);
+	(void)snprintf(where, sizeof(where), old ? "functions[%zu]" : "tools[%zu].function", i);
+	return read_function(r, old ? v : jget(v, "function"), where, &r->req->tools[i]);
 }
 
-static int read_flag(
-    struct reading *r, const json_t *object, const char *key, const char *name, bool *out)
+static int read_tool_list(struct openai_reading *r, const struct jnode *list, bool old)
 {
-	const json_t *v = member(object, key);
-
-	if (v && !json_is_boolean(v))
-		return fail(r, E_INVALID, "must be true or false", "%s", name);
-	*out = json_is_true(v);
-	return 0;
-}
-
-static int read_sampling(struct reading *r)
-{
-	static const struct number_range ranges[] = {
-	    {"temperature", 0, 2, "must be between 0 and 2"},
-	    {"top_p", 0, 1, "must be between 0 and 1"},
-	    {"min_p", 0, 1, "must be between 0 and 1"},
-	    {"repeat_penalty", 0.01, 100, "must be between 0.01 and 100"},
-	    {"repetition_penalty", 0.01, 100, "must be between 0.01 and 100"}, /* vLLM's name */
-	    {"frequency_penalty", -2, 2, "must be between -2 and 2"},
-	    {"presence_penalty", -2, 2, "must be between -2 and 2"},
-	};
-	struct inference_sampling *s = &r->req->sampling;
-	bool *has[] = {&s->has_temperature, &s->has_top_p, &s->has_min_p, &s->has_repeat_penalty,
-	    &s->has_repeat_penalty, NULL, NULL};
-	double *out[] = {&s->temperature, &s->top_p, &s->min_p, &s->repeat_penalty,
-	    &s->repeat_penalty, &s->frequency_penalty, &s->presence_penalty};
-	int64_t top_k = 0;
+	const char *name = old ? "functions" : "tools";
+	size_t i = 0;
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < sizeof(ranges) / sizeof(ranges[0]); i++)
-		rc = read_number(r, &ranges[i], has[i], out[i]);
-	if (rc == 0)
-		rc = read_integer(r, "top_k", 0, INT32_MAX, &s->has_top_k, &top_k);
-	s->top_k = (int32_t)top_k;
-	if (rc == 0)
-		rc = read_integer(r, "seed", INT64_MIN, INT64_MAX, &s->has_seed, &s->seed);
-	return rc;
-}
-
-static int read_model(struct reading *r)
-{
-	const json_t *v = member(r->root, "model");
-
-	if (!v)
+	if (list->kind != J_ARRAY)
+		return openai_bad(r, E_INVALID, "must be an array", "%s", name);
+	if (list->n > INFERENCE_TOOLS_MAX)
+		return openai_bad(r, E_INVALID, "has too many elements", "%s", name);
+	if (list->n == 0)
 		return 0;
-	if (!json_is_string(v))
-		return fail(r, E_INVALID, "must be a string", "model");
-	if (json_string_length(v) >= MODEL_ID_MAX)
-		return fail(r, E_INVALID, "is too long", "model");
-	memcpy(r->req->model, json_string_value(v), json_string_length(v) + 1);
-	return 0;
-}
-
-static int read_one_stop(struct reading *r, const json_t *v)
-{
-	if (!json_is_string(v) || json_string_length(v) == 0)
-		return fail(
-		    r, E_INVALID, "must be a string or an array of strings, none empty", "stop");
-	if (json_string_length(v) > INFERENCE_STOP_MAX)
-		return fail(r, E_INVALID, "has a string of more than 256 bytes", "stop");
-	return copy_text(r, text_of(v), &r->req->stop[r->req->n_stop++]);
-}
-
-static int read_stops(struct reading *r)
-{
-	const json_t *v = member(r->root, "stop");
-	int rc = 0;
-
-	if (!v || !json_is_array(v))
-		return v ? read_one_stop(r, v) : 0;
-	if (json_array_size(v) > INFERENCE_STOPS_MAX)
-		return fail(r, E_INVALID, "has more than 4 strings", "stop");
-	for (size_t i = 0; rc == 0 && i < json_array_size(v); i++)
-		rc = read_one_stop(r, json_array_get(v, i));
+	r->req->tools = talloc_zero_array(r->req, struct inference_tool, list->n);
+	if (!r->req->tools)
+		return openai_no_memory(r);
+	r->req->n_tools = list->n;
+	r->req->function_call = old;
+	r->req->no_parallel_tool_calls = old;
+	for (const struct jnode *v = jfirst(list); rc == 0 && v; v = jnext(list, v))
+		rc = read_tool(r, v, i++, old);
 	return rc;
 }
 
-static int read_limits(struct reading *r)
+static bool has_tool(const struct inference_request *req, struct bytes name)
 {
-	struct inference_request *req = r->req;
-	const json_t *options = member(r->root, "stream_options");
-	int rc = read_integer(r, "max_tokens", 1, INT64_MAX, NULL, &req->max_tokens);
-
-	if (rc == 0) /* the newer name wins */
-		rc = read_integer(r, "max_completion_tokens", 1, INT64_MAX, NULL, &req->max_tokens);
-	if (rc == 0)
-		rc = read_flag(r, r->root, "stream", "stream", &req->stream);
-	if (rc == 0 && options && !json_is_object(options))
-		rc = fail(r, E_INVALID, "must be an object", "stream_options");
-	if (rc == 0)
-		rc = read_flag(r, options, "include_usage", "stream_options.include_usage",
-		    &req->include_usage);
-	return rc;
-}
-
-/* ---- what we do not do --------------------------------------------------------------------- */
-
-static bool is_one(const json_t *v)
-{
-	return json_is_integer(v) && json_integer_value(v) == 1;
-}
-
-static bool is_zero(const json_t *v)
-{
-	return json_is_integer(v) && json_integer_value(v) == 0;
-}
-
-static bool is_false(const json_t *v)
-{
-	return json_is_false(v);
-}
-
-static bool is_empty(const json_t *v)
-{
-	return (json_is_array(v) && json_array_size(v) == 0) ||
-	       (json_is_object(v) && json_object_size(v) == 0);
-}
-
-/* "auto" without tools is "none". */
-static bool is_no_choice(const json_t *v)
-{
-	return json_is_string(v) && (strcmp(json_string_value(v), "none") == 0 ||
-					strcmp(json_string_value(v), "auto") == 0);
-}
-
-static bool is_text_format(const json_t *v)
-{
-	return json_is_object(v) && strcmp(json_get_string(v, "type", ""), "text") == 0;
-}
-
-static bool is_text_only(const json_t *v)
-{
-	const char *s = json_string_value(json_array_get(v, 0));
-
-	return json_array_size(v) == 1 && s && strcmp(s, "text") == 0;
-}
-
-static bool is_never(const json_t *v)
-{
+	for (size_t i = 0; i < req->n_tools; i++)
+		if (bytes_equal(bytes_str(req->tools[i].name), name))
+			return true;
 	return false;
 }
 
-/* Ignoring these would give another answer than the one asked for. */
-static int refuse_unsupported(struct reading *r)
+/* "none", "auto", "required" (of tools only), or an object with the name of a function. */
+static int read_choice_of(
+    struct openai_reading *r, const struct jnode *v, const struct jnode *name, const char *field)
 {
-	static const struct {
-		const char *key;
-		bool (*harmless)(const json_t *v);
-		const char *why;
-	} table[] = {
-	    {"n", is_one, "only one choice is supported"},
-	    {"best_of", is_one, "only one choice is supported"},
-	    {"tools", is_empty, "tools are not supported"},
-	    {"tool_choice", is_no_choice, "tools are not supported"},
-	    {"functions", is_empty, "functions are not supported"},
-	    {"function_call", is_no_choice, "functions are not supported"},
-	    {"logprobs", is_false, "log probabilities are not supported"},
-	    {"top_logprobs", is_zero, "log probabilities are not supported"},
-	    {"logit_bias", is_empty, "logit bias is not supported"},
-	    {"response_format", is_text_format, "only the type text is supported"},
-	    {"modalities", is_text_only, "only text is supported"},
-	    {"audio", is_never, "audio is not supported"},
-	    {"web_search_options", is_never, "web search is not supported"},
-	};
+	bool old = r->f[F_tool_choice] != v;
 
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-		const json_t *v = member(r->root, table[i].key);
-
-		if (v && !table[i].harmless(v))
-			return fail(r, E_UNSUPPORTED, table[i].why, "%s", table[i].key);
-	}
-	return 0;
+	if (jtext_is(v, "none"))
+		r->req->tool_choice = TOOL_CHOICE_NONE;
+	else if (!old && jtext_is(v, "required"))
+		r->req->tool_choice = TOOL_CHOICE_REQUIRED;
+	else if (jis(name, J_TEXT))
+		r->req->tool_choice = TOOL_CHOICE_NAMED;
+	else if (!jtext_is(v, "auto"))
+		return openai_bad(r, v->kind == J_OBJECT ? E_UNSUPPORTED : E_INVALID,
+		    "must be none, auto, required, or a function", "%s", field);
+	if (r->req->n_tools == 0 && (r->req->tool_choice == TOOL_CHOICE_REQUIRED ||
+					r->req->tool_choice == TOOL_CHOICE_NAMED))
+		return openai_bad(r, E_INVALID, "is given without any tools", "%s", field);
+	if (r->req->tool_choice != TOOL_CHOICE_NAMED)
+		return 0;
+	if (!has_tool(r->req, jtext(name)))
+		return openai_bad(r, E_INVALID, "names no tool of the request", "%s", field);
+	return openai_copy_str(r, jtext(name), &r->req->tool_name);
 }
 
-int openai_request_parse(void *mem, struct bytes body, struct inference_request **out,
-    struct openai_param *param, struct err *err)
+static int read_tool_choice(struct openai_reading *r)
 {
-	struct reading r = {.param = param, .err = err};
-	int rc;
+	const struct jnode *v = r->f[F_tool_choice], *old = r->f[F_function_call];
 
-	param->name[0] = 0;
-	rc = json_read(body, &r.root, err);
-	if (rc != 0)
-		return rc;
-	r.req = talloc_zero(mem, struct inference_request);
-	if (!r.req)
-		rc = no_memory(&r);
-	else if (!json_is_object(r.root))
-		rc = err_set(err, E_INVALID, "the request must be a JSON object");
+	if (v)
+		return read_choice_of(r, v,
+		    jtext_is(jget(v, "type"), "function") ? jget(jget(v, "function"), "name")
+							  : NULL,
+		    "tool_choice");
+	return old ? read_choice_of(r, old, jget(old, "name"), "function_call") : 0;
+}
+
+static int read_tools(struct openai_reading *r)
+{
+	const struct jnode *parallel = r->f[F_parallel_tool_calls];
+	bool many = true;
+	int rc = 0;
+
+	if (r->f[F_tools])
+		rc = read_tool_list(r, r->f[F_tools], false);
+	if (rc == 0 && r->f[F_functions] && r->req->n_tools == 0)
+		rc = read_tool_list(r, r->f[F_functions], true);
 	if (rc == 0)
-		rc = refuse_unsupported(&r);
-	if (rc == 0)
-		rc = read_model(&r);
-	if (rc == 0)
-		rc = read_messages(&r);
-	if (rc == 0)
-		rc = read_sampling(&r);
-	if (rc == 0)
-		rc = read_limits(&r);
-	if (rc == 0)
-		rc = read_stops(&r);
-	json_decref(r.root);
-	if (rc == 0)
-		*out = r.req;
-	else
-		talloc_free(r.req);
+		rc = read_tool_choice(r);
+	if (rc == 0 && parallel)
+		rc = openai_read_flag(r, parallel, "parallel_tool_calls", &many);
+	r->req->no_parallel_tool_calls |= !many;
 	return rc;
 }
 
-/* ---- writing ------------------------------------------------------------------------------- */
+/* ---- the rest ------------------------------------------------------------------------------ */
 
-static void put_number(struct buf *out, const char *key, bool has, double v)
+static int read_logprobs(struct openai_reading *r)
 {
-	if (has)
-		buf_printf(out, ",\"%s\":%.17g", key, v);
+	int64_t top = 0;
+	int rc = openai_read_flag(r, r->f[F_logprobs], "logprobs", &r->req->logprobs);
+
+	if (rc == 0)
+		rc = openai_read_int(r, F_top_logprobs, 0, INFERENCE_TOP_LOGPROBS, NULL, &top);
+	if (rc == 0 && top > 0 && !r->req->logprobs)
+		rc = openai_bad(r, E_INVALID, "needs logprobs", "top_logprobs");
+	r->req->top_logprobs = (unsigned)top;
+	return rc;
 }
 
-static void put_sampling(struct buf *out, const struct inference_sampling *s)
+static int read_effort(struct openai_reading *r)
 {
-	put_number(out, "temperature", s->has_temperature, s->temperature);
-	put_number(out, "top_p", s->has_top_p, s->top_p);
-	put_number(out, "min_p", s->has_min_p, s->min_p);
-	put_number(out, "repeat_penalty", s->has_repeat_penalty, s->repeat_penalty);
-	put_number(out, "frequency_penalty", s->frequency_penalty != 0, s->frequency_penalty);
-	put_number(out, "presence_penalty", s->presence_penalty != 0, s->presence_penalty);
-	if (s->has_top_k)
-		buf_printf(out, ",\"top_k\":%d", (int)s->top_k);
-	if (s->has_seed)
-		buf_printf(out, ",\"seed\":%lld", (long long)s->seed);
+	const struct jnode *v = r->f[F_reasoning_effort];
+
+	if (!v)
+		return 0;
+	if (v->kind != J_TEXT || v->n >= sizeof(r->req->reasoning_effort))
+		return openai_bad(r, E_INVALID, "must be one of none, minimal, low, medium, high",
+		    "reasoning_effort");
+	memcpy(r->req->reasoning_effort, v->v.text, v->n);
+	return 0;
 }
 
-int openai_request_write(const struct inference_request *req, struct buf *out, struct err *err)
+static int read_chat(struct openai_reading *r)
 {
-	buf_str(out, "{\"model\":");
-	json_put_text(out, bytes_str(req->model));
-	buf_str(out, ",\"messages\":[");
-	for (size_t i = 0; i < req->n_messages; i++) {
-		buf_str(out, i ? ",{\"role\":" : "{\"role\":");
-		json_put_text(out, bytes_str(req->messages[i].role));
-		buf_str(out, ",\"content\":");
-		json_put_text(out, req->messages[i].content);
-		buf_u8(out, '}');
-	}
-	buf_u8(out, ']');
-	put_sampling(out, &req->sampling);
-	if (req->max_tokens > 0)
-		buf_printf(out, ",\"max_tokens\":%lld", (long long)req->max_tokens);
-	if (req->n_stop > 0)
-		buf_str(out, ",\"stop\":[");
-	for (size_t i = 0; i < req->n_stop; i++) {
-		if (i > 0)
-			buf_u8(out, ',');
-		json_put_text(out, req->stop[i]);
-	}
-	if (req->n_stop > 0)
-		buf_u8(out, ']');
-	if (req->stream)
-		buf_str(out, ",\"stream\":true");
-	if (req->include_usage)
-		buf_str(out, ",\"stream_options\":{\"include_usage\":true}");
-	buf_u8(out, '}');
-	return buf_ok(out, err);
+	int rc = read_messages(r);
+
+	if (rc == 0)
+		rc = read_tools(r);
+	if (rc == 0)
+		rc = read_logprobs(r);
+	return rc ? rc : read_effort(r);
+}
+
+int openai_request_parse(
+    void *mem, struct bytes body, struct inference_request **out, struct err *err)
+{
+	return openai_read_request(mem, body, INFERENCE_CHAT, read_chat, out, err);
 }

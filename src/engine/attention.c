@@ -179,13 +179,22 @@ static void attention_item(void *arg, size_t item, unsigned thread)
 	scatter_result(j, head, j->first_row + at, &r, ts->mix);
 }
 
-void attention(struct step *s, uint32_t layer)
+/* Tokens first … first + n - 1 of the batch. Kernels divide their sums by how many queries share an
+ * item: the bits of a token depend on who it shares with. */
+static void attend_tokens(struct step *s, uint32_t layer, uint32_t first, uint32_t n)
 {
 	const struct hparams *h = &s->c->m->h;
 	struct attention_job j = {.s = s, .layer = layer, .group = h->n_head / h->n_head_kv};
-	j.first_row = s->first * j.group;
-	j.n_rows = (s->n - s->first) * j.group;
+	j.first_row = first * j.group;
+	j.n_rows = n * j.group;
 	j.items_per_head = (j.n_rows + ATTN_ROWS - 1) / ATTN_ROWS;
-	uint64_t work = (uint64_t)j.n_rows * h->n_head_kv * h->head_dim * (s->pos + s->n);
+	uint64_t work = (uint64_t)j.n_rows * h->n_head_kv * h->head_dim * (s->pos + first + n);
 	pool_run(step_pool(s, work), (size_t)h->n_head_kv * j.items_per_head, attention_item, &j);
+}
+
+void attention(struct step *s, uint32_t layer)
+{
+	uint32_t at_once = s->c->one_by_one ? 1 : s->n - s->first;
+	for (uint32_t t = s->first; t < s->n; t += at_once)
+		attend_tokens(s, layer, t, at_once);
 }

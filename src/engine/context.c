@@ -358,9 +358,27 @@ static void project_output(struct step *s)
 	matmul(s, &(struct product){&m->output, c->logits, s->first}, 1);
 }
 
+/* The final states of the batch's tokens, in c->h. */
+static void finish_states(struct step *s)
+{
+	struct engine_context *c = s->c;
+	run_rows(&(struct rows_job){.s = s,
+	    .n = c->m->h.n_embd,
+	    .in = c->x,
+	    .add = c->h,
+	    .norm = c->m->output_norm,
+	    .out = c->h});
+}
+
+enum step_goal {
+	STEP_CACHE,  /* keys and values only */
+	STEP_LOGITS, /* and the logits after the last token */
+	STEP_STATES  /* and the final states of all tokens */
+};
+
 /* One batch through all layers. In the last layer only the keys and values of all tokens matter,
- * and of the very last token (when `logits` are wanted) everything. */
-static int run_step(struct step *s, bool logits, struct err *err)
+ * and of the very last token (when logits are wanted) everything. */
+static int run_step(struct step *s, enum step_goal goal, struct err *err)
 {
 	struct engine_context *c = s->c;
 	const struct hparams *h = &c->m->h;
@@ -372,14 +390,17 @@ static int run_step(struct step *s, bool logits, struct err *err)
 			return err_set(err, E_CANCELLED, "decoding was cancelled");
 		project_qkv(s, y, i);
 		if (i + 1 == h->n_layer) {
-			if (!logits)
+			if (goal == STEP_CACHE)
 				return 0;
-			s->first = s->n - 1;
+			s->first = goal == STEP_LOGITS ? s->n - 1 : 0;
 		}
 		attend(s, y, i);
 		feed_forward(s, y);
 	}
-	project_output(s);
+	if (goal == STEP_LOGITS)
+		project_output(s);
+	else
+		finish_states(s);
 	return 0;
 }
 
@@ -392,7 +413,7 @@ static int check_logits(const struct engine_context *c, struct err *err)
 	return 0;
 }
 
-static int check_tokens(
+int context_check_tokens(
     const struct engine_context *c, const int32_t *tokens, size_t n, struct err *err)
 {
 	if (n == 0)
@@ -409,25 +430,31 @@ static int check_tokens(
 }
 
 static int decode_batch(struct engine_context *c, const int32_t *tokens, uint32_t n, uint32_t pos,
-    bool logits, struct err *err)
+    enum step_goal goal, struct err *err)
 {
 	bool shared = c->m->bytes_per_token * n >= POOLED_STEP_WORK;
 	struct step s = {
 	    .c = c, .pool = shared ? c->m->pool : NULL, .tokens = tokens, .n = n, .pos = pos};
 	pool_enter(s.pool);
-	int rc = run_step(&s, logits, err);
+	int rc = run_step(&s, goal, err);
 	pool_leave(s.pool);
 	return rc;
+}
+
+int context_states(
+    struct engine_context *c, const int32_t *tokens, uint32_t n, uint32_t pos, struct err *err)
+{
+	return decode_batch(c, tokens, n, pos, STEP_STATES, err);
 }
 
 int engine_decode(
     struct engine_context *c, const int32_t *tokens, size_t n, float **logits, struct err *err)
 {
-	int rc = check_tokens(c, tokens, n, err);
+	int rc = context_check_tokens(c, tokens, n, err);
 	for (size_t done = 0; !rc && done < n;) {
 		size_t some = n - done < c->n_batch ? n - done : c->n_batch;
 		rc = decode_batch(c, tokens + done, (uint32_t)some, c->pos + (uint32_t)done,
-		    done + some == n, err);
+		    done + some == n ? STEP_LOGITS : STEP_CACHE, err);
 		done += some;
 	}
 	if (!rc)
@@ -437,4 +464,33 @@ int engine_decode(
 	c->pos += (uint32_t)n;
 	*logits = c->logits;
 	return 0;
+}
+
+int engine_decode_exact(
+    struct engine_context *c, const int32_t *tokens, size_t n, float **logits, struct err *err)
+{
+	c->one_by_one = true;
+	int rc = engine_decode(c, tokens, n, logits, err);
+	c->one_by_one = false;
+	return rc;
+}
+
+/* --- Copies of sequences -------------------------------------------------------------------- */
+
+void engine_context_copy(struct engine_context *c, const struct engine_context *from, uint32_t n)
+{
+	const struct hparams *h = &c->m->h;
+	INVARIANT(c->m == from->m && c->n_ctx == from->n_ctx && n <= from->pos);
+	size_t size = c->m->kv == ENGINE_KV_F16 ? sizeof(uint16_t) : sizeof(float);
+	size_t key_bytes = (size_t)round_up16(n) * h->head_dim * size;
+	size_t column = (size_t)c->n_ctx16 * 16 * size; /* of 16 numbers of all values */
+	for (size_t i = 0; i < (size_t)h->n_layer * h->n_head_kv; i++) {
+		uint8_t *to = c->kv + i * c->kv_head_bytes;
+		const uint8_t *old = from->kv + i * c->kv_head_bytes;
+		memcpy(to, old, key_bytes);
+		for (uint32_t d = 0; d < round_up16(h->head_dim) / 16; d++)
+			memcpy(to + c->v_offset + d * column, old + c->v_offset + d * column,
+			    (size_t)n * 16 * size);
+	}
+	c->pos = n;
 }

@@ -26,6 +26,7 @@ struct engine_context {
 	uint32_t n_ctx16; /* rounded up to 16 */
 	uint32_t pos;
 	uint32_t n_batch;
+	bool one_by_one; /* batches must give the bits that single tokens give */
 	const atomic_bool *cancel;
 
 	uint8_t *kv;
@@ -77,6 +78,14 @@ struct product {
 };
 #define PRODUCTS_MAX 3
 void matmul(struct step *s, const struct product *p, unsigned n_products);
+
+/* Whether these may come next: E_INVALID, E_CONTEXT_LENGTH. */
+int context_check_tokens(const struct engine_context *c, const int32_t *tokens, size_t n,
+    struct err *err) WARN_UNUSED;
+/* One batch (at most n_batch tokens) at `pos`: the final states of its tokens are in c->h. The
+ * position of the context stays. */
+int context_states(struct engine_context *c, const int32_t *tokens, uint32_t n, uint32_t pos,
+    struct err *err) WARN_UNUSED;
 
 /* att = softmax(q k^T) v over the cache of `layer`, for rows first … n - 1. */
 void attention(struct step *s, uint32_t layer);

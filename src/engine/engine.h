@@ -89,6 +89,34 @@ void engine_context_free(struct engine_context *c);
 int engine_decode(struct engine_context *c, const int32_t *tokens, size_t n, float **logits,
     struct err *err) WARN_UNUSED;
 
+/* As engine_decode, with the very bits that decoding the tokens one call at a time gives (whose
+ * sums a batch adds up in another order). Slower than a batch, faster than single calls: for tokens
+ * that a sequence elsewhere has generated one by one and this one goes on from. */
+int engine_decode_exact(struct engine_context *c, const int32_t *tokens, size_t n, float **logits,
+    struct err *err) WARN_UNUSED;
+
+/* How the states of a sequence's tokens become one vector. */
+enum engine_pooling {
+	ENGINE_POOLING_MEAN,
+	ENGINE_POOLING_LAST
+};
+
+/* What the file asks for (<arch>.pooling_type), the mean where it asks for nothing. E_UNSUPPORTED
+ * for pooling that needs weights or tokens of its own (CLS, rank). */
+int engine_model_pooling(
+    const struct engine_model *m, enum engine_pooling *out, struct err *err) WARN_UNUSED;
+uint32_t engine_model_n_embd(const struct engine_model *m);
+
+/* The sequence's vector: its tokens' final states, pooled, of length 1. `out` has n_embd floats.
+ * What the context held before is forgotten. Errors as engine_decode. */
+int engine_embed(struct engine_context *c, const int32_t *tokens, size_t n,
+    enum engine_pooling pooling, float *out, struct err *err) WARN_UNUSED;
+
+/* Takes over the first n_pos tokens of another context of the same model and size, which has them:
+ * this context then holds those and nothing else. */
+void engine_context_copy(
+    struct engine_context *c, const struct engine_context *from, uint32_t n_pos);
+
 /* Forgets everything from position n_pos on: the next decode continues after the kept prefix.
  * n_pos beyond the present position is a no-op. */
 void engine_context_truncate(struct engine_context *c, uint32_t n_pos);

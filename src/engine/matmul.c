@@ -1,6 +1,6 @@
 /* Weights times activations: splits the rows of up to three matrices into items for the pool.
- * One to three tokens read the rows one token after the other; more share them, 16 rows at a time.
- */
+ * One to three tokens read the rows one token after the other; more share them, 16 rows at a time,
+ * which adds up in another order. */
 #include "engine/context_priv.h"
 
 #define ITEM_BYTES      65536 /* weights per item when every byte is read once */
@@ -60,7 +60,7 @@ static void matmul_item(void *arg, size_t item, unsigned thread)
 	size_t index = item - (i ? j->items_end[i - 1] : 0);
 	uint32_t row = (uint32_t)index * j->item_rows[i];
 	uint32_t rows = p->w->rows - row < j->item_rows[i] ? p->w->rows - row : j->item_rows[i];
-	if (j->n < PANEL_TOKENS)
+	if (j->n < PANEL_TOKENS || j->s->c->one_by_one)
 		rows_gemv(j, p, row, rows);
 	else
 		rows_gemm(j, p, row, rows, &j->s->c->threads[thread].panel);

@@ -14,7 +14,7 @@ struct candidate {
 struct sampler {
 	struct sampler_params params;
 	size_t n_vocab;
-	uint64_t random;
+	uint64_t n_generated;
 	struct candidate *heap; /* n_vocab */
 	struct candidate *kept; /* n_vocab, best first */
 	uint16_t *recent;       /* by id: how often among the last tokens */
@@ -69,7 +69,6 @@ int sampler_new(
 		return err_set(err, E_MEMORY, "no memory for a sampler");
 	s->params = *params;
 	s->n_vocab = n_vocab;
-	s->random = params->seed;
 	s->heap = calloc(n_vocab, sizeof *s->heap);
 	s->kept = calloc(n_vocab, sizeof *s->kept);
 	s->recent = calloc(n_vocab, sizeof *s->recent);
@@ -95,13 +94,24 @@ void sampler_free(struct sampler *s)
 	free(s);
 }
 
-/* SplitMix64; the top 53 bits as a number in [0, 1). */
-static double draw(struct sampler *s)
+/* SplitMix64, the output after `step` steps. */
+static uint64_t random_at(uint64_t seed, uint64_t step)
 {
-	uint64_t z = s->random += 0x9e3779b97f4a7c15U;
+	uint64_t z = seed + (step + 1) * 0x9e3779b97f4a7c15U;
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9U;
 	z = (z ^ z >> 27) * 0x94d049bb133111ebU;
-	return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
+	return z ^ z >> 31;
+}
+
+/* The top 53 bits as a number in [0, 1). */
+static double draw(const struct sampler *s)
+{
+	return (double)(random_at(s->params.seed, s->n_generated) >> 11) * 0x1p-53;
+}
+
+uint64_t sampler_seed_of_choice(uint64_t seed, unsigned choice)
+{
+	return choice ? random_at(~seed, choice) : seed;
 }
 
 void sampler_see_prompt(struct sampler *s, int32_t id)
@@ -118,7 +128,16 @@ void sampler_see_prompt(struct sampler *s, int32_t id)
 	s->recent[id]++;
 }
 
-static void penalize(const struct sampler *s, float *logits)
+void sampler_see_generated(struct sampler *s, int32_t id)
+{
+	s->n_generated++;
+	if (id < 0 || (size_t)id >= s->n_vocab)
+		return;
+	sampler_see_prompt(s, id);
+	s->generated[id]++;
+}
+
+void sampler_penalize(const struct sampler *s, float *logits)
 {
 	const struct sampler_params *p = &s->params;
 	for (size_t i = 0; i < p->n_biases; i++)
@@ -232,15 +251,53 @@ static int32_t choose(struct sampler *s, size_t n)
 	return s->kept[0].id; /* rounding took the whole sum */
 }
 
-int sampler_pick(struct sampler *s, float *logits, int32_t *out, struct err *err)
+int sampler_pick(struct sampler *s, const float *logits, int32_t *out, struct err *err)
 {
-	penalize(s, logits);
+	if (s->params.temperature <= 0) {
+		*out = -1;
+		for (size_t id = 0; id < s->n_vocab; id++)
+			if (logits[id] > -INFINITY && logits[id] < INFINITY &&
+			    (*out < 0 || logits[id] > logits[*out]))
+				*out = (int32_t)id;
+		return *out < 0 ? err_set(err, E_FORMAT, "the model gives no token a probability")
+				: 0;
+	}
 	size_t n = gather(s, logits);
 	if (n == 0)
 		return err_set(err, E_FORMAT, "the model gives no token a probability");
-	bool greedy = s->params.temperature <= 0;
-	*out = greedy ? s->heap[0].id : choose(s, keep(s, n));
-	sampler_see_prompt(s, *out);
-	s->generated[*out]++;
+	*out = choose(s, keep(s, n));
 	return 0;
+}
+
+/* ---- log probabilities --------------------------------------------------------------------- */
+
+/* Puts a token into the list of the n best, which is in order and has room for n_top. */
+static size_t insert_chance(struct token_chance *top, size_t n, size_t n_top, struct token_chance c)
+{
+	if (n == n_top && (n == 0 || c.logprob <= top[n - 1].logprob))
+		return n;
+	size_t at = n < n_top ? n : n - 1;
+	for (; at > 0 && top[at - 1].logprob < c.logprob; at--)
+		top[at] = top[at - 1];
+	top[at] = c;
+	return n < n_top ? n + 1 : n;
+}
+
+size_t token_chances(const float *logits, size_t n_vocab, int32_t id, float *logprob,
+    struct token_chance *top, size_t n_top)
+{
+	float best = -INFINITY;
+	double sum = 0;
+	size_t n = 0;
+	for (size_t i = 0; i < n_vocab; i++)
+		best = logits[i] > best ? logits[i] : best;
+	for (size_t i = 0; i < n_vocab; i++)
+		sum += exp((double)(logits[i] - best));
+	float total = best + (float)log(sum);
+	*logprob = logits[id] - total;
+	n_top = n_top < TOKEN_CHANCES_MAX ? n_top : TOKEN_CHANCES_MAX;
+	for (size_t i = 0; i < n_vocab && n_top; i++)
+		n = insert_chance(
+		    top, n, n_top, (struct token_chance){(int32_t)i, logits[i] - total});
+	return n;
 }

@@ -1,5 +1,7 @@
 /* Sampling: one token from the logits of a step. Deterministic: equal parameters, seed, logits and
- * history give equal tokens, whatever else the process does.
+ * history give equal tokens, whatever else the process does. The draw for a token depends on the
+ * seed and on how many tokens were generated before it, on nothing else: whoever goes on from the
+ * same tokens with the same seed draws alike.
  *
  * The chain, in this order, each stage off by default: logit bias; repetition, frequency and
  * presence penalties; top-k; top-p; min-p (both on the probabilities at temperature 1);
@@ -47,8 +49,32 @@ void sampler_free(struct sampler *s); /* NULL is fine */
 /* Tells of a token of the prompt (for the repetition penalty), oldest first. */
 void sampler_see_prompt(struct sampler *s, int32_t id);
 
-/* Picks a token and remembers it as generated. `logits` (n_vocab of them) are changed on the way.
- * E_FORMAT when no logit is a number. */
-int sampler_pick(struct sampler *s, float *logits, int32_t *out, struct err *err) WARN_UNUSED;
+/* Tells of a token that was generated: picked here, or before this sampler took over. */
+void sampler_see_generated(struct sampler *s, int32_t id);
+
+/* Logit bias and penalties; `logits` (n_vocab of them) are changed. Once for each token. */
+void sampler_penalize(const struct sampler *s, float *logits);
+
+/* Picks a token from penalized logits. E_FORMAT when none of them is a number. */
+int sampler_pick(struct sampler *s, const float *logits, int32_t *out, struct err *err) WARN_UNUSED;
+
+/* The seed of one of several answers to the same prompt; of the first, `seed` itself. */
+uint64_t sampler_seed_of_choice(uint64_t seed, unsigned choice);
+
+/* ---- log probabilities --------------------------------------------------------------------- */
+
+#define TOKEN_CHANCES_MAX 20
+
+struct token_chance {
+	int32_t id;
+	float logprob;
+};
+
+/* Natural logarithms of the model's own probabilities, from its logits as they come: before bias,
+ * penalties, temperature and every filter, a grammar's mask included. Writes the chance of `id` and
+ * the n_top likeliest tokens, best first (at most TOKEN_CHANCES_MAX); returns how many there are.
+ */
+size_t token_chances(const float *logits, size_t n_vocab, int32_t id, float *logprob,
+    struct token_chance *top, size_t n_top);
 
 #endif

@@ -9,7 +9,7 @@
 int stop_filter_init(
     struct stop_filter *f, const struct bytes *stops, size_t n_stops, struct err *err)
 {
-	*f = (struct stop_filter){stops, n_stops, BUF_INIT(PUSH_MAX)};
+	*f = (struct stop_filter){stops, n_stops, BUF_INIT(PUSH_MAX), n_stops};
 	if (n_stops > STOP_STRINGS_MAX)
 		return err_set(err, E_INVALID, "more than %d stop strings", STOP_STRINGS_MAX);
 	for (size_t i = 0; i < n_stops; i++) {
@@ -28,7 +28,7 @@ void stop_filter_free(struct stop_filter *f)
 }
 
 /* Where the stop string that is complete first begins, the longest of such; text.n without one. */
-static size_t find_stop(const struct stop_filter *f, struct bytes text)
+static size_t find_stop(struct stop_filter *f, struct bytes text)
 {
 	size_t start = text.n, end = SIZE_MAX;
 	for (size_t i = 0; i < f->n_stops; i++) {
@@ -39,6 +39,7 @@ static size_t find_stop(const struct stop_filter *f, struct bytes text)
 			continue;
 		start = at;
 		end = at + n;
+		f->hit = i;
 	}
 	return start;
 }

@@ -12,6 +12,7 @@ struct stop_filter {
 	const struct bytes *stops; /* borrowed */
 	size_t n_stops;
 	struct buf held; /* owned: an end of the text that may yet become a stop string */
+	size_t hit;      /* which stop string has come; n_stops: none yet */
 };
 
 /* E_INVALID for too many, too long, empty or ill-formed (UTF-8) stop strings. */

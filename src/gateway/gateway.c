@@ -3,19 +3,19 @@
 
 #include "base/encode.h"
 #include "dialect/json.h"
-#include "http/route.h"
-#include "provider/chat.h"
+#include "dialect/openai.h"
+#include "dialect/responses.h"
+#include "gateway/cors.h"
+#include "gateway/gateway_priv.h"
 #include "provider/peer.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define MODELS_MAX      1024 /* (model, node) pairs in a list */
 #define MODELS_BODY_MAX (2u << 20)
 #define HEALTH_BODY_MAX 8192
 #define HANDLERS_END_MS 10000
-#define JSON_TYPE       "application/json"
 
 struct gateway {
 	struct gateway_options opt;
@@ -29,17 +29,10 @@ struct gateway {
 	struct waitq served;
 };
 
-/* One connection: who is at the other end. */
-struct caller {
-	struct gateway *gateway;
-	const struct peer_id *peer; /* NULL: a client over TCP */
-	struct stream *stream;
-};
-
-/* ---- chat completions ---------------------------------------------------------------------- */
+/* ---- inferences and embeddings ------------------------------------------------------------- */
 
 struct emitting {
-	struct chat_call *call;
+	struct serve_call *call;
 	struct job job;
 	inference_emit_fn emit;
 	void *arg;
@@ -61,76 +54,134 @@ static int emit_with_origin(void *arg, const struct inference_event *e, struct e
 	return m->emit(m->arg, e, err);
 }
 
-static int infer(
-    void *arg, struct chat_call *call, inference_emit_fn emit, void *emit_arg, struct err *err)
+static int run_job(struct caller *caller, struct emitting *m, struct err *err)
 {
-	struct caller *caller = arg;
 	struct gateway *g = caller->gateway;
+	struct serve_call *call = m->call;
 	if (caller->peer && call->ctx.hops == 0)
 		call->ctx.hops = 1;
-	struct emitting m = {
-	    .call = call,
-	    .job = {.req = call->req, .ctx = call->ctx, .target_node = call->target_node},
-	    .emit = emit,
-	    .arg = emit_arg,
-	};
+	m->job.req = call->req;
+	m->job.ctx = call->ctx;
+	m->job.target_node = call->target_node;
 	struct instant began = rt_now();
-	int rc = jobs_run(g->opt.jobs, &m.job, emit_with_origin, &m, err);
+	int rc = jobs_run(g->opt.jobs, &m->job, emit_with_origin, m, err);
 	char from[PEER_ID_TEXT_MAX] = "a client";
 	if (caller->peer)
 		peer_id_print(caller->peer, from);
 	rt_log(LOG_INFO, "gateway", "%s from %s: %s%s%s in %lld ms", call->ctx.request_id, from,
-	    rc ? err_text(err) : "answered", m.job.served_by_label[0] ? " by " : "",
-	    m.job.served_by_label, (long long)duration_to_ms(instant_since(rt_now(), began)));
+	    rc ? err_text(err) : "answered", m->job.served_by_label[0] ? " by " : "",
+	    m->job.served_by_label, (long long)duration_to_ms(instant_since(rt_now(), began)));
 	return rc;
+}
+
+int gateway_infer(
+    void *arg, struct serve_call *call, inference_emit_fn emit, void *emit_arg, struct err *err)
+{
+	struct emitting m = {.call = call, .emit = emit, .arg = emit_arg};
+	return run_job(arg, &m, err);
+}
+
+static int ignore(void *arg, const struct inference_event *e, struct err *err)
+{
+	(void)arg;
+	(void)e;
+	(void)err;
+	return 0;
+}
+
+static int embed(
+    void *arg, struct serve_call *call, void *mem, struct embedding_result *out, struct err *err)
+{
+	struct inference_request req = {.choices = 1};
+	struct emitting m = {.call = call, .emit = ignore};
+	memcpy(req.model, call->embed->model, sizeof req.model);
+	call->req = &req;
+	m.job.embed = call->embed;
+	m.job.mem = mem;
+	int rc = run_job(arg, &m, err);
+	call->req = NULL;
+	*out = m.job.embedded;
+	return rc;
+}
+
+struct serve_service gateway_service(struct caller *caller)
+{
+	return (struct serve_service){
+	    .world = caller->gateway->opt.world,
+	    .infer = gateway_infer,
+	    .embed = embed,
+	    .arg = caller,
+	    .limit = caller->gateway->opt.request_limit,
+	};
 }
 
 static int post_chat(struct http_exchange *x, void *arg, struct err *err)
 {
-	struct caller *caller = arg;
-	struct chat_service service = {
-	    .world = caller->gateway->opt.world,
-	    .infer = infer,
-	    .arg = caller,
-	    .limit = caller->gateway->opt.request_limit,
-	};
-	return chat_serve(x, &service, err);
+	struct serve_service service = gateway_service(arg);
+	return serve_inference(x, &openai_chat, &service, err);
+}
+
+static int post_completions(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct serve_service service = gateway_service(arg);
+	return serve_inference(x, &openai_completions, &service, err);
+}
+
+static int post_responses(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct serve_service service = gateway_service(arg);
+	return serve_inference(x, &openai_responses, &service, err);
+}
+
+static int post_embeddings(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct serve_service service = gateway_service(arg);
+	return serve_embeddings(x, &openai_embeddings, &service, err);
 }
 
 /* ---- models and health --------------------------------------------------------------------- */
 
+/* This node's own come first: they are what it answers with. */
 static struct model_entry *list_models(struct gateway *g, bool own_only, size_t *n)
 {
 	struct model_entry *models = calloc(MODELS_MAX, sizeof *models);
 	*n = models ? catalog_models(g->opt.catalog, models, MODELS_MAX) : 0;
-	if (!own_only)
-		return models;
 	char self[NODE_ID_TEXT_MAX] = "";
 	if (node_id_print(p2p_host_id(g->opt.host), self, NULL) != 0)
 		return models;
-	size_t kept = 0;
-	for (size_t i = 0; i < *n; i++)
-		if (strcmp(models[i].owner, self) == 0)
-			models[kept++] = models[i];
-	*n = kept;
+	size_t own = 0;
+	for (size_t i = 0; i < *n; i++) {
+		struct model_entry m = models[i];
+		if (strcmp(m.owner, self) != 0)
+			continue;
+		memmove(&models[own + 1], &models[own], (i - own) * sizeof m);
+		models[own++] = m;
+	}
+	if (own_only)
+		*n = own;
 	return models;
 }
 
-static int respond_json(struct http_exchange *x, struct buf *body, struct err *err)
+/* Peers see what this node serves itself: what others serve they hear from those. */
+struct model_entry *gateway_models(struct caller *caller, size_t *n)
+{
+	return list_models(caller->gateway, caller->peer != NULL, n);
+}
+
+int gateway_respond_json(struct http_exchange *x, struct buf *body, struct err *err)
 {
 	int rc = buf_ok(body, err);
 	return rc ? rc : http_respond(x, 200, JSON_TYPE, buf_view(body), err);
 }
 
-/* Peers see what this node serves itself: what others serve they hear from those. */
 static int get_models(struct http_exchange *x, void *arg, struct err *err)
 {
 	struct caller *caller = arg;
 	size_t n;
-	struct model_entry *models = list_models(caller->gateway, caller->peer != NULL, &n);
+	struct model_entry *models = gateway_models(caller, &n);
 	struct buf body = BUF_INIT(MODELS_BODY_MAX);
 	openai_models_write(&body, models, n);
-	int rc = respond_json(x, &body, err);
+	int rc = gateway_respond_json(x, &body, err);
 	buf_free(&body);
 	free(models);
 	return rc;
@@ -145,14 +196,14 @@ static int get_model(struct http_exchange *x, void *arg, struct err *err)
 	if (rc)
 		return err_set(err, E_INVALID, "a model's name that cannot be decoded");
 	size_t n, kept = 0;
-	struct model_entry *models = list_models(caller->gateway, caller->peer != NULL, &n);
+	struct model_entry *models = gateway_models(caller, &n);
 	for (size_t i = 0; i < n; i++)
 		if (strcmp(models[i].id, id) == 0)
 			models[kept++] = models[i];
 	struct buf body = BUF_INIT(MODELS_BODY_MAX);
 	if (kept > 0) {
 		openai_model_write(&body, id, models, kept);
-		rc = respond_json(x, &body, err);
+		rc = gateway_respond_json(x, &body, err);
 	} else {
 		rc = err_set(err, E_MODEL_NOT_FOUND, "no node has the model \"%s\"", id);
 	}
@@ -190,64 +241,88 @@ static int get_health(struct http_exchange *x, void *arg, struct err *err)
 	int rc = json_write(j, &body, err);
 	json_decref(j);
 	if (rc == 0)
-		rc = respond_json(x, &body, err);
+		rc = gateway_respond_json(x, &body, err);
 	buf_free(&body);
 	return rc;
 }
 
 /* ---- who may ask --------------------------------------------------------------------------- */
 
-/* "127.0.0.1:31145", "[::1]", "localhost:8080": not a name that an attacker's DNS can point here.
- */
-static bool is_local_name(const char *host)
+/* Before anything that may fail: errors have to be readable for the page, too. */
+static int check_browser(struct gateway *g, struct http_exchange *x, struct err *err)
 {
-	char name[64];
-	const char *end = host[0] == '[' ? strchr(host, ']') : strchr(host, ':');
-	const char *start = host[0] == '[' ? host + 1 : host;
-	size_t n = end ? (size_t)(end - start) : strlen(start);
-	if (n >= sizeof name)
-		return false;
-	memcpy(name, start, n);
-	name[n] = '\0';
-	struct netaddr ip;
-	return strcasecmp(name, "localhost") == 0 || netaddr_parse_ip(name, &ip, NULL) == 0;
-}
-
-static int check_browser(const struct http_head *head, struct err *err)
-{
-	const char *host = http_head_get(head, "host");
-	if (host && host[0] && !is_local_name(host))
-		return err_set(err, E_FORBIDDEN,
-		    "the Host header names neither localhost nor an address of this machine");
+	const struct http_head *head = http_request(x);
 	const char *origin = http_head_get(head, "origin");
-	const char *scheme = origin ? strstr(origin, "://") : NULL;
-	if (origin && (!scheme || !is_local_name(scheme + 3)))
-		return err_set(err, E_FORBIDDEN, "pages of other sites may not use this node");
+	struct cors_policy policy = {g->opt.cors_origins, g->opt.n_cors_origins};
+	int rc = cors_check(&policy, http_head_get(head, "host"), origin, err);
+	if (rc || !origin)
+		return rc;
+	http_response_header(x, "Access-Control-Allow-Origin", origin);
+	http_response_header(x, "Vary", "Origin");
+	http_response_header(x, "Access-Control-Expose-Headers", CORS_EXPOSED);
 	return 0;
 }
 
-static const struct http_route routes[] = {
+/* What a browser asks before it lets a page send more than a form could. */
+static int preflight(struct http_exchange *x, struct err *err)
+{
+	const struct http_head *head = http_request(x);
+	http_response_header(x, "Allow", CORS_METHODS);
+	if (http_head_get(head, "origin")) {
+		http_response_header(x, "Access-Control-Allow-Methods", CORS_METHODS);
+		http_response_header(x, "Access-Control-Allow-Headers", CORS_HEADERS);
+		http_response_header(x, "Access-Control-Max-Age", CORS_MAX_AGE_S);
+	}
+	if (http_head_has_token(head, "access-control-request-private-network", "true"))
+		http_response_header(x, "Access-Control-Allow-Private-Network", "true");
+	return http_respond(x, 204, NULL, bytes_str(""), err);
+}
+
+static const struct http_route openai_routes[] = {
     {"POST", "/v1/chat/completions", post_chat},
+    {"POST", "/v1/completions", post_completions},
+    {"POST", "/v1/embeddings", post_embeddings},
+    {"POST", "/v1/responses", post_responses},
     {"GET", "/v1/models", get_models},
     {"GET", "/v1/models/*", get_model},
     {"GET", "/health", get_health},
 };
 
+static const struct surface openai_surface = {
+    openai_routes, sizeof openai_routes / sizeof *openai_routes, openai_error_write};
+
+/* Whose path it is tells in which form errors are, those of the server too. */
+static const struct surface *surface_of(const char *path)
+{
+	static const char messages[] = "/v1/messages", api[] = "/api/";
+
+	if (strncmp(path, messages, sizeof messages - 1) == 0)
+		return &anthropic_surface;
+	if (strcmp(path, "/") == 0 || strncmp(path, api, sizeof api - 1) == 0)
+		return &ollama_surface;
+	return &openai_surface;
+}
+
 static int handle(struct http_exchange *x, void *arg, struct err *err)
 {
 	struct caller *caller = arg;
 	caller->gateway->requests++;
-	int rc = caller->peer ? 0 : check_browser(http_request(x), err);
-	return rc ? rc : http_route(x, routes, sizeof routes / sizeof *routes, arg, err);
+	caller->surface = surface_of(http_head_path(http_request(x)));
+	int rc = caller->peer ? 0 : check_browser(caller->gateway, x, err);
+	if (rc)
+		return rc;
+	if (!caller->peer && strcmp(http_request(x)->method, "OPTIONS") == 0)
+		return preflight(x, err);
+	return http_route(x, caller->surface->routes, caller->surface->n, arg, err);
 }
 
 static void error_body(
     void *arg, int status, const struct err *why, struct buf *body, const char **type)
 {
-	(void)arg;
+	const struct caller *caller = arg;
 	(void)status;
 	*type = JSON_TYPE;
-	openai_error_write(body, why, NULL);
+	caller->surface->error(why, body);
 }
 
 /* ---- connections --------------------------------------------------------------------------- */
@@ -286,7 +361,7 @@ static void admit_client(struct gateway *g, struct stream *s)
 	else if (!(caller = malloc(sizeof *caller)))
 		rc = err_set(&err, E_MEMORY, "no memory for a connection");
 	if (rc == 0) {
-		*caller = (struct caller){g, NULL, s};
+		*caller = (struct caller){g, NULL, s, &openai_surface};
 		rc = fiber_spawn(&g->scope, "client", client_fiber, caller, &err);
 	}
 	if (rc) {
@@ -322,7 +397,7 @@ static void accept_fiber(void *arg)
 static void serve_peer(void *arg, struct stream *s, const struct p2p_stream_info *info)
 {
 	struct gateway *g = arg;
-	struct caller caller = {g, &info->peer, s};
+	struct caller caller = {g, &info->peer, s, &openai_surface};
 	g->peers_served++;
 	serve(&caller, s, HTTP_ONE_SHOT);
 	stream_close(s);

@@ -1,14 +1,17 @@
 /* The gateway: HTTP surfaces of this node, over TCP for clients and over libp2p streams for peers.
  *
- *   POST /v1/chat/completions   GET /v1/models   GET /v1/models/{id}   GET /health
+ *   POST /v1/chat/completions   POST /v1/responses   GET /v1/models   GET /v1/models/{id}
+ *   POST /v1/messages   POST /v1/messages/count_tokens
+ *   POST /api/chat   POST /api/generate   POST /api/show   GET /api/tags   GET /api/ps
+ *   GET /api/version   GET /   GET /health
  *
  * A peer is served exactly as a client is, with its peer id as its credential. Requests over TCP
- * are checked against DNS rebinding: the Host header must be an IP address or localhost, and a
- * browser's Origin likewise. */
+ * are checked for whose pages they come from: see cors.h. */
 #ifndef GATEWAY_GATEWAY_H
 #define GATEWAY_GATEWAY_H
 
 #include "cluster/cluster.h"
+#include "gateway/cors.h"
 #include "jobs/jobs.h"
 
 struct gateway;
@@ -21,8 +24,10 @@ struct gateway_options {
 	struct p2p_host *host;
 	const char *label;
 	struct netaddr listen;
-	unsigned max_connections;      /* TCP connections at once */
-	struct duration request_limit; /* for a whole answer */
+	unsigned max_connections;                    /* TCP connections at once */
+	struct duration request_limit;               /* for a whole answer */
+	const char (*cors_origins)[CORS_ORIGIN_MAX]; /* whose pages may use it; borrowed */
+	size_t n_cors_origins;
 };
 
 #define GATEWAY_CONNECTIONS_DEFAULT 4096

@@ -121,19 +121,63 @@ int http_body_read_all(struct http_exchange *x, size_t limit, struct buf *out, s
 /* ---- the watch ----------------------------------------------------------------------------- */
 
 /* On a one-shot stream the client's end is no hang-up, but a reset after it still is: reading again
- * tells, now and then, since nothing else would before the first byte of the answer. */
-#define WATCH_POLL_MS 250
+ * tells, now and then, since nothing else would before the first byte of the answer. The same on
+ * others, where the reset answers a probe; soon after it, the answer is looked for more often. */
+#define WATCH_POLL_MS      50
+#define WATCH_POLL_SOON_MS 5
+#define WATCH_SOON_POLLS   20
+#define PROBE_EVERY_POLLS  40 /* about a second */
+
+static int send_body(struct http_exchange *x, struct bytes data, struct err *err);
+
+/* Asks whether somebody is there. False when the client cannot be asked, or is gone. */
+static bool probe_client(struct http_exchange *x)
+{
+	static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	struct http_server *c = x->server;
+	struct scope limit;
+	int rc = 0;
+
+	if (x->turn.free == 0 || x->answer == HTTP_ANSWER_DONE)
+		return true; /* what is under way asks as well */
+	if (!http_response_sent(x) ? c->head.minor == 0
+				   : x->pulse.n == 0 || !(x->chunked || x->to_close))
+		return false;
+	if (sem_acquire(&x->turn, NULL) != 0)
+		return true;
+	scope_open(&limit, http_limit(c->service->write_limit, HTTP_WRITE_LIMIT_MS));
+	rc = http_response_sent(x) ? send_body(x, x->pulse, NULL)
+				   : stream_write(c->in.stream, interim, sizeof(interim) - 1, NULL);
+	scope_close(&limit);
+	sem_release(&x->turn);
+	return rc == 0;
+}
+
+/* After the client's end, the n-th time: how long to wait before the next look at it. 0: gone. */
+static int64_t pause_after_end(struct http_exchange *x, unsigned n)
+{
+	if (x->server->service->mode == HTTP_ONE_SHOT)
+		return WATCH_POLL_MS;
+	if (n % PROBE_EVERY_POLLS == 0 && !probe_client(x))
+		return 0;
+	return n % PROBE_EVERY_POLLS < WATCH_SOON_POLLS ? WATCH_POLL_SOON_MS : WATCH_POLL_MS;
+}
 
 static void watch_client(void *arg)
 {
 	struct http_exchange *x = arg;
 	struct http_server *c = x->server;
+	unsigned ends = 0;
 	ssize_t n;
 
 	do {
 		n = http_reader_fill(&c->in, NULL);
-		if (n == 0 && c->service->mode == HTTP_ONE_SHOT)
-			n = fiber_sleep(duration_ms(WATCH_POLL_MS)) == 0 ? 1 : E_CANCELLED;
+		if (n == 0) {
+			int64_t pause = pause_after_end(x, ends++);
+
+			if (pause > 0)
+				n = fiber_sleep(duration_ms(pause)) == 0 ? 1 : E_CANCELLED;
+		}
 	} while (n > 0);
 	/* A full buffer of pipelined requests: nothing more can be learnt by reading. */
 	if (n == E_CANCELLED || n == E_TIMEOUT || n == E_LIMIT || n == E_MEMORY)
@@ -159,6 +203,11 @@ int http_exchange_watch(struct http_exchange *x, struct err *err)
 	rc = fiber_spawn(&x->scope, "http watch", watch_client, x, err);
 	x->watching = rc == 0;
 	return rc;
+}
+
+void http_exchange_pulse(struct http_exchange *x, struct bytes pulse)
+{
+	x->pulse = pulse;
 }
 
 /* ---- the answer ---------------------------------------------------------------------------- */
@@ -277,6 +326,9 @@ static int send_pieces(
 			all[n++] = v[i];
 	if (n == 0)
 		return 0;
+	rc = scope_check(err); /* too late to begin, but nothing is broken by it */
+	if (rc != 0)
+		return rc;
 	x->answer = HTTP_ANSWER_BODY;
 	scope_open(&limit, http_limit(c->service->write_limit, HTTP_WRITE_LIMIT_MS));
 	rc = stream_writev(c->in.stream, all, n, err);
@@ -294,17 +346,12 @@ static int check_open(const struct http_exchange *x, struct err *err)
 	    x->answer == HTTP_ANSWER_BROKEN ? "the answer is broken off" : "no answer is open");
 }
 
-int http_response_write(struct http_exchange *x, struct bytes data, struct err *err)
+/* Whoever calls has the turn. */
+static int send_body(struct http_exchange *x, struct bytes data, struct err *err)
 {
-	int rc = check_open(x, err);
 	char size[24];
+	int rc = 0;
 
-	if (rc != 0 || data.n == 0)
-		return rc;
-	if (x->no_body)
-		return 0;
-	if (!x->chunked && !x->to_close && data.n > x->left)
-		return err_set(err, E_INVALID, "an answer longer than announced");
 	while (rc == 0 && data.n > 0) {
 		size_t n = data.n < HTTP_WRITE_PIECE ? data.n : HTTP_WRITE_PIECE;
 		struct bytes v[3] = {{0}, bytes_of(data.p, n), {0}};
@@ -321,11 +368,41 @@ int http_response_write(struct http_exchange *x, struct bytes data, struct err *
 	return rc;
 }
 
+int http_response_write(struct http_exchange *x, struct bytes data, struct err *err)
+{
+	int rc = check_open(x, err);
+
+	if (rc != 0 || data.n == 0)
+		return rc;
+	if (x->no_body)
+		return 0;
+	if (!x->chunked && !x->to_close && data.n > x->left)
+		return err_set(err, E_INVALID, "an answer longer than announced");
+	rc = sem_acquire(&x->turn, err);
+	if (rc != 0)
+		return rc;
+	rc = send_body(x, data, err);
+	sem_release(&x->turn);
+	return rc;
+}
+
+/* In turn, what is held and one more piece (which may be empty). */
+static int send_in_turn(struct http_exchange *x, struct bytes piece, struct err *err)
+{
+	int rc = sem_acquire(&x->turn, err);
+
+	if (rc != 0)
+		return rc;
+	rc = send_pieces(x, &piece, 1, err);
+	sem_release(&x->turn);
+	return rc;
+}
+
 int http_response_flush(struct http_exchange *x, struct err *err)
 {
 	int rc = check_open(x, err);
 
-	return rc != 0 ? rc : send_pieces(x, NULL, 0, err);
+	return rc != 0 ? rc : send_in_turn(x, (struct bytes){0}, err);
 }
 
 int http_response_end(struct http_exchange *x, struct err *err)
@@ -337,7 +414,7 @@ int http_response_end(struct http_exchange *x, struct err *err)
 		return rc;
 	if (x->left > 0 && !x->no_body)
 		return err_set(err, E_INVALID, "an answer shorter than announced");
-	rc = send_pieces(x, &last, x->chunked && !x->no_body ? 1 : 0, err);
+	rc = send_in_turn(x, x->chunked && !x->no_body ? last : (struct bytes){0}, err);
 	if (rc == 0)
 		x->answer = HTTP_ANSWER_DONE;
 	return rc;

@@ -42,10 +42,12 @@ struct http_exchange {
 	enum http_answer answer;
 	bool chunked, to_close, no_body; /* the answer's framing */
 	bool watching, hung_up;
-	bool asked;      /* 100 Continue went out, or was not needed */
-	bool close;      /* the connection ends after this exchange */
-	int fail_status; /* what a failed read of the body is answered with */
-	uint64_t left;   /* bytes still owed of an answer of known length */
+	struct sem turn;    /* of the writers: the handler, and the watch that asks who is there */
+	struct bytes pulse; /* set by the handler */
+	bool asked;         /* 100 Continue went out, or was not needed */
+	bool close;         /* the connection ends after this exchange */
+	int fail_status;    /* what a failed read of the body is answered with */
+	uint64_t left;      /* bytes still owed of an answer of known length */
 	uint64_t received;
 	struct duration waited; /* for the body's bytes so far */
 };

@@ -3,10 +3,12 @@
  * no later byte can be trusted. */
 #include "http/exchange_priv.h"
 
-/* How long a client may take to notice that we are done with a connection it still sends on, and
- * how much of that is read: closing at once would reset the connection and destroy the answer. */
-#define LINGER_MS  1000
-#define LINGER_MAX (64u << 20)
+/* A client that is still sending needs time to notice that we are done: closing at once would reset
+ * the connection and destroy the answer. For how long it may be silent, how long it may take in
+ * all, and how much of what it sends is read. */
+#define LINGER_SILENCE_MS 1000
+#define LINGER_MS         10000
+#define LINGER_MAX        (64u << 20)
 /* For saying that the server is going away, when the handler's scope was cancelled. */
 #define GOODBYE_MS 1000
 
@@ -118,21 +120,40 @@ static bool skip_body(struct http_exchange *x)
 	return n == 0 && c->parser.done;
 }
 
-/* Lets the client receive the last answer before the connection goes. */
-static void linger(struct http_server *c)
+/* Reads and drops what the client sends, until its end, its silence, or the scope's. Whether it
+ * seems to go on. */
+static bool drop_input(struct http_server *c, size_t *total)
 {
 	uint8_t junk[8192];
-	size_t total = 0;
+	size_t before = *total;
 	struct scope sc;
 	ssize_t n = 1;
 
-	scope_open_shielded(&sc, duration_ms(LINGER_MS));
-	if (stream_close_write(c->in.stream, NULL) == 0 &&
-	    (c->service->mode == HTTP_PERSISTENT || !c->parser.done))
-		while (n > 0 && total < LINGER_MAX) {
-			n = stream_read(c->in.stream, junk, sizeof(junk), NULL);
-			total += n > 0 ? (size_t)n : 0;
-		}
+	while (n > 0 && *total < LINGER_MAX) {
+		scope_open(&sc, duration_ms(LINGER_SILENCE_MS));
+		n = stream_read(c->in.stream, junk, sizeof(junk), NULL);
+		scope_close(&sc);
+		*total += n > 0 ? (size_t)n : 0;
+	}
+	return n == E_TIMEOUT && *total > before;
+}
+
+/* Lets the client receive the last answer before the connection goes; a shutdown waits for a short
+ * part of it only. */
+static void linger(struct http_server *c)
+{
+	size_t total = 0;
+	struct scope sc;
+	bool sends;
+
+	scope_open_shielded(&sc, duration_ms(LINGER_SILENCE_MS));
+	sends = stream_close_write(c->in.stream, NULL) == 0 &&
+		(c->service->mode == HTTP_PERSISTENT || !c->parser.done) && drop_input(c, &total);
+	scope_close(&sc);
+	if (!sends)
+		return;
+	scope_open(&sc, duration_ms(LINGER_MS));
+	(void)drop_input(c, &total);
 	scope_close(&sc);
 }
 
@@ -211,6 +232,7 @@ static void exchange_init(struct http_exchange *x, struct http_server *c)
 	*x = (struct http_exchange){
 	    .server = c,
 	    .headers = BUF_INIT(HTTP_RESPONSE_HEAD_MAX),
+	    .turn = {.free = 1},
 	};
 }
 

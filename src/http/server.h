@@ -19,7 +19,7 @@ struct http_exchange;
 #define HTTP_WRITE_LIMIT_MS 60000 /* for each piece of at most 64 KiB of a response */
 
 enum http_mode {
-	HTTP_PERSISTENT, /* TCP and the like: many requests; the client's end is a hang-up */
+	HTTP_PERSISTENT, /* TCP and the like: many requests */
 	HTTP_ONE_SHOT,   /* one request a stream: the client's end is not a hang-up, a reset is */
 };
 
@@ -74,8 +74,19 @@ int http_body_read_all(
 
 /* Starts to watch the client, once its body has been read: when it hangs up, the scope in which
  * the handler runs is cancelled. Ends with the handler. Bytes of pipelined requests are kept.
- * E_INVALID before the end of the body; E_MEMORY, E_LIMIT. */
+ * E_INVALID before the end of the body; E_MEMORY, E_LIMIT.
+ *
+ * Over TCP the end of what the client sends may mean two things: it has hung up, or it has merely
+ * finished sending and waits for its answer. Whoever has hung up refuses further bytes with a
+ * reset. So the watch sends harmless ones: an interim 100 (Continue) before the answer (RFC 9110
+ * section 15.2: every client has to read past it), the handler's pulse within it. Where neither is
+ * possible (HTTP/1.0, an answer without pulse) the end is taken for a hang-up. */
 int http_exchange_watch(struct http_exchange *x, struct err *err) WARN_UNUSED;
+
+/* Bytes of the answer's body that the client ignores, wherever they stand between two calls of
+ * http_response_write (a comment of an event stream): what the watch sends within an answer of
+ * unknown length. Borrowed until the handler ends. */
+void http_exchange_pulse(struct http_exchange *x, struct bytes pulse);
 
 /* Whether the client has hung up (known while watched, or after a failed read). */
 bool http_exchange_hung_up(const struct http_exchange *x);

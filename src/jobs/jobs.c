@@ -1,25 +1,19 @@
-/* From a request to an answer: see jobs.h. */
-#include "jobs/jobs.h"
+/* From a request to an answer: rounds of deciding and asking. See jobs.h. */
+#include "jobs/jobs_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define CANDIDATES_MAX 64
 #define STOP_WAIT_MS   5000
+#define TRANSCRIPT_MAX (4u << 20)
+#define WAIT_FIRST_MS  50
+#define WAITS_MAX      8
+#define LANES          2
 
 /* One call of jobs_run, as long as it lasts. */
 struct running {
 	struct running *next, **prev;
 	struct scope *scope;
-};
-
-struct jobs {
-	struct jobs_options opt;
-	struct sem slots; /* of the local engine */
-	struct running *first;
-	struct waitq idle;
-	bool stopping;
-	struct jobs_stats stats;
 };
 
 struct jobs *jobs_new(const struct jobs_options *opt)
@@ -28,8 +22,12 @@ struct jobs *jobs_new(const struct jobs_options *opt)
 	if (!j)
 		return NULL;
 	j->opt = *opt;
-	j->slots.free = (int)(opt->parallel ? opt->parallel : 1);
-	return j;
+	world_random(opt->world, j->key, sizeof j->key);
+	j->affinity = affinity_new();
+	if (j->affinity)
+		return j;
+	free(j);
+	return NULL;
 }
 
 void jobs_free(struct jobs *j)
@@ -37,6 +35,7 @@ void jobs_free(struct jobs *j)
 	if (!j)
 		return;
 	INVARIANT(!j->first);
+	affinity_free(j->affinity);
 	free(j);
 }
 
@@ -45,234 +44,200 @@ void jobs_stats(const struct jobs *j, struct jobs_stats *out)
 	*out = j->stats;
 }
 
-/* ---- choosing ------------------------------------------------------------------------------ */
+/* ---- one round ------------------------------------------------------------------------------- */
 
-struct candidates {
-	struct catalog_entry *entries[CANDIDATES_MAX];
-	size_t n;
-};
-
-/* Negative when a is the better one. */
-static int compare(const struct catalog_entry *a, const struct catalog_entry *b)
+/* While others could answer, one gets half of the time that is left. */
+static struct duration patience(const struct decision *d)
 {
-	if (a->node.local != b->node.local)
-		return a->node.local ? -1 : 1;
-	uint32_t work_a = a->node.running + a->node.queued;
-	uint32_t work_b = b->node.running + b->node.queued;
-	if (work_a != work_b)
-		return work_a < work_b ? -1 : 1;
-	if (a->node.rtt.ns != b->node.rtt.ns)
-		return a->node.rtt.ns < b->node.rtt.ns ? -1 : 1;
-	return peer_id_compare(&a->node.id, &b->node.id);
+	struct duration left = scope_remaining(), stall = duration_ms(JOB_STALL_MS);
+	if (d->eligible < 2 || left.ns / 2 > stall.ns)
+		return stall;
+	return duration_ns(left.ns / 2);
 }
 
-static int by_preference(const void *a, const void *b)
+static struct lane lane_of(struct run *r, struct decision *d, size_t rank)
 {
-	return compare(*(struct catalog_entry *const *)a, *(struct catalog_entry *const *)b);
+	return (struct lane){.run = r, .e = d->entries[d->order[rank]], .patience = patience(d)};
 }
 
-static void release(struct candidates *c)
+static void lane_fiber(void *arg)
 {
-	for (size_t i = 0; i < c->n; i++)
-		catalog_release(c->entries[i]);
-	c->n = 0;
+	attempt(arg);
 }
 
-static void keep_only(struct candidates *c, const struct peer_id *node)
+/* Waits until a lane has won or all have ended, at most `limit`. */
+static int wait_for_lanes(struct run *r, struct lane *lanes, size_t n, struct duration limit)
 {
-	size_t kept = 0;
-	for (size_t i = 0; i < c->n; i++) {
-		if (peer_id_equal(&c->entries[i]->node.id, node))
-			c->entries[kept++] = c->entries[i];
-		else
-			catalog_release(c->entries[i]);
-	}
-	c->n = kept;
-}
-
-static int target_id(struct jobs *j, const char *name, struct peer_id *out, struct err *err)
-{
-	if (strcmp(name, j->opt.label) == 0) {
-		*out = j->opt.self;
-		return 0;
-	}
-	return catalog_node(j->opt.catalog, name, out, err);
-}
-
-static int nobody_has(struct jobs *j, const struct job *job, struct err *err)
-{
-	struct model_entry *models = calloc(CANDIDATES_MAX, sizeof *models);
-	size_t n = models ? catalog_models(j->opt.catalog, models, CANDIDATES_MAX) : 0;
-	struct buf list = BUF_INIT(ERR_TEXT_MAX / 2);
-	for (size_t i = 0; i < n; i++) {
-		bool seen = false;
-		for (size_t k = 0; k < i && !seen; k++)
-			seen = strcmp(models[k].id, models[i].id) == 0;
-		if (!seen)
-			buf_printf(&list, "%s%s", list.n ? ", " : "", models[i].id);
-	}
-	int rc = job->req->model[0]
-		     ? err_set(err, E_MODEL_NOT_FOUND, "no node has the model \"%s\"; there is: %s",
-			   job->req->model, list.n ? buf_cstr(&list) : "none")
-		     : err_set(err, E_MODEL_NOT_FOUND, "no node of the cluster serves a model");
-	buf_free(&list);
-	free(models);
-	return rc;
-}
-
-static int find_candidates(struct jobs *j, struct job *job, struct candidates *c, struct err *err)
-{
-	struct peer_id target;
-	bool forced = job->target_node && job->target_node[0];
-	if (forced) {
-		int rc = target_id(j, job->target_node, &target, err);
-		if (rc)
-			return rc;
-	}
-	bool self_only = !forced && job->ctx.hops > 0;
-	c->n = catalog_find(j->opt.catalog, job->req->model, self_only, c->entries, CANDIDATES_MAX);
-	if (forced)
-		keep_only(c, &target);
-	if (c->n == 0 && forced && !job->req->model[0])
-		return err_set(err, E_MODEL_NOT_FOUND, "node %s serves no model", job->target_node);
-	if (c->n == 0 && forced)
-		return err_set(err, E_MODEL_NOT_FOUND, "node %s has no model \"%s\"",
-		    job->target_node, job->req->model);
-	if (c->n == 0)
-		return nobody_has(j, job, err);
-	qsort(c->entries, c->n, sizeof(struct catalog_entry *), by_preference);
-	return 0;
-}
-
-/* ---- one attempt --------------------------------------------------------------------------- */
-
-struct attempt {
-	struct jobs *jobs;
-	struct job *job;
-	inference_emit_fn emit;
-	void *arg;
-	struct scope scope;
-	struct instant last_event;
-	bool told; /* something of the answer went out: nothing is retried after it */
-	bool stalled;
-};
-
-/* That a provider has begun is told with the first piece of its answer only: until then another may
- * have to begin, and the answer's head names who it was. */
-static int take_event(void *arg, const struct inference_event *e, struct err *err)
-{
-	struct attempt *a = arg;
-	a->last_event = rt_now();
-	if (e->kind == INFERENCE_STARTED)
-		return 0;
-	if (!a->told) {
-		a->told = true;
-		int rc = a->emit(a->arg, &(struct inference_event){.kind = INFERENCE_STARTED}, err);
-		if (rc)
-			return rc;
-	}
-	if (e->kind == INFERENCE_FINISHED) {
-		a->jobs->stats.tokens_in += e->usage.prompt_tok > 0 ? e->usage.prompt_tok : 0;
-		a->jobs->stats.tokens_out +=
-		    e->usage.completion_tok > 0 ? e->usage.completion_tok : 0;
-	}
-	return a->emit(a->arg, e, err);
-}
-
-static void watch_stall(void *arg)
-{
-	struct attempt *a = arg;
+	struct instant due = instant_add(rt_now(), limit);
 	for (;;) {
-		struct instant due = instant_add(a->last_event, duration_ms(JOB_STALL_MS));
+		bool all = true;
+		for (size_t i = 0; i < n; i++)
+			all = all && lanes[i].done;
+		if (all || r->winner)
+			return 0;
 		struct duration left = instant_since(due, rt_now());
-		if (left.ns == 0)
-			break;
-		if (fiber_sleep(left) != 0)
-			return;
-	}
-	a->stalled = true;
-	scope_cancel(&a->scope);
-}
-
-static void describe(struct job *job, const struct catalog_entry *e)
-{
-	job->served_by = e->node.id;
-	memcpy(job->served_by_label, e->node.label, sizeof job->served_by_label);
-	memcpy(job->model, job->req->model, sizeof job->model);
-	size_t n;
-	const struct model_entry *models = provider_models(e->provider, &n);
-	if (!job->model[0] && n > 0)
-		memcpy(job->model, models[0].id, sizeof job->model);
-}
-
-static int infer(struct attempt *a, struct catalog_entry *e, struct err *err)
-{
-	/* A request that leaves the model open goes out with the one chosen here. */
-	struct inference_request req = *a->job->req;
-	memcpy(req.model, a->job->model, sizeof req.model);
-	a->last_event = rt_now();
-	scope_open(&a->scope, DURATION_FOREVER);
-	int rc = fiber_spawn(NULL, "stall", watch_stall, a, err);
-	if (rc == 0)
-		rc = provider_infer(e->provider, &req, &a->job->ctx, take_event, a, err);
-	scope_close(&a->scope);
-	if (rc == E_CANCELLED && a->stalled)
-		rc = err_set(
-		    err, E_TIMEOUT, "%s: silent for %d s", e->node.label, JOB_STALL_MS / 1000);
-	a->stalled = false;
-	return rc;
-}
-
-static void load_changed(struct jobs *j, struct catalog_entry *e)
-{
-	e->node.running = j->stats.running;
-	e->node.queued = j->stats.queued;
-	j->opt.changed(j->opt.arg);
-}
-
-/* The local engine answers a few at a time; the others wait in line. */
-static int infer_local(struct attempt *a, struct catalog_entry *e, struct err *err)
-{
-	struct jobs *j = a->jobs;
-	if (j->slots.free == 0 && j->stats.queued >= j->opt.max_queue)
-		return err_set(err, E_BUSY, "%u requests are waiting already", j->stats.queued);
-	j->stats.queued++;
-	load_changed(j, e);
-	int rc = sem_acquire(&j->slots, err);
-	j->stats.queued--;
-	if (rc) {
-		load_changed(j, e);
-		return rc;
-	}
-	j->stats.running++;
-	load_changed(j, e);
-	rc = infer(a, e, err);
-	j->stats.running--;
-	sem_release(&j->slots);
-	load_changed(j, e);
-	return rc;
-}
-
-static int run_attempts(struct attempt *a, struct candidates *c, struct err *err)
-{
-	int rc = 0;
-	for (size_t i = 0; i < c->n && a->job->attempts < JOB_ATTEMPTS_MAX; i++) {
-		struct catalog_entry *e = c->entries[i];
-		a->job->attempts++;
-		describe(a->job, e);
-		err_clear(err);
-		rc = e->node.local ? infer_local(a, e, err) : infer(a, e, err);
-		if (rc == 0 || a->told || scope_check(NULL) != 0 ||
-		    err_info(rc)->retry == RETRY_NEVER)
+		int rc = waitq_wait_for(&r->progress, left, NULL);
+		if (rc)
 			return rc;
-		a->jobs->stats.retried++;
-		rt_log(LOG_WARN, "jobs", "%s: %s failed: %s%s", a->job->ctx.request_id,
-		    e->node.label, err_text(err), i + 1 < c->n ? "; trying another node" : "");
+	}
+}
+
+static int start_lane(struct lane *l, struct err *err)
+{
+	scope_init(&l->life, NULL);
+	return fiber_spawn(&l->life, "attempt", lane_fiber, l, err);
+}
+
+/* The best, and when it has not begun in time, the next best too: the first to begin wins, the
+ * other is cancelled. Returns the lane whose result counts. */
+static struct lane *race(struct run *r, struct decision *d, struct lane lanes[LANES])
+{
+	size_t n = 1;
+	lanes[0].rc = start_lane(&lanes[0], &lanes[0].err);
+	lanes[0].done = lanes[0].rc != 0;
+	if (wait_for_lanes(r, lanes, 1, r->jobs->opt.hedge) == E_TIMEOUT &&
+	    scope_check(NULL) == 0) {
+		lanes[1] = lane_of(r, d, 1);
+		lanes[1].rc = start_lane(&lanes[1], &lanes[1].err);
+		lanes[1].done = lanes[1].rc != 0;
+		r->job->attempts++;
+		r->jobs->stats.hedged++;
+		n = 2;
+	}
+	int rc = wait_for_lanes(r, lanes, n, DURATION_FOREVER);
+	for (size_t i = 0; i < n && rc == 0 && r->winner; i++)
+		if (&lanes[i] != r->winner)
+			scope_cancel(&lanes[i].life);
+	for (size_t i = 0; i < n && rc == 0; i++)
+		rc = scope_join(&lanes[i].life);
+	for (size_t i = n; i-- > 0;)
+		scope_close(&lanes[i].life);
+	return r->winner ? r->winner : &lanes[n - 1];
+}
+
+static void mark_failed(struct run *r, const struct lane *l)
+{
+	if (r->n_failed < sizeof r->failed / sizeof *r->failed)
+		r->failed[r->n_failed++] = l->e->standing->id;
+}
+
+/* Asks the best; *err is why it failed. */
+static int ask(struct run *r, struct decision *d, bool *again, struct err *err)
+{
+	struct lane lanes[LANES] = {lane_of(r, d, 0)};
+	struct lane *l = lanes;
+	r->winner = NULL;
+	r->job->attempts++;
+	if (r->jobs->opt.hedge.ns > 0 && d->eligible > 1 && !r->told)
+		l = race(r, d, lanes);
+	else
+		attempt(l);
+	for (size_t i = 0; i < LANES; i++)
+		if (lanes[i].rc && (!r->winner || r->winner == &lanes[i]))
+			mark_failed(r, &lanes[i]);
+	if (l->rc)
+		*err = l->err;
+	err->code = l->rc;
+	*again = l->rc != 0 && !l->refused_by_client && scope_check(NULL) == 0 &&
+		 err_info(l->rc)->retry != RETRY_NEVER;
+	if (*again)
+		rt_log(LOG_WARN, "jobs", "%s: %s failed: %s", r->job->ctx.request_id,
+		    l->e->node.label, err_text(err));
+	return l->rc;
+}
+
+/* ---- rounds ---------------------------------------------------------------------------------- */
+
+/* Nobody can be asked now. Waits for a breaker that opens soon; else says why. */
+static int wait_or_refuse(struct run *r, const struct decision *d, unsigned waits,
+    const struct err *last, struct err *err)
+{
+	struct duration soon = instant_since(d->opens_at, rt_now());
+	struct duration pause = backoff_wait(waits, duration_ms(WAIT_FIRST_MS),
+	    duration_ms(JOB_WAIT_MS), (uint32_t)world_random_u64(r->jobs->opt.world));
+	if (soon.ns > pause.ns)
+		pause = soon;
+	bool in_time = pause.ns < duration_ms(JOB_WAIT_MS).ns && pause.ns < scope_remaining().ns;
+	if (d->opens_at.ns != INSTANT_NEVER.ns && in_time && waits < WAITS_MAX)
+		return fiber_sleep(pause);
+	int rc = decision_refusal(d, err);
+	if (last->code) {
+		*err = *last;
+		rc = last->code;
+	} else if (rc == E_BUSY || rc == E_UNAVAILABLE) {
+		err->retry_ms = soon.ns < duration_s(60).ns ? (unsigned)duration_to_ms(soon) : 0;
 	}
 	return rc;
 }
 
-/* ---- the whole ----------------------------------------------------------------------------- */
+/* The answer broke off after the client had some of it: another node with the same file can go on
+ * when what the client has is all there is. */
+static bool can_continue(struct run *r, const struct err *why)
+{
+	if (!r->transcript.whole || !r->hash[0] || r->job->req->choices > 1 ||
+	    r->job->continuations >= JOB_CONTINUATIONS_MAX)
+		return false;
+	r->job->continuations++;
+	r->jobs->stats.continued++;
+	snprintf(r->notice, sizeof r->notice, "continued on another node: %s", err_text(why));
+	return true;
+}
+
+static void explain(struct run *r, const struct decision *d)
+{
+	struct buf *out = r->job->decisions;
+	if (!out)
+		return;
+	buf_str(out, out->n ? "," : "");
+	decision_explain(d, out);
+}
+
+/* Of a virtual model, the next that would do; not once an answer has begun. */
+static bool next_wish(struct run *r)
+{
+	if (r->told || r->at + 1 >= r->n_names)
+		return false;
+	r->at++;
+	return true;
+}
+
+static int run_rounds(struct run *r, struct err *err)
+{
+	struct err last = {0};
+	unsigned waits = 0;
+	for (;;) {
+		struct decision *d;
+		bool again = false;
+		int rc = decide(r, &d, err);
+		if (rc == E_MODEL_NOT_FOUND && next_wish(r))
+			continue;
+		if (rc) {
+			if (last.code) /* they all left meanwhile */
+				*err = last;
+			return last.code ? last.code : rc;
+		}
+		if (d->eligible > 0 || waits == 0)
+			explain(r, d);
+		if (d->eligible == 0 && next_wish(r)) {
+			again = true;
+		} else if (d->eligible == 0) {
+			rc = wait_or_refuse(r, d, waits++, &last, err);
+			again = rc == 0;
+		} else {
+			rc = ask(r, d, &again, &last);
+			*err = last;
+			again =
+			    again && r->job->attempts < JOB_ATTEMPTS_MAX + r->job->continuations;
+			again = again && (!r->told || can_continue(r, &last));
+			r->jobs->stats.retried += again;
+		}
+		decision_free(d);
+		if (!again)
+			return rc;
+	}
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static void enter(struct jobs *j, struct running *r, struct scope *sc)
 {
@@ -293,35 +258,99 @@ static void leave(struct jobs *j, struct running *r)
 		waitq_wake_all(&j->idle);
 }
 
+static void tally(struct jobs *j, const struct job *job, int rc)
+{
+	if (rc == 0)
+		j->stats.completed++;
+	else if (rc == E_CANCELLED)
+		j->stats.cancelled++;
+	else
+		j->stats.failed++;
+	if (job->usage.prompt_tok > 0)
+		j->stats.tokens_in += job->usage.prompt_tok;
+	if (job->usage.completion_tok > 0)
+		j->stats.tokens_out += job->usage.completion_tok;
+}
+
+static void resolve(struct run *r)
+{
+	const struct jobs_options *opt = &r->jobs->opt;
+	const struct alias *a = alias_find(opt->aliases, opt->n_aliases, r->job->req->model);
+	r->names[0] = r->job->req->model;
+	r->n_names = 1;
+	for (size_t i = 0; a && i < a->n_targets; i++)
+		r->names[i] = a->targets[i];
+	if (a)
+		r->n_names = a->n_targets;
+}
+
+static void run_begin(
+    struct run *r, struct jobs *j, struct job *job, inference_emit_fn emit, void *arg)
+{
+	*r = (struct run){
+	    .jobs = j,
+	    .job = job,
+	    .emit = emit,
+	    .arg = arg,
+	    .transcript = {.text = BUF_INIT(TRANSCRIPT_MAX),
+		.tokens = BUF_INIT(TRANSCRIPT_MAX),
+		.whole = true,
+		.has_tokens = true},
+	};
+	resolve(r);
+	conversation_read(&r->conversation, j->key, job->req);
+	job->started = job->first = job->last = INSTANT_NEVER;
+	job->usage = INFERENCE_USAGE_UNKNOWN;
+}
+
+static void run_end(struct run *r)
+{
+	r->job->last = rt_now();
+	buf_free(&r->transcript.text);
+	buf_free(&r->transcript.tokens);
+}
+
 int jobs_run(struct jobs *j, struct job *job, inference_emit_fn emit, void *arg, struct err *err)
 {
 	if (j->stopping)
 		return err_set(err, E_UNAVAILABLE, "the node is shutting down");
 	if (job->ctx.hops > HOPS_MAX)
 		return err_set(err, E_LOOP, "passed %u nodes already", job->ctx.hops);
-	struct candidates c = {.n = 0};
-	int rc = find_candidates(j, job, &c, err);
-	if (rc) {
-		release(&c);
-		return rc;
-	}
-	struct attempt a = {.jobs = j, .job = job, .emit = emit, .arg = arg};
 	struct err why = {0};
-	struct running r;
+	struct run r;
+	struct running here;
 	struct scope sc;
+	run_begin(&r, j, job, emit, arg);
 	scope_open(&sc, DURATION_FOREVER);
-	enter(j, &r, &sc);
-	rc = run_attempts(&a, &c, &why);
-	leave(j, &r);
+	enter(j, &here, &sc);
+	int rc = run_rounds(&r, &why);
+	leave(j, &here);
 	scope_close(&sc);
-	release(&c);
+	run_end(&r);
 	if (rc == E_CANCELLED && j->stopping)
 		rc = err_set(&why, E_UNAVAILABLE, "the node is shutting down");
-	if (rc)
-		j->stats.failed++;
-	else
-		j->stats.completed++;
-	return rc ? err_set(err, rc, "%s", err_text(&why)) : 0;
+	tally(j, job, rc);
+	why.code = rc;
+	return rc ? err_copy(err, &why) : 0;
+}
+
+int jobs_explain(struct jobs *j, const struct job *job, struct buf *out, struct err *err)
+{
+	struct run r;
+	struct job copy = *job;
+	struct decision *d;
+	run_begin(&r, j, &copy, NULL, NULL);
+	int rc;
+	do
+		rc = decide(&r, &d, err);
+	while (rc == E_MODEL_NOT_FOUND && next_wish(&r));
+	if (rc == 0) {
+		decision_explain(d, out);
+		decision_free(d);
+		rc = buf_ok(out, err);
+	}
+	run_end(&r);
+	return rc;
 }
 
 void jobs_stop(struct jobs *j, struct duration grace)

@@ -5,7 +5,10 @@
 #define NODE_CONFIG_H
 
 #include "base/log.h"
+#include "gateway/cors.h"
+#include "jobs/alias.h"
 #include "rt/world.h"
+#include "schedule/schedule.h"
 
 #define CONFIG_BOOTSTRAP_MAX 64
 #define CONFIG_TEXT_MAX      1024
@@ -16,6 +19,14 @@ enum config_origin {
 	CONFIG_FILE,
 	CONFIG_ENVIRONMENT,
 	CONFIG_FLAG
+};
+
+#define CONFIG_SETTINGS_MAX 48
+
+/* Where a value stands. */
+struct config_place {
+	enum config_origin origin;
+	unsigned line, column; /* in the file */
 };
 
 struct config_port {
@@ -31,24 +42,33 @@ struct config {
 	char listen[64], http_listen[64], control_listen[64]; /* IP addresses */
 	char bootstrap[CONFIG_BOOTSTRAP_MAX][CONFIG_TEXT_MAX];
 	size_t n_bootstrap;
-	enum config_origin bootstrap_from;
 	char cluster[128];
 	char cluster_key[80];
 	bool auto_accept_peers;
 	char join[CONFIG_TEXT_MAX]; /* a join token */
 	bool mdns, dht, relay, map_port;
+	uint32_t max_connections, network_memory_mib, bandwidth_kib;
 	char swarm_key[CONFIG_TEXT_MAX]; /* a file */
 	char model[CONFIG_TEXT_MAX];     /* a path, "embedded" or "none" */
 	char kernels[16];
+	char cors_origins[CORS_ORIGINS_MAX][CORS_ORIGIN_MAX];
+	size_t n_cors_origins;
+	char aliases[ALIASES_MAX][ALIAS_TEXT_MAX]; /* see jobs/alias.h */
+	size_t n_aliases;
+	enum schedule_strategy strategy;
+	uint32_t hedge_ms; /* 0: off */
+	bool discover_providers;
 	uint32_t threads, context;
 	uint32_t max_queue;
 	uint32_t request_timeout_s;
 	enum log_level log_level;
 	enum log_format log_format;
+	struct config_place places[CONFIG_SETTINGS_MAX]; /* private */
 };
 
 /* Fills *out from the command line (argv[0] is "start"), the environment and the file. E_INVALID
- * with the place in the text: "--port: …", "environment GATE_PORT: …", "gate.toml, line 3: …".
+ * with the place in the text: "--port: …", "environment GATE_PORT: …", "gate.toml, line 3: …". What
+ * can be judged without a node is judged here, before anything starts.
  * *help is set, and nothing checked, when --help was given. */
 int config_read(int argc, char **argv, struct config *out, bool *help, struct err *err) WARN_UNUSED;
 
@@ -61,5 +81,8 @@ int config_read_document(
 void config_defaults(struct config *out);
 
 void config_print_help(FILE *out);
+/* Calls fn for each setting's flag; metavar is NULL for a switch. */
+void config_each_flag(
+    void (*fn)(void *arg, const char *flag, const char *metavar, const char *help), void *arg);
 
 #endif

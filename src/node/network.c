@@ -8,7 +8,9 @@
 #include "p2p/reach.h"
 #include "p2p/relay.h"
 
-#define RELAYS_WANTED 2 /* through which a node listens at once */
+#define RELAYS_WANTED    2 /* through which a node listens at once */
+#define CONNECTIONS_MAX  1000000
+#define STREAMS_PER_CONN 8 /* at least so many, if each peer has one connection */
 
 static int map_port(struct p2p_host *h, struct err *err)
 {
@@ -16,6 +18,24 @@ static int map_port(struct p2p_host *h, struct err *err)
 	if (rc != E_NOT_FOUND)
 		return rc;
 	rt_log(LOG_WARN, "node", "--map-port has no effect: the P2P address is a loopback one");
+	return 0;
+}
+
+int network_limits(const struct config *c, struct p2p_limits *l, struct err *err)
+{
+	uint64_t rate = (uint64_t)c->bandwidth_kib << 10;
+	if (rate > 0 && rate < P2P_RATE_MIN)
+		return err_set(err, E_INVALID, "--bandwidth: at least %d", P2P_RATE_MIN >> 10);
+	if (c->max_connections > CONNECTIONS_MAX)
+		return err_set(
+		    err, E_INVALID, "--max-connections: at most %u", (unsigned)CONNECTIONS_MAX);
+	l->conns_in = c->max_connections;
+	l->memory_total = (uint64_t)c->network_memory_mib << 20;
+	if (l->memory_per_peer > l->memory_total)
+		l->memory_per_peer = l->memory_total;
+	l->rate_total = rate;
+	if (l->streams_in_total / STREAMS_PER_CONN < l->conns_in)
+		l->streams_in_total = l->conns_in * STREAMS_PER_CONN;
 	return 0;
 }
 

@@ -11,6 +11,8 @@
 #include "p2p/pnet.h"
 #include "p2p/relay.h"
 #include "provider/engine.h"
+#include "provider/fleet.h"
+#include "store/store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +29,10 @@ struct node {
 	struct file_lock *lock;
 	struct catalog *catalog;
 	struct catalog_entry *engine;
+	struct store *store;
+	struct alias *aliases;
+	size_t n_aliases;
+	struct fleet *fleet;
 	struct p2p_host *host;
 	struct p2p_kad *kad; /* NULL: switched off */
 	struct jobs *jobs;
@@ -186,7 +192,8 @@ static int bind_host(struct node *n, uint16_t port, struct err *err)
 	opt.timeouts.ping_every = duration_ms(PING_EVERY_MS);
 	opt.timeouts.ping_answer = duration_ms(PING_ANSWER_MS);
 	struct pnet_key key;
-	if (n->config->swarm_key[0]) {
+	rc = network_limits(n->config, &opt.limits, err);
+	if (rc == 0 && n->config->swarm_key[0]) {
 		rc = read_swarm_key(n, &key, err);
 		opt.swarm_key = &key;
 	}
@@ -204,6 +211,8 @@ static void load_changed(void *arg)
 static void models_changed(void *arg)
 {
 	struct node *n = arg;
+	if (n->engine)
+		catalog_models_changed(n->catalog, n->engine);
 	if (n->cluster)
 		cluster_announce(n->cluster);
 }
@@ -226,7 +235,7 @@ static int start_engine(struct node *n, struct err *err)
 	int rc = engine_provider_new(&opt, &engine, err);
 	if (rc)
 		return err_wrap(err, rc, "cannot serve the model");
-	struct catalog_node self = {.id = n->identity.peer_id, .local = true};
+	struct catalog_node self = {.id = n->identity.peer_id, .local = true, .slots = 1};
 	snprintf(self.label, sizeof self.label, "%s", c->node_id);
 	rc = catalog_add(n->catalog, engine, &self, &n->engine, err);
 	if (rc)
@@ -234,16 +243,71 @@ static int start_engine(struct node *n, struct err *err)
 	return rc;
 }
 
+static int node_absent(void *arg, const char *name, struct err *err)
+{
+	struct node *n = arg;
+	return n->cluster ? cluster_absent(n->cluster, name, err) : 0;
+}
+
+static int open_store(struct node *n, struct err *err)
+{
+	char path[CONFIG_TEXT_MAX + 32];
+	const struct store_schema schemas[] = {fleet_schema};
+	struct store_options opt = {.world = n->world,
+	    .path = path,
+	    .schemas = schemas,
+	    .n_schemas = sizeof schemas / sizeof *schemas};
+	in_data_dir(n, "gate.db", path);
+	return store_open(&opt, &n->store, err);
+}
+
+static int start_fleet(struct node *n, struct err *err)
+{
+	struct netaddr http;
+	gateway_addr(n->gateway, &http);
+	struct fleet_options opt = {
+	    .world = n->world,
+	    .catalog = n->catalog,
+	    .identity = &n->identity,
+	    .label = n->config->node_id,
+	    .store = n->store,
+	    .discover = n->config->discover_providers,
+	    .own_port = http.port,
+	    .changed = models_changed,
+	    .arg = n,
+	};
+	return fleet_new(&opt, &n->fleet, err);
+}
+
+static int read_aliases(struct node *n, struct err *err)
+{
+	const struct config *c = n->config;
+	n->aliases = calloc(c->n_aliases + 1, sizeof *n->aliases);
+	if (!n->aliases)
+		return err_set(err, E_MEMORY, "no memory for aliases");
+	int rc = 0;
+	for (; rc == 0 && n->n_aliases < c->n_aliases; n->n_aliases++)
+		rc = alias_parse(c->aliases[n->n_aliases], &n->aliases[n->n_aliases], err);
+	return rc;
+}
+
 static int start_jobs(struct node *n, struct err *err)
 {
+	int rc = read_aliases(n, err);
+	if (rc)
+		return rc;
 	struct jobs_options opt = {
 	    .world = n->world,
 	    .catalog = n->catalog,
+	    .strategy = n->config->strategy,
+	    .hedge = duration_ms(n->config->hedge_ms),
+	    .aliases = n->aliases,
+	    .n_aliases = n->n_aliases,
 	    .self = n->identity.peer_id,
 	    .label = n->config->node_id,
 	    .max_queue = n->config->max_queue,
-	    .parallel = 1,
 	    .changed = load_changed,
+	    .absent = node_absent,
 	    .arg = n,
 	};
 	n->jobs = jobs_new(&opt);
@@ -318,6 +382,8 @@ static int bind_gateway(struct node *n, uint16_t port, struct err *err)
 	    .label = n->config->node_id,
 	    .max_connections = GATEWAY_CONNECTIONS_DEFAULT,
 	    .request_limit = duration_s(n->config->request_timeout_s),
+	    .cors_origins = n->config->cors_origins,
+	    .n_cors_origins = n->config->n_cors_origins,
 	};
 	int rc = parse_listen(n->config->http_listen, port, &opt.listen, err);
 	return rc ? rc : gateway_new(&opt, &n->gateway, err);
@@ -338,6 +404,7 @@ static int bind_control(struct node *n, uint16_t port, struct err *err)
 	    .cluster = n->cluster,
 	    .catalog = n->catalog,
 	    .jobs = n->jobs,
+	    .fleet = n->fleet,
 	    .request_limit = duration_s(n->config->request_timeout_s),
 	    .stop = stop_asked,
 	    .arg = n,
@@ -375,6 +442,8 @@ static int start(struct node *n, struct err *err)
 	if (rc == 0 && !(n->catalog = catalog_new()))
 		rc = err_set(err, E_MEMORY, "no memory for the catalog");
 	if (rc == 0)
+		rc = open_store(n, err);
+	if (rc == 0)
 		rc = start_engine(n, err);
 	if (rc == 0)
 		rc = start_jobs(n, err);
@@ -384,6 +453,8 @@ static int start(struct node *n, struct err *err)
 		rc = start_cluster(n, err);
 	if (rc == 0)
 		rc = bind_port(n, "HTTP", "--http-port", c->http_port, bind_gateway, err);
+	if (rc == 0)
+		rc = start_fleet(n, err);
 	if (rc == 0)
 		rc = bind_port(n, "control", "--control-port", c->control_port, bind_control, err);
 	if (rc == 0)
@@ -419,12 +490,16 @@ void node_close(struct node *n)
 	cluster_close(n->cluster);
 	n->cluster = NULL;
 	gateway_close(n->gateway);
+	fleet_close(n->fleet);
 	if (n->engine)
 		catalog_remove(n->catalog, n->engine);
 	p2p_kad_close(n->kad);
 	p2p_host_close(n->host);
 	jobs_free(n->jobs);
 	catalog_free(n->catalog);
+	free(n->aliases);
+	if (n->store)
+		store_close(n->store);
 	if (n->lock)
 		file_unlock(n->lock);
 	identity_wipe(&n->identity);

@@ -4,12 +4,16 @@
  * compute alike: a direct one before a relayed one; the one dialled by the peer with the smaller
  * id; among those of one dialler the newest, because it dialled again only if it had lost the
  * others. The rest close once they have carried no stream for a grace time. */
+/* Running out of memory in the table is an error like any other, not the end of the process. */
+#define HASH_NONFATAL_OOM 1
 #include "p2p/host_priv.h"
 
 #include <stdio.h>
 #include <talloc.h>
 
 #define SURPLUS_GRACE_S 5
+/* A connection whose streams are idle for so long is idle. */
+#define IDLE_STREAM_S 30
 /* For a broken rule of the connection's own protocols: the third in a few minutes is a ban. */
 #define OFFENCE_POINTS 40
 /* js-libp2p ends a connection that opens eleven streams before its upgrade is through. */
@@ -19,10 +23,9 @@
 
 struct conn *conn_find(const struct p2p_host *h, p2p_conn_id id)
 {
-	struct conn *c = h->conns;
+	struct conn *c;
 
-	while (c && c->id != id)
-		c = c->next;
+	HASH_FIND(hh, h->by_id, &id, sizeof id, c);
 	return c;
 }
 
@@ -40,6 +43,7 @@ static void link_conn(struct p2p_host *h, struct conn *c)
 		h->n_in++;
 	else
 		h->n_out++;
+	peer_settle(h, c->peer);
 }
 
 static void unlink_conn(struct p2p_host *h, struct conn *c)
@@ -61,6 +65,8 @@ static void unlink_conn(struct p2p_host *h, struct conn *c)
 		h->n_in--;
 	else
 		h->n_out--;
+	HASH_DEL(h->by_id, c);
+	peer_settle(h, c->peer);
 }
 
 static bool usable(const struct conn *c)
@@ -126,42 +132,57 @@ static bool is_protected(const struct conn *c)
 	return peer_protected(c->peer) || relay_holds(c->host, &c->peer->id);
 }
 
-/* The inbound connection that is missed least: unprotected, without streams, the oldest. */
-static struct conn *victim(const struct p2p_host *h)
+static struct conn *conn_of(struct res_idle *item)
 {
-	for (struct conn *c = h->conns; c; c = c->next)
-		if (c->direction == P2P_INBOUND && !c->closing && !is_protected(c) &&
-		    !has_streams(c))
-			return c;
-	return NULL;
+	return (struct conn *)((uint8_t *)item - offsetof(struct conn, account.idle));
 }
 
-bool conn_room_in(const struct p2p_host *h)
+/* The stranger's inbound connection that is missed least: the one without streams for longest, or
+ * else the one with the stream that is idle for longest. */
+static struct conn *victim(struct p2p_host *h)
 {
-	return h->n_in < h->limits.conns_in || victim(h) != NULL;
+	struct res_idle *item = h->resources.idle_conns.oldest;
+	struct p2p_stream_info info;
+
+	/* Few have a reservation. */
+	while (item && relay_holds(h, &conn_of(item)->peer->id))
+		item = item->newer;
+	if (item)
+		return conn_of(item);
+	struct ystream *ys = account_idlest(&h->resources, duration_s(IDLE_STREAM_S));
+	if (!ys || !ystream_info((struct stream *)ys, &info))
+		return NULL;
+	struct conn *c = conn_find(h, info.conn);
+	return c && c->account.place && !is_protected(c) ? c : NULL;
 }
 
-static int make_room(
-    struct p2p_host *h, const struct peer *p, enum p2p_direction direction, struct err *err)
+bool conn_room_in(struct p2p_host *h)
+{
+	struct res_peer known = {.class = RES_KNOWN};
+
+	return resources_judge(&h->resources, &known, RES_CONNS, 1) == RES_TAKEN ||
+	       victim(h) != NULL;
+}
+
+static void make_room(struct p2p_host *h, const struct peer *p, enum p2p_direction direction)
 {
 	uint32_t of_peer = 0;
-	struct conn *v;
+	struct conn *v = NULL;
 
-	for (struct conn *c = p->conns; c; c = c->peer_next)
+	for (struct conn *c = p->conns; c; c = c->peer_next) {
 		of_peer += !c->closing;
-	if (of_peer >= h->limits.conns_per_peer) {
-		/* The peer may have lost them without our knowing: the oldest makes way. */
-		for (v = h->conns; v->peer != p || v->closing; v = v->next) {
-		}
-		conn_close(v, "replaced by a newer connection");
+		if (!c->closing && (!v || c->id < v->id))
+			v = c;
 	}
-	if (direction == P2P_OUTBOUND || h->n_in < h->limits.conns_in)
-		return 0;
-	v = victim(h);
-	if (!v)
-		return err_set(err, E_LIMIT, "%u inbound connections are open", h->n_in);
+	/* The peer may have lost them without our knowing: the oldest makes way. */
+	if (of_peer >= h->limits.conns_per_peer)
+		conn_close(v, "replaced by a newer connection");
+	if (direction == P2P_OUTBOUND ||
+	    resources_judge(&h->resources, &p->account, RES_CONNS, 1) == RES_TAKEN ||
+	    !(v = victim(h)))
+		return;
+	h->resources.evicted[RES_CONNS]++;
 	conn_close(v, "makes room for another");
-	return 0;
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
@@ -224,6 +245,7 @@ static void conn_fiber(void *arg)
 	/* A bad tag is no proof: whoever carries the bytes can change them. */
 	if (!c->closing && code == E_PROTOCOL)
 		p2p_report(h, &c->peer->id, OFFENCE_POINTS, err_text(&err));
+	account_close(&c->account);
 	unlink_conn(h, c);
 	say_closed(c, code, c->closing ? c->why : err_text(&err));
 	waitq_wake_all(&h->conns_changed);
@@ -251,8 +273,29 @@ static int make_session(struct conn *c, struct upgraded *up, struct err *err)
 	    .peer = up->peer,
 	    .conn = c->id,
 	    .remote = addr,
+	    .account = &c->account,
 	};
 	return session_new(up->secure, &opt, &c->session, err);
+}
+
+/* Its place among the host's resources, its session, its entry in the table. */
+static int equip(struct conn *c, struct upgraded *up, struct err *err)
+{
+	struct p2p_host *h = c->host;
+	bool inbound = c->direction == P2P_INBOUND;
+	int rc = account_open(
+	    &c->account, &h->resources, &c->peer->account, inbound, c->relay.n > 0, err);
+
+	if (rc == 0)
+		rc = secure_count(up->secure, &c->account, err);
+	if (rc != 0)
+		return rc;
+	HASH_ADD(hh, h->by_id, id, sizeof c->id, c);
+	if (!c->hh.tbl)
+		return err_set(err, E_MEMORY, "no memory for a connection");
+	if ((rc = make_session(c, up, err)) != 0)
+		HASH_DEL(h->by_id, c);
+	return rc;
 }
 
 /* Fills a new connection; on failure up->secure is still open. */
@@ -264,9 +307,8 @@ static int conn_new(struct p2p_host *h, struct upgraded *up, enum p2p_direction 
 	int rc;
 
 	if (!p)
-		return err_set(err, E_LIMIT, "the peer book is full");
-	if ((rc = make_room(h, p, direction, err)) != 0)
-		return rc;
+		return err_set(err, E_MEMORY, "no memory for a peer");
+	make_room(h, p, direction);
 	if (!(c = talloc_zero(h, struct conn)))
 		return err_set(err, E_MEMORY, "no memory for a connection");
 	c->host = h;
@@ -279,7 +321,9 @@ static int conn_new(struct p2p_host *h, struct upgraded *up, enum p2p_direction 
 	c->limited = up->limited;
 	c->punched = up->punched;
 	memcpy(c->binding, up->binding, sizeof c->binding);
-	if ((rc = make_session(c, up, err)) != 0) {
+	if ((rc = equip(c, up, err)) != 0) {
+		secure_uncount(up->secure);
+		account_close(&c->account);
 		talloc_free(c);
 		return rc;
 	}
@@ -300,7 +344,9 @@ int conn_start(struct p2p_host *h, struct upgraded *up, enum p2p_direction direc
 		return rc;
 	}
 	if ((rc = fiber_spawn(&h->scope, "p2p connection", conn_fiber, c, err)) != 0) {
+		HASH_DEL(h->by_id, c);
 		session_release(c->session);
+		account_close(&c->account);
 		talloc_free(c);
 		return rc;
 	}
@@ -324,6 +370,7 @@ void conn_close(struct conn *c, const char *why)
 		return;
 	c->closing = true;
 	(void)snprintf(c->why, sizeof c->why, "%s", why);
+	account_give_place(&c->account);
 	if (c->scope)
 		scope_cancel(c->scope);
 }
@@ -402,6 +449,37 @@ void conns_tick(struct p2p_host *h)
 		else if (idle_over(c, now))
 			conn_close(c, "idle");
 	}
+}
+
+/* ---- resources ----------------------------------------------------------------------------- */
+
+static struct p2p_usage usage(const struct resources *r, enum res_kind kind)
+{
+	return (struct p2p_usage){
+	    .used = r->used[RES_STRANGER][kind] + r->used[RES_KNOWN][kind],
+	    .by_strangers = r->used[RES_STRANGER][kind],
+	    .limit = r->limits.total[kind],
+	    .for_strangers = r->strangers_max[kind],
+	    .per_peer = r->limits.per_peer[kind],
+	    .refused = r->refused[kind],
+	    .evicted = r->evicted[kind],
+	};
+}
+
+void p2p_resources(const struct p2p_host *h, struct p2p_resources *out)
+{
+	*out = (struct p2p_resources){
+	    .conns_in = usage(&h->resources, RES_CONNS),
+	    .streams_in = usage(&h->resources, RES_STREAMS),
+	    .memory = usage(&h->resources, RES_MEMORY),
+	    .conns_out = h->n_out,
+	    .max_conns_out = h->limits.conns_out,
+	    .handshakes_in = (uint32_t)h->n_half_open,
+	    .max_handshakes_in = h->limits.handshakes_in,
+	    .rate_total = h->limits.rate_total,
+	    .rate_per_stranger = h->limits.rate_per_stranger,
+	    .peers = (uint32_t)h->n_peers,
+	};
 }
 
 /* ---- public -------------------------------------------------------------------------------- */

@@ -24,6 +24,7 @@
 
 #define GOSSIP_LINKS_MAX      512                /* topics of one peer */
 #define GOSSIP_KNOWN_TOPICS   4096               /* topics in all */
+#define GOSSIP_PEER_TOPICS    3584               /* below which peers bring new ones */
 #define GOSSIP_SEEN_MAX       65536              /* messages remembered; the oldest go */
 #define GOSSIP_PENDING_MAX    1024               /* messages waiting for a verdict */
 #define GOSSIP_MCACHE_BYTES   ((size_t)64 << 20) /* of messages kept for others; the oldest go */
@@ -184,6 +185,8 @@ struct gossip_peer *gossip_peer_serial(const struct gossip_router *r, uint32_t s
 struct gossip_topic *gossip_topic_find(const struct gossip_router *r, struct bytes name);
 struct gossip_link *gossip_link_find(const struct gossip_peer *p, const struct gossip_topic *topic);
 /* Finds or makes; NULL at a limit or without memory. */
+/* For ourselves: finds or makes it, in the place of one that only peers know if the table is full.
+ * NULL without memory, or when all are ours. */
 struct gossip_topic *gossip_topic_get(struct gossip_router *r, struct bytes name);
 struct gossip_link *gossip_link_get(
     struct gossip_router *r, struct gossip_peer *p, struct gossip_topic *topic);

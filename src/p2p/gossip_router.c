@@ -275,11 +275,38 @@ struct gossip_topic *gossip_topic_find(const struct gossip_router *r, struct byt
 	return t;
 }
 
+/* The links' topic goes with the last of them. */
+static void forget_topic(struct gossip_router *r, struct gossip_topic *t)
+{
+	for (size_t left = t->n_links; left > 0; left--) {
+		struct gossip_link **at = &t->links->peer->links;
+		while (*at != t->links)
+			at = &(*at)->peer_next;
+		free_link(r, at);
+	}
+}
+
+/* A place for one of ours: the topic goes that concerns the fewest peers. */
+static bool topic_room(struct gossip_router *r)
+{
+	struct gossip_topic *t, *next, *least = NULL;
+
+	if (r->n_topics < GOSSIP_KNOWN_TOPICS)
+		return true;
+	HASH_ITER (hh, r->topics, t, next)
+		if (!t->subscribed && t->fanout_until.ns == 0 &&
+		    (!least || t->n_links < least->n_links))
+			least = t;
+	if (least)
+		forget_topic(r, least);
+	return least != NULL;
+}
+
 struct gossip_topic *gossip_topic_get(struct gossip_router *r, struct bytes name)
 {
 	struct gossip_topic *t = gossip_topic_find(r, name);
 
-	if (t || name.n == 0 || name.n > GOSSIP_TOPIC_MAX || r->n_topics >= GOSSIP_KNOWN_TOPICS)
+	if (t || name.n == 0 || name.n > GOSSIP_TOPIC_MAX || !topic_room(r))
 		return t;
 	t = calloc(1, sizeof *t);
 	if (!t)
@@ -541,12 +568,21 @@ void gossip_router_verdict(struct gossip_router *r, const struct gossip_id *id,
 
 /* ---- RPCs ---------------------------------------------------------------------------------- */
 
+/* Of what is left, a peer brings as much as it leaves to the others. */
+static struct gossip_topic *topic_of_peer(
+    struct gossip_router *r, const struct gossip_peer *p, struct bytes name)
+{
+	struct gossip_topic *t = gossip_topic_find(r, name);
+
+	return t || r->n_topics + p->n_links >= GOSSIP_PEER_TOPICS ? t : gossip_topic_get(r, name);
+}
+
 static void take_subscription(
     struct gossip_router *r, struct gossip_peer *p, const struct gossip_item *item)
 {
 	bool wanted = item->kind == GOSSIP_SUBSCRIBE;
 	struct gossip_topic *t =
-	    wanted ? gossip_topic_get(r, item->topic) : gossip_topic_find(r, item->topic);
+	    wanted ? topic_of_peer(r, p, item->topic) : gossip_topic_find(r, item->topic);
 	struct gossip_link *l = NULL;
 
 	if (t)

@@ -624,7 +624,8 @@ static int make_router(struct p2p_gossip *g, struct err *err)
 	    .first_seqno = (uint64_t)world_wall_ms(w) * 1000000,
 	    .direct = g->opt.direct,
 	    .n_direct = g->opt.n_direct,
-	    .peers_max = g->host->limits.peers,
+	    .peers_max =
+		g->host->limits.peers + g->host->limits.conns_in + g->host->limits.conns_out,
 	    .record = record_of,
 	    .arg = g,
 	};

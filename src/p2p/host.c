@@ -23,6 +23,11 @@ void p2p_options_default(struct p2p_options *opt)
 		    .streams_out = 4096,
 		    .peers = 1024,
 		    .buffered = (size_t)64 << 20,
+		    .streams_in_per_peer = 2048,
+		    .streams_in_total = 16384,
+		    .memory_per_peer = (uint64_t)64 << 20,
+		    .memory_total = (uint64_t)256 << 20,
+		    .reserve_percent = 20,
 		},
 	    .timeouts =
 		{
@@ -271,6 +276,7 @@ static void half_open_fiber(void *arg)
 	int rc = half_open_upgrade(o, &up, &err);
 
 	half_unlink(h, o);
+	resources_give(&h->resources, &h->unknown, RES_MEMORY, HALF_OPEN_MEMORY);
 	netaddr_print(&o->from, from);
 	if (rc == 0) {
 		struct multiaddr remote;
@@ -285,14 +291,30 @@ static void half_open_fiber(void *arg)
 	talloc_free(o);
 }
 
+/* Takes its memory. */
+static bool half_open_fits(struct p2p_host *h, const struct netaddr *from)
+{
+	enum res_answer answer =
+	    resources_take(&h->resources, &h->unknown, RES_MEMORY, HALF_OPEN_MEMORY);
+	char text[NETADDR_TEXT_MAX];
+	struct err err = {0};
+
+	if (resources_explain(&h->resources, &h->unknown, RES_MEMORY, answer, &err) == 0)
+		return true;
+	netaddr_print(from, text);
+	rt_log(LOG_INFO, "p2p", "inbound connection from %s refused: %s", text, err_text(&err));
+	return false;
+}
+
 /* Takes `raw` over. */
 static void half_open_start(struct p2p_host *h, struct stream *raw, const struct netaddr *from)
 {
 	struct half_open *o = talloc_zero(h, struct half_open);
 	struct half_open *oldest = h->half_first;
 
-	if (!o) {
+	if (!o || !half_open_fits(h, from)) {
 		stream_close(raw);
+		talloc_free(o);
 		return;
 	}
 	*o = (struct half_open){.host = h, .raw = raw, .from = *from};
@@ -304,6 +326,7 @@ static void half_open_start(struct p2p_host *h, struct stream *raw, const struct
 			scope_cancel(oldest->scope);
 	}
 	if (fiber_spawn(&h->scope, "p2p inbound", half_open_fiber, o, NULL) != 0) {
+		resources_give(&h->resources, &h->unknown, RES_MEMORY, HALF_OPEN_MEMORY);
 		stream_close(raw);
 		talloc_free(o);
 		return;
@@ -439,6 +462,22 @@ static int start(struct p2p_host *h, const struct p2p_options *opt, struct err *
 	return 0;
 }
 
+static void count_resources(struct p2p_host *h)
+{
+	const struct p2p_limits *l = &h->limits;
+	struct res_limits limits = {
+	    .total = {l->conns_in, l->streams_in_total, l->memory_total},
+	    .per_peer = {l->conns_per_peer, l->streams_in_per_peer, l->memory_per_peer},
+	    .reserve_percent = l->reserve_percent,
+	    .rate = l->rate_total,
+	    .rate_per_peer = l->rate_per_stranger,
+	};
+
+	INVARIANT(l->rate_total == 0 || l->rate_total >= P2P_RATE_MIN);
+	INVARIANT(l->rate_per_stranger == 0 || l->rate_per_stranger >= P2P_RATE_MIN);
+	resources_init(&h->resources, &limits);
+}
+
 int p2p_host_new(
     struct world *world, const struct p2p_options *opt, struct p2p_host **out, struct err *err)
 {
@@ -457,6 +496,8 @@ int p2p_host_new(
 	h->world = world;
 	h->identity = *opt->identity;
 	h->limits = opt->limits;
+	count_resources(h);
+	h->peers_seed = world_random_u64(world);
 	h->timeouts = opt->timeouts;
 	/* Grows over restarts, as long as the clock does. */
 	h->record_seq = (uint64_t)world_wall_ms(world);
@@ -476,6 +517,9 @@ void p2p_host_close(struct p2p_host *h)
 		return;
 	scope_close(&h->scope);
 	INVARIANT(!h->conns && h->n_half_open == 0);
+	for (int k = 0; k < RES_KINDS; k++)
+		INVARIANT(
+		    h->resources.used[RES_STRANGER][k] + h->resources.used[RES_KNOWN][k] == 0);
 	for (size_t i = 0; i < h->n_listeners; i++)
 		listener_close(h->listeners[i].socket);
 	identity_wipe(&h->identity);

@@ -5,8 +5,9 @@
  * belongs to its fiber, which unlinks and frees it. Fibers live in host->scope; those of a
  * connection (handlers, identify) in connection->scope, below it.
  *
- * Must stay true: a peer with connections is never dropped from the book; whoever parks looks up
- * connections and peers again by id. */
+ * Must stay true: a peer with connections is never dropped from the book, nor is one that holds
+ * anything of the host's resources (conn->account of its connections, peer->account); whoever parks
+ * looks up connections and peers again by id. */
 #ifndef P2P_HOST_PRIV_H
 #define P2P_HOST_PRIV_H
 
@@ -16,6 +17,8 @@
 #include "p2p/pnet.h"
 #include "p2p/relay.h"
 #include "p2p/session_priv.h"
+
+#include <uthash.h>
 
 #define PROTOCOL_PING    "/ipfs/ping/1.0.0"
 #define PROTOCOL_DCUTR   "/libp2p/dcutr"
@@ -27,7 +30,9 @@
 #define KEEPS_MAX      64
 #define TAGS_MAX       8
 #define TAG_SIZE       32
-#define PEER_BUCKETS   256
+#define PEER_BUCKETS   4096
+/* What a handshake under way counts as. */
+#define HALF_OPEN_MEMORY 16384
 
 struct handler {
 	char protocol[P2P_PROTOCOL_MAX + 1];
@@ -39,9 +44,11 @@ struct handler {
 struct peer {
 	struct peer_id id;
 	struct peer *hash_next;
-	struct peer *newer, *older; /* by last use; the oldest is dropped first */
-	struct conn *conns;         /* linked by conn->peer_next */
-	struct multiaddr *addrs;    /* newest first, without /p2p */
+	struct peer *newer, *older; /* while idle, by last use; the oldest is dropped first */
+	bool idle;                  /* neither connected nor protected */
+	struct res_peer account;
+	struct conn *conns;      /* linked by conn->peer_next */
+	struct multiaddr *addrs; /* newest first, without /p2p */
 	size_t n_addrs;
 	struct identify said; /* what identify and pushes told */
 	bool identified;
@@ -57,6 +64,8 @@ struct conn {
 	struct conn *next, *prev; /* host->conns, oldest first */
 	struct conn *peer_next;
 	struct peer *peer;
+	UT_hash_handle hh; /* host->by_id */
+	struct account account;
 	p2p_conn_id id;
 	enum p2p_direction direction;
 	struct multiaddr remote;
@@ -148,10 +157,14 @@ struct p2p_host {
 	size_t n_subscribers;
 
 	struct peer *buckets[PEER_BUCKETS];
-	struct peer *newest, *oldest;
-	size_t n_peers;
+	uint64_t peers_seed;          /* so that nobody can choose ids of one bucket */
+	struct peer *newest, *oldest; /* idle ones */
+	size_t n_peers, n_idle;
 
+	struct resources resources;
+	struct res_peer unknown; /* whoever is behind the handshakes under way */
 	struct conn *conns, *last_conn;
+	struct conn *by_id;
 	uint32_t n_in, n_out, n_dialling;
 	p2p_conn_id next_conn;
 	struct dial *dials;
@@ -187,8 +200,8 @@ void host_set_addrs(
 
 /* ---- peers.c ---- */
 struct peer *peer_find(const struct p2p_host *h, const struct peer_id *id);
-/* Finds or makes it and marks it used; the least recently used idle one may go. NULL when the book
- * is full of connected and protected peers, or memory is out. */
+/* Finds or makes it and marks it used; the least recently used idle one may go. NULL when memory is
+ * out. */
 struct peer *peer_get(struct p2p_host *h, const struct peer_id *id);
 bool peer_has_addr(const struct peer *p, const struct multiaddr *bare);
 void peer_add_addr(struct peer *p, const struct multiaddr *addr);
@@ -196,6 +209,9 @@ void peer_add_addr(struct peer *p, const struct multiaddr *addr);
 void peer_learn(struct peer *p, struct identify *msg, bool push);
 bool peer_speaks(const struct peer *p, const char *protocol);
 bool peer_protected(const struct peer *p);
+/* After a connection or a tag of it came or went: whether it may be dropped, whether it is known.
+ */
+void peer_settle(struct p2p_host *h, struct peer *p);
 
 /* ---- conn.c ---- */
 /* What upgrade.c makes of a raw stream, and, where it is a circuit, whose. */
@@ -219,8 +235,9 @@ struct conn *conn_direct(const struct p2p_host *h, const struct peer *p);
 void conn_close(struct conn *c, const char *why);
 /* The socket address at its other end; false where a relay or a name stands there. */
 bool conn_netaddr(const struct conn *c, struct netaddr *out);
-/* Whether one more inbound connection fits, perhaps in the place of an idle one. */
-bool conn_room_in(const struct p2p_host *h);
+/* Whether one more inbound connection fits, perhaps in the place of an idle one, or if its peer is
+ * known. */
+bool conn_room_in(struct p2p_host *h);
 /* Once a second: keepalives, idle and surplus connections. */
 void conns_tick(struct p2p_host *h);
 

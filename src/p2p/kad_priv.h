@@ -17,16 +17,17 @@
 
 #define KAD_PREFIX_MAX           96
 #define KAD_CHECKERS             3   /* fibers that check candidates */
-#define KAD_SERVING_MAX          256 /* inbound streams in all */
-#define KAD_SERVING_PER_PEER_MAX 32
+#define KAD_SERVING_MAX          256 /* inbound streams in all; then the longest idle give way */
+#define KAD_SERVING_PER_PEER_MAX 8
 #define KAD_OWN_PROVIDED_MAX     256 /* keys that we provide */
 #define KAD_OWN_VALUES_MAX       64  /* values that we renew */
 
 /* An inbound stream; lives on its handler's stack. */
 struct kad_serving {
-	struct kad_serving *next, *prev;
+	struct res_idle idle; /* since its last request */
 	struct stream *stream;
 	struct peer_id peer;
+	bool ending; /* gave way */
 };
 
 /* Something of our own that is published again and again. */
@@ -48,9 +49,9 @@ struct p2p_kad {
 	struct p2p_kad_validator validators[KAD_VALIDATORS_MAX];
 	struct kad_table table;
 	struct kad_store store;
-	struct waitq suggested; /* candidates or members came */
-	struct kad_serving *serving;
-	size_t n_serving;
+	struct waitq suggested;  /* candidates or members came */
+	struct res_list serving; /* the longest idle first */
+	size_t n_serving, n_ending;
 	struct waitq served; /* one of them ended */
 	struct kad_own *own;
 	uint64_t requests_in, requests_out, refused_in, lookups;
@@ -70,6 +71,8 @@ void kad_note_failure(struct p2p_kad *k, const struct peer_id *id, int code);
 
 /* ---- kad_server.c ---- */
 void kad_serve(void *kad, struct stream *s, const struct p2p_stream_info *info);
+/* Resets all that is served: their handlers end. */
+void kad_end_serving(struct p2p_kad *k);
 
 /* ---- kad_client.c ---- */
 /* [parks] One request; the table hears of its outcome. The caller frees *answer, which borrows from

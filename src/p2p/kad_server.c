@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <time.h>
 
-#define IDLE_S 60 /* a stream without a request is ended */
+#define IDLE_S      10 /* a stream without a request is ended */
+#define GIVES_WAY_S 1  /* or so long after the last one, when there is no room */
 
 /* A request under way and the answer that is made for it. */
 struct answering {
@@ -229,8 +230,8 @@ static int respond(struct p2p_kad *k, const struct peer_id *from, struct bytes i
 }
 
 /* 1 after a request, 0 at the end of the stream. */
-static int serve_one(struct p2p_kad *k, const struct kad_serving *s, struct buf *in,
-    struct buf *out, struct err *err)
+static int serve_one(
+    struct p2p_kad *k, struct kad_serving *s, struct buf *in, struct buf *out, struct err *err)
 {
 	struct scope sc;
 	int rc;
@@ -239,6 +240,7 @@ static int serve_one(struct p2p_kad *k, const struct kad_serving *s, struct buf 
 	rc = framed_read(s->stream, in, err);
 	if (rc > 0) {
 		k->requests_in++;
+		res_touch(&k->serving, &s->idle, rt_now());
 		buf_reset(out);
 		int failed = respond(k, &s->peer, buf_view(in), out, err);
 		if (failed == 0 && out->n > 0)
@@ -249,7 +251,7 @@ static int serve_one(struct p2p_kad *k, const struct kad_serving *s, struct buf 
 	return rc;
 }
 
-static int serve_all(struct p2p_kad *k, const struct kad_serving *s, struct err *err)
+static int serve_all(struct p2p_kad *k, struct kad_serving *s, struct err *err)
 {
 	struct buf in = BUF_INIT(KAD_REQUEST_MAX), out = BUF_INIT(KAD_ANSWER_MAX);
 	int rc = 1;
@@ -261,34 +263,55 @@ static int serve_all(struct p2p_kad *k, const struct kad_serving *s, struct err 
 	return rc < 0 ? rc : stream_close_write(s->stream, err);
 }
 
+static struct kad_serving *serving_of(struct res_idle *item)
+{
+	return (struct kad_serving *)((uint8_t *)item - offsetof(struct kad_serving, idle));
+}
+
+/* Whoever sits there without asking gives its place to one who comes. */
+static bool make_room(struct p2p_kad *k)
+{
+	struct res_idle *item = k->serving.oldest;
+
+	while (item && serving_of(item)->ending)
+		item = item->newer;
+	if (k->n_serving - k->n_ending < KAD_SERVING_MAX)
+		return true;
+	if (!item || instant_since(rt_now(), item->since).ns < duration_s(GIVES_WAY_S).ns)
+		return false;
+	serving_of(item)->ending = true;
+	k->n_ending++;
+	stream_reset(serving_of(item)->stream, E_LIMIT);
+	return true;
+}
+
 static bool admit(struct p2p_kad *k, const struct peer_id *peer)
 {
 	size_t same = 0;
 
-	for (const struct kad_serving *s = k->serving; s; s = s->next)
-		same += peer_id_equal(&s->peer, peer);
-	return k->n_serving < KAD_SERVING_MAX && same < KAD_SERVING_PER_PEER_MAX;
+	for (struct res_idle *item = k->serving.oldest; item; item = item->newer)
+		same += peer_id_equal(&serving_of(item)->peer, peer);
+	return same < KAD_SERVING_PER_PEER_MAX && make_room(k);
 }
 
 static void list(struct p2p_kad *k, struct kad_serving *s)
 {
-	s->next = k->serving;
-	if (k->serving)
-		k->serving->prev = s;
-	k->serving = s;
+	res_touch(&k->serving, &s->idle, rt_now());
 	k->n_serving++;
 }
 
 static void unlist(struct p2p_kad *k, struct kad_serving *s)
 {
-	if (s->prev)
-		s->prev->next = s->next;
-	else
-		k->serving = s->next;
-	if (s->next)
-		s->next->prev = s->prev;
+	res_unlist(&k->serving, &s->idle);
 	k->n_serving--;
+	k->n_ending -= s->ending;
 	waitq_wake_all(&k->served);
+}
+
+void kad_end_serving(struct p2p_kad *k)
+{
+	for (struct res_idle *item = k->serving.oldest; item; item = item->newer)
+		stream_reset(serving_of(item)->stream, E_CLOSED);
 }
 
 void kad_serve(void *arg, struct stream *s, const struct p2p_stream_info *info)

@@ -323,8 +323,7 @@ static void end_serving(struct p2p_kad *k)
 	int rc = 0;
 
 	scope_open_shielded(&sc, duration_s(CLOSE_S));
-	for (struct kad_serving *s = k->serving; s; s = s->next)
-		stream_reset(s->stream, E_CLOSED);
+	kad_end_serving(k);
 	while (k->n_serving > 0 && rc == 0)
 		rc = waitq_wait(&k->served, NULL);
 	scope_close(&sc);

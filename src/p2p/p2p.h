@@ -12,7 +12,13 @@
  *
  * Peers are hostile until proved otherwise: every table has a limit (struct p2p_limits) and every
  * wait for a peer a deadline (struct p2p_timeouts). A peer that breaks a rule loses its
- * connection, alone, with one line in the log. */
+ * connection, alone, with one line in the log.
+ *
+ * A peer is known when this host dialled it or it is protected (p2p_protect); the others are
+ * strangers. Part of everything that is limited in total is kept for known peers. When the
+ * strangers' part is used up, their idle streams give way, then streams of those who have many to
+ * those who have few, and for connections the idle ones. Who is refused hears of it by a reset or
+ * an end, and the reason stands in the log. */
 #ifndef P2P_P2P_H
 #define P2P_P2P_H
 
@@ -33,6 +39,9 @@ typedef uint64_t p2p_conn_id;
 
 /* ---- a host -------------------------------------------------------------------------------- */
 
+/* With less, keepalives would wait for too long behind other bytes. */
+#define P2P_RATE_MIN 65536
+
 struct p2p_limits {
 	uint32_t conns_in;       /* inbound connections that finished their handshake */
 	uint32_t conns_out;      /* outbound ones, and dials under way */
@@ -40,8 +49,16 @@ struct p2p_limits {
 	uint32_t handshakes_in;  /* inbound, half open; above it the oldest is dropped */
 	uint32_t streams_in;     /* inbound streams per connection; more are reset */
 	uint32_t streams_out;    /* outbound streams per connection */
-	uint32_t peers;          /* peers remembered with their addresses */
+	uint32_t peers;          /* remembered with their addresses, beside those connected */
 	size_t buffered;         /* bytes received and not yet read, per connection */
+	uint32_t streams_in_per_peer, streams_in_total;
+	/* Bytes of buffers: received and not read, waiting to be sent, of records and handshakes
+	 * under way. */
+	uint64_t memory_per_peer, memory_total;
+	/* Bytes a second in each direction, of all and of each stranger; 0: no limit, otherwise at
+	 * least P2P_RATE_MIN. Who is above has to wait, nothing is lost. */
+	uint64_t rate_total, rate_per_stranger;
+	unsigned reserve_percent; /* of conns_in and each total, for known peers; at most 50 */
 };
 
 struct p2p_timeouts {
@@ -231,6 +248,24 @@ size_t p2p_conns(const struct p2p_host *h, struct p2p_conn_info *out, size_t cap
 bool p2p_conn_info(const struct p2p_host *h, p2p_conn_id conn, struct p2p_conn_info *out);
 /* The connection that new streams to a peer use; false where there is none. */
 bool p2p_preferred(const struct p2p_host *h, const struct peer_id *peer, struct p2p_conn_info *out);
+
+/* ---- resources ----------------------------------------------------------------------------- */
+
+struct p2p_usage {
+	uint64_t used, by_strangers;
+	uint64_t limit, for_strangers, per_peer;
+	uint64_t refused, evicted; /* since the host began; evicted: gave way to others */
+};
+
+struct p2p_resources {
+	struct p2p_usage conns_in, streams_in, memory;
+	uint32_t conns_out, max_conns_out;
+	uint32_t handshakes_in, max_handshakes_in; /* under way */
+	uint64_t rate_total, rate_per_stranger;    /* 0: no limit */
+	uint32_t peers;                            /* remembered */
+};
+/* What peers use of this host now. */
+void p2p_resources(const struct p2p_host *h, struct p2p_resources *out);
 
 /* ---- probing ------------------------------------------------------------------------------- */
 

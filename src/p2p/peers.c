@@ -1,15 +1,18 @@
-/* The peer book: what is known of each peer, by id, with the least recently used dropped first.
+/* The peer book: what is known of each peer, by id, with the least recently used dropped first. Who
+ * is connected or protected stays, and does not count against the book's limit.
  * Everything in it came from peers or the network, and is bounded. */
 #include "p2p/host_priv.h"
 
 #include <talloc.h>
 
-/* Ids end in key material, whose bytes are spread well enough. */
+/* Peers choose their ids. */
 static struct peer **bucket(const struct p2p_host *h, const struct peer_id *id)
 {
-	size_t i = id->n > 0 ? id->bytes[id->n - 1] : 0;
+	uint64_t hash = h->peers_seed;
 
-	return (struct peer **)&h->buckets[i & (PEER_BUCKETS - 1)];
+	for (size_t i = 0; i < id->n; i++)
+		hash = (hash ^ id->bytes[i]) * 0x100000001B3u;
+	return (struct peer **)&h->buckets[(hash >> 32) % PEER_BUCKETS];
 }
 
 struct peer *peer_find(const struct p2p_host *h, const struct peer_id *id)
@@ -25,26 +28,21 @@ struct peer *peer_find(const struct p2p_host *h, const struct peer_id *id)
 
 static void lru_unlink(struct p2p_host *h, struct peer *p)
 {
-	if (p->newer)
-		p->newer->older = p->older;
-	else
-		h->newest = p->older;
-	if (p->older)
-		p->older->newer = p->newer;
-	else
-		h->oldest = p->newer;
+	*(p->newer ? &p->newer->older : &h->newest) = p->older;
+	*(p->older ? &p->older->newer : &h->oldest) = p->newer;
 	p->newer = p->older = NULL;
+	p->idle = false;
+	h->n_idle--;
 }
 
 static void lru_link(struct p2p_host *h, struct peer *p)
 {
 	p->older = h->newest;
 	p->newer = NULL;
-	if (h->newest)
-		h->newest->newer = p;
-	else
-		h->oldest = p;
+	*(h->newest ? &h->newest->newer : &h->oldest) = p;
 	h->newest = p;
+	p->idle = true;
+	h->n_idle++;
 }
 
 static void drop(struct p2p_host *h, struct peer *p)
@@ -59,18 +57,37 @@ static void drop(struct p2p_host *h, struct peer *p)
 	talloc_free(p);
 }
 
-static bool make_room(struct p2p_host *h)
+/* Never the one that was used last. */
+static void trim(struct p2p_host *h)
 {
-	struct peer *p = h->oldest;
+	while (h->n_idle > h->limits.peers && h->oldest != h->newest)
+		drop(h, h->oldest);
+}
 
-	if (h->n_peers < h->limits.peers)
-		return true;
-	while (p && (p->conns || p->n_tags > 0))
-		p = p->newer;
-	if (!p)
-		return false;
-	drop(h, p);
-	return true;
+static enum res_class class_of(const struct peer *p)
+{
+	const struct conn *c = p->conns;
+
+	while (c && c->direction == P2P_INBOUND)
+		c = c->peer_next;
+	return c || peer_protected(p) ? RES_KNOWN : RES_STRANGER;
+}
+
+void peer_settle(struct p2p_host *h, struct peer *p)
+{
+	bool idle = !p->conns && p->n_tags == 0;
+	enum res_class class = class_of(p);
+
+	if (p->idle && !idle)
+		lru_unlink(h, p);
+	else if (!p->idle && idle)
+		lru_link(h, p);
+	trim(h);
+	if (class == p->account.class)
+		return;
+	resources_set_class(&h->resources, &p->account, class);
+	for (struct conn *c = p->conns; c; c = c->peer_next)
+		account_settle(&c->account);
 }
 
 static int free_said(struct peer *p)
@@ -83,13 +100,12 @@ struct peer *peer_get(struct p2p_host *h, const struct peer_id *id)
 {
 	struct peer *p = peer_find(h, id);
 
-	if (p) {
+	if (p && p->idle) {
 		lru_unlink(h, p);
 		lru_link(h, p);
-		return p;
 	}
-	if (!make_room(h))
-		return NULL;
+	if (p)
+		return p;
 	p = talloc_zero(h, struct peer);
 	if (!p)
 		return NULL;
@@ -98,6 +114,7 @@ struct peer *peer_get(struct p2p_host *h, const struct peer_id *id)
 	p->hash_next = *bucket(h, id);
 	*bucket(h, id) = p;
 	lru_link(h, p);
+	trim(h);
 	h->n_peers++;
 	return p;
 }
@@ -235,12 +252,13 @@ int p2p_protect(struct p2p_host *h, const struct peer_id *peer, const char *tag,
 	if (n == 0 || n >= TAG_SIZE)
 		return err_set(err, E_INVALID, "a tag has 1 to %d bytes", TAG_SIZE - 1);
 	if (!p)
-		return err_set(err, E_LIMIT, "the peer book is full");
+		return err_set(err, E_MEMORY, "no memory for a peer");
 	if (find_tag(p, tag) < p->n_tags)
 		return 0;
 	if (p->n_tags == TAGS_MAX)
 		return err_set(err, E_LIMIT, "a peer has at most %d tags", TAGS_MAX);
 	memcpy(p->tags[p->n_tags++], tag, n + 1);
+	peer_settle(h, p);
 	return 0;
 }
 
@@ -252,6 +270,7 @@ void p2p_unprotect(struct p2p_host *h, const struct peer_id *peer, const char *t
 	if (p && i < p->n_tags) {
 		p->n_tags--;
 		memmove(p->tags[i], p->tags[p->n_tags], TAG_SIZE);
+		peer_settle(h, p);
 	}
 }
 

@@ -3,6 +3,7 @@
  * Reading: ciphertext collects in one buffer, records are decrypted where they lie and lent out.
  * While nothing came for a second the buffer is given back and a few bytes inside the object wait
  * for what comes next. */
+#include "p2p/accounts_priv.h"
 #include "p2p/secure_priv.h"
 
 #include <stdlib.h>
@@ -16,7 +17,9 @@
 struct secure {
 	struct stream stream;
 	struct stream *carrier;
+	struct account *account; /* where the large buffer is counted */
 	bool plain;
+	bool quiet; /* nothing came for a while */
 	struct noise_cipher tx, rx;
 	uint8_t *in; /* `small`, or IN_SIZE bytes */
 	size_t in_cap, in_at, in_have;
@@ -34,18 +37,24 @@ static struct secure *secure_of(struct stream *s)
 
 static void in_shrink(struct secure *s)
 {
-	if (s->in != s->small)
+	if (s->in != s->small) {
 		free(s->in);
+		account_shrink(s->account, IN_SIZE, 0);
+	}
 	s->in = s->small;
 	s->in_cap = IN_SMALL;
 }
 
 static int in_grow(struct secure *s, struct err *err)
 {
-	uint8_t *big = malloc(IN_SIZE);
+	uint8_t *big;
 
-	if (!big)
+	if (!account_resize(s->account, 0, IN_SIZE))
+		return err_set(err, E_LIMIT, "no memory is left for a record");
+	if (!(big = malloc(IN_SIZE))) {
+		account_shrink(s->account, IN_SIZE, 0);
 		return err_set(err, E_MEMORY, "no memory for a record");
+	}
 	memcpy(big, s->in + s->in_at, s->in_have - s->in_at);
 	s->in_have -= s->in_at;
 	s->in_at = 0;
@@ -54,13 +63,14 @@ static int in_grow(struct secure *s, struct err *err)
 	return 0;
 }
 
-/* Reads with a big buffer for a second, then with the small one for as long as it takes. */
+/* Reads for a second, then, without the big buffer and with as little stack as can be, for as long
+ * as it takes. */
 static ssize_t read_patiently(struct secure *s, struct err *err)
 {
 	struct scope sc;
 	ssize_t n;
 
-	if (s->in != s->small) {
+	if (!s->quiet) {
 		scope_open(&sc, duration_s(QUIET_S));
 		n = stream_read(s->carrier, s->in + s->in_have, s->in_cap - s->in_have, err);
 		scope_close(&sc);
@@ -69,8 +79,12 @@ static ssize_t read_patiently(struct secure *s, struct err *err)
 			return rc != 0 ? rc : n;
 		if (s->in_have == 0)
 			in_shrink(s);
+		s->quiet = true;
+		fiber_trim();
 	}
-	return stream_read(s->carrier, s->in + s->in_have, s->in_cap - s->in_have, err);
+	n = stream_read(s->carrier, s->in + s->in_have, s->in_cap - s->in_have, err);
+	s->quiet = false;
+	return n;
 }
 
 /* More ciphertext: 1, 0 at the end, or an error. */
@@ -327,6 +341,19 @@ int secure_new(struct stream *carrier, struct noise_result *keys, struct bytes e
 	keys->tx = keys->rx = (struct noise_cipher){0};
 	*out = s;
 	return 0;
+}
+
+int secure_count(struct secure *s, struct account *account, struct err *err)
+{
+	if (!account_resize(account, 0, s->in != s->small ? IN_SIZE : 0))
+		return err_set(err, E_LIMIT, "no memory is left for a record");
+	s->account = account;
+	return 0;
+}
+
+void secure_uncount(struct secure *s)
+{
+	s->account = NULL;
 }
 
 struct stream *secure_detach(struct secure *s)

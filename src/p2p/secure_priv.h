@@ -12,6 +12,7 @@
 #include "p2p/noise_priv.h"
 #include "rt/stream.h"
 
+struct account;
 struct secure;
 
 /* Wraps `carrier` and moves the ciphers out of `keys`, both on success only. `early`: bytes that
@@ -20,6 +21,10 @@ int secure_new(struct stream *carrier, struct noise_result *keys, struct bytes e
     struct secure **out, struct err *err) WARN_UNUSED;
 /* Without encryption. */
 int secure_new_plain(struct stream *carrier, struct secure **out, struct err *err) WARN_UNUSED;
+/* Counts its large buffer in `account` from now on, which must live as long as it. E_LIMIT. */
+int secure_count(struct secure *s, struct account *account, struct err *err) WARN_UNUSED;
+/* The account ends before it. */
+void secure_uncount(struct secure *s);
 /* Closes the carrier and wipes the keys. */
 void secure_close(struct secure *s);
 

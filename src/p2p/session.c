@@ -40,8 +40,12 @@ static struct ystream *accept_stream(struct session *s, struct yamux_stream *cor
 {
 	uint8_t header[YAMUX_HEADER];
 	struct ystream *ys;
+	struct err err = {0};
 
-	if (s->n_in >= s->opt.max_in || ystream_new(s, core, true, &ys, NULL) != 0) {
+	if (s->n_in >= s->opt.max_in || ystream_new(s, core, true, &ys, &err) != 0) {
+		rt_log(LOG_DEBUG, "p2p", "%s: a stream is refused: %s", s->remote,
+		    s->n_in >= s->opt.max_in ? "the connection has as many as it may"
+					     : err_text(&err));
 		if (yamux_release(&s->core, core, header))
 			session_control(s, header);
 		return NULL;
@@ -144,6 +148,20 @@ static int feed(struct session *s, struct bytes v, struct err *err)
 	return rc;
 }
 
+/* Keeps to the rate; the peer's silence meanwhile is our doing. */
+static int pause_reading(struct session *s, size_t n, struct err *err)
+{
+	struct duration wait = account_pay(s->opt.account, RES_IN, n);
+
+	if (wait.ns == 0)
+		return 0;
+	s->paused = true;
+	int rc = fiber_sleep(wait);
+	s->paused = false;
+	s->last_read = rt_now();
+	return rc == 0 ? 0 : err_set(err, rc, "while reading had to wait");
+}
+
 static int read_frames(struct session *s, struct err *err)
 {
 	struct bytes v;
@@ -154,7 +172,7 @@ static int read_frames(struct session *s, struct err *err)
 			return err_set(err, E_CLOSED, "closed by the other side");
 		s->last_read = rt_now();
 		s->bytes_in += v.n;
-		if ((rc = feed(s, v, err)) != 0)
+		if ((rc = feed(s, v, err)) != 0 || (rc = pause_reading(s, v.n, err)) != 0)
 			return rc;
 	}
 	return rc;
@@ -189,7 +207,7 @@ int session_new(
 	s->sec = sec;
 	s->opt = *opt;
 	s->opt.remote = s->remote;
-	s->last_read = s->last_write = s->last_stream = rt_now();
+	s->last_read = s->last_stream = rt_now();
 	yamux_init(&s->core, &config, s->last_read);
 	*out = s;
 	return 0;
@@ -199,7 +217,6 @@ void session_unref(struct session *s)
 {
 	if (--s->refs > 0)
 		return;
-	ring_free(&s->spare);
 	free(s->remote);
 	free(s);
 }
@@ -210,13 +227,15 @@ static void end_streams(struct session *s)
 	struct yamux_stream *y, *next;
 
 	s->over = true;
-	ring_free(&s->spare);
+	ring_free(&s->spare, s->opt.account);
 	s->core.goaway_received = true;
 	s->body = NULL;
 	waitq_wake_all(&s->openable);
 	HASH_ITER (hh, s->core.streams, y, next)
 		if (y->user)
 			ystream_orphaned(y->user);
+	account_streams_end(s->opt.account);
+	s->opt.account = NULL;
 	yamux_free(&s->core);
 	s->core.streams = NULL;
 }
@@ -238,38 +257,24 @@ void session_release(struct session *s)
 	secure_close(session_detach(s));
 }
 
-/* Gives the writer a second for what is queued. */
-static void say_goodbye(struct session *s)
-{
-	struct scope sc;
-	int rc = 0;
-
-	waitq_wake_one(&s->out_ready);
-	scope_open_shielded(&sc, duration_s(GOODBYE_LIMIT_S));
-	while (s->writer_alive && rc == 0)
-		rc = waitq_wait(&s->written, NULL);
-	scope_close(&sc);
-}
-
 int session_run(struct session *s, struct err *err)
 {
 	struct scope sc;
 	int rc;
 
-	s->writer_alive = true;
 	scope_open(&sc, DURATION_FOREVER);
-	rc = fiber_spawn(&sc, "p2p writer", session_writer, s, err);
-	if (rc != 0)
-		s->writer_alive = false;
-	else
-		rc = read_frames(s, err);
+	s->writers = &sc;
+	if (s->out.n > 0 || s->ready_head)
+		session_wake_writer(s);
+	rc = read_frames(s, err);
+	s->writers = NULL;
 	if (s->failure.code != 0)
 		rc = err_set(err, s->failure.code, "%s", s->failure.text);
 	if (rc == E_CANCELLED)
 		send_goaway(s, YAMUX_NORMAL);
 	end_streams(s);
 	if (s->core.goaway_sent)
-		say_goodbye(s);
+		session_write_rest(s);
 	if (s->writer_alive)
 		secure_reset(s->sec, rc);
 	else if (rc == E_PROTOCOL && s->core.goaway_sent)
@@ -301,7 +306,7 @@ static void keepalive(struct session *s, struct instant now)
 	 */
 	struct instant heard =
 	    instant_before(s->ping_sent, s->last_read) ? s->last_read : s->ping_sent;
-	if (instant_since(now, heard).ns >= s->opt.ping_answer.ns)
+	if (!s->paused && instant_since(now, heard).ns >= s->opt.ping_answer.ns)
 		session_fail(s, E_TIMEOUT, "no sign of life for %lld ms",
 		    (long long)duration_to_ms(instant_since(now, heard)));
 }
@@ -313,13 +318,8 @@ void session_tick(struct session *s)
 	if (s->over)
 		return;
 	keepalive(s, now);
-	if (s->out.n == 0 && !s->in_write &&
-	    instant_since(now, s->last_write).ns > duration_s(1).ns) {
-		secure_out_free(&s->out);
-		secure_out_free(&s->sending);
-	}
 	if (instant_since(now, s->last_read).ns > duration_s(1).ns)
-		ring_free(&s->spare);
+		ring_free(&s->spare, s->opt.account);
 }
 
 void session_probe(struct session *s)

@@ -24,6 +24,7 @@ struct ystream {
 	struct session *session;
 	struct yamux_stream *core; /* NULL once the session is over */
 	bool inbound;
+	struct res_idle member, idle; /* of the account's lists */
 	bool reading, writing;
 	bool ended;   /* no more bytes will come: the peer's FIN */
 	bool fin_due; /* a half-close that waits for the answer to our proposal */
@@ -64,14 +65,17 @@ struct session {
 
 	/* Frames out: `out` is filled while `sending` is being written. */
 	struct secure_out out, sending;
+	size_t out_counted;                      /* their sizes, as the account knows them */
 	struct ystream *ready_head, *ready_tail; /* streams with bytes and window */
 	struct waitq out_ready, written;
-	bool writer_alive, in_write;
+	struct scope *writers; /* where the writer fiber belongs, while session_run reads */
+	bool writer_alive;
 
 	uint32_t ping_value;
-	struct instant ping_sent, last_read, last_write, last_stream;
+	struct instant ping_sent, last_read, last_stream;
 	struct duration rtt;
 	uint64_t bytes_in, bytes_out;
+	bool paused;        /* reading waits for its rate */
 	bool over;          /* no more frames from streams */
 	struct err failure; /* the first reason, when code is not 0 */
 };
@@ -84,11 +88,16 @@ void session_unref(struct session *s);
 /* ---- session_out.c ---- */
 /* Queues a frame without payload. */
 void session_control(struct session *s, const uint8_t header[YAMUX_HEADER]);
-void session_writer(void *arg); /* the fiber */
+/* There is something to write. */
+void session_wake_writer(struct session *s);
+/* [parks] Gives what is queued a second to go out. */
+void session_write_rest(struct session *s);
 void session_ready(struct session *s, struct ystream *ys);
 void session_unready(struct session *s, struct ystream *ys);
 /* One frame from the stream's pending bytes. False when there is no room for it. */
 bool session_pull(struct session *s, struct ystream *ys);
+/* Tells the account of the queues' sizes. */
+void session_out_shrunk(struct session *s);
 
 /* ---- ystream.c ---- */
 /* Takes `core` over on success. */
@@ -103,6 +112,6 @@ void ystream_wake_writer(struct ystream *ys);
 void ystream_got_reset(struct ystream *ys);
 /* The session is over: what was received can still be read. The core is gone. */
 void ystream_orphaned(struct ystream *ys);
-void ring_free(struct ring *r);
+void ring_free(struct ring *r, struct account *a);
 
 #endif

@@ -8,6 +8,7 @@
 #ifndef P2P_SESSION_PRIV_H
 #define P2P_SESSION_PRIV_H
 
+#include "p2p/accounts_priv.h"
 #include "p2p/p2p.h"
 #include "p2p/secure_priv.h"
 
@@ -27,6 +28,8 @@ struct session_options {
 	struct peer_id peer;
 	p2p_conn_id conn;
 	const char *remote;
+	/* What it uses is counted there, until session_run returns; or NULL. */
+	struct account *account;
 };
 
 struct session_stats {

@@ -30,7 +30,7 @@ static size_t ring_take(struct ring *r, uint8_t *to, size_t cap)
 }
 
 /* Room for n more bytes; the window bounds the size. */
-static bool ring_reserve(struct ring *r, size_t n)
+static bool ring_reserve(struct ring *r, size_t n, struct account *a)
 {
 	size_t cap = r->cap ? r->cap : RING_FIRST;
 	struct ring bigger = {0};
@@ -39,9 +39,13 @@ static bool ring_reserve(struct ring *r, size_t n)
 		cap *= 2;
 	if (cap == r->cap)
 		return true;
-	bigger.p = malloc(cap);
-	if (!bigger.p)
+	if (!account_resize(a, r->cap, cap))
 		return false;
+	bigger.p = malloc(cap);
+	if (!bigger.p) {
+		account_shrink(a, cap, r->cap);
+		return false;
+	}
 	bigger.cap = cap;
 	bigger.count = r->count;
 	if (r->count > 0)
@@ -61,35 +65,38 @@ static void ring_put(struct ring *r, const uint8_t *p, size_t n)
 	r->count += n;
 }
 
-void ring_free(struct ring *r)
+void ring_free(struct ring *r, struct account *a)
 {
+	account_shrink(a, r->cap, 0);
 	free(r->p);
 	*r = (struct ring){0};
 }
 
-/* Memory of an empty ring goes to the session, where a stream that fills one again finds it: a
- * reader that keeps up empties its ring many times a second. */
+/* Memory of an empty ring stays with the session, counted as before, where a stream that fills one
+ * again finds it: a reader that keeps up empties its ring many times a second. */
 static void ring_retire(struct session *s, struct ring *r)
 {
-	struct ring other = s->spare;
+	struct ring smaller = s->spare;
 
 	INVARIANT(r->count == 0);
-	r->first = 0;
-	if (r->cap > other.cap) {
-		s->spare = *r;
-		*r = other;
+	if (s->over || r->cap <= smaller.cap) {
+		ring_free(r, s->opt.account);
+		return;
 	}
-	ring_free(r);
+	s->spare = *r;
+	s->spare.first = 0;
+	*r = (struct ring){0};
+	ring_free(&smaller, s->opt.account);
 }
 
 /* In the place of an empty one. */
 static void ring_renew(struct session *s, struct ring *r)
 {
-	if (s->spare.cap > r->cap) {
-		free(r->p);
-		*r = s->spare;
-		s->spare = (struct ring){0};
-	}
+	if (s->spare.cap <= r->cap)
+		return;
+	ring_free(r, s->opt.account);
+	*r = s->spare;
+	s->spare = (struct ring){0};
 }
 
 /* ---- what the session tells ---------------------------------------------------------------- */
@@ -107,6 +114,7 @@ static void send_fin(struct ystream *ys)
 
 void ystream_deliver(struct ystream *ys, const uint8_t *p, size_t n)
 {
+	account_stream_moved(ys->session->opt.account, ys);
 	if (ys->fin_due)
 		send_fin(ys);
 	if (ys->want && ys->in.count == 0) {
@@ -122,8 +130,8 @@ void ystream_deliver(struct ystream *ys, const uint8_t *p, size_t n)
 		return;
 	if (ys->in.count == 0 && n > ys->in.cap)
 		ring_renew(ys->session, &ys->in);
-	if (!ring_reserve(&ys->in, n))
-		stream_reset(&ys->stream, E_MEMORY);
+	if (!ring_reserve(&ys->in, n, ys->session->opt.account))
+		stream_reset(&ys->stream, E_LIMIT);
 	else
 		ring_put(&ys->in, p, n);
 }
@@ -153,7 +161,7 @@ static void break_off(struct ystream *ys, int code)
 	if (ys->reset == 0)
 		ys->reset = code;
 	ys->ended = false;
-	ring_free(&ys->in);
+	ring_free(&ys->in, ys->session->opt.account);
 	if (ys->session->body == ys)
 		ys->session->body = NULL;
 	wake_both(ys);
@@ -362,8 +370,9 @@ static void ystream_close(struct stream *stream)
 	if (ys->core && yamux_release(&s->core, ys->core, header))
 		session_control(s, header);
 	waitq_wake_one(&s->openable);
-	ring_free(&ys->in);
+	ring_free(&ys->in, s->opt.account);
 	buf_free(&ys->expect);
+	account_stream_end(s->opt.account, ys);
 	if (ys->inbound)
 		s->n_in--;
 	else
@@ -389,6 +398,7 @@ int ystream_new(struct session *s, struct yamux_stream *core, bool inbound, stru
     struct err *err)
 {
 	struct ystream *ys = calloc(1, sizeof *ys);
+	int rc;
 
 	if (!ys)
 		return err_set(err, E_MEMORY, "no memory for a stream");
@@ -397,6 +407,10 @@ int ystream_new(struct session *s, struct yamux_stream *core, bool inbound, stru
 	ys->session = s;
 	ys->core = core;
 	ys->inbound = inbound;
+	if ((rc = account_stream_begin(s->opt.account, ys, err)) != 0) {
+		free(ys);
+		return rc;
+	}
 	ys->expect = BUF_INIT(NEGOTIATE_EXPECT_MAX);
 	core->user = ys;
 	s->refs++;

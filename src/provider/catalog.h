@@ -1,6 +1,7 @@
 /* The catalog: every provider this node could ask, with the node it belongs to and the models it
  * lists. Whoever learns of a provider adds it; whoever has a prompt looks here. Loop thread only;
- * nothing here parks.
+ * nothing here parks but the last release. Looking up a model costs the same for ten nodes and for
+ * ten thousand.
  *
  * Entries are counted: an entry that is removed while an inference runs on it disappears from the
  * lists at once and is freed when the last holder lets go. */
@@ -12,7 +13,7 @@
 
 struct catalog;
 
-#define CATALOG_ENTRIES_MAX 4096
+#define CATALOG_ENTRIES_MAX 16384
 #define CATALOG_MODELS_MAX  256 /* models of one provider that are looked at */
 #define NODE_LABEL_MAX      64  /* bytes of a node's label, with its NUL */
 
@@ -23,15 +24,26 @@ struct catalog_node {
 	bool local;               /* this node's own */
 	struct duration rtt;      /* 0: unknown or local */
 	uint32_t running, queued; /* requests there, as far as known */
+	uint32_t slots;           /* answers at once, where we keep its line; 0: it keeps its own */
+	int64_t price_in_msat;    /* for a million tokens of a prompt */
+	int64_t price_out_msat;   /* for a million tokens of an answer */
+	bool unshared;            /* for this node's own clients only */
+	bool distrusted;          /* strangers' answers count for less than members' */
 };
+
+/* What the room above keeps about an entry: malloc, freed with it. */
+struct catalog_standing;
 
 struct catalog_entry {
 	struct provider *provider; /* NULL once removed and closed */
 	struct catalog_node node;
-	bool listed; /* false once removed */
+	bool listed;                       /* false once removed */
+	struct catalog_standing *standing; /* NULL until somebody keeps one */
 	/* Private. */
 	unsigned refs;
-	struct catalog_entry *next;
+	struct catalog_entry *next, **prev;
+	struct catalog_place *places; /* where it stands in the index */
+	size_t n_places;
 };
 
 struct catalog *catalog_new(void); /* NULL without memory */
@@ -45,6 +57,9 @@ int catalog_add(struct catalog *c, struct provider *p, const struct catalog_node
     struct catalog_entry **out, struct err *err) WARN_UNUSED;
 /* Takes it off the lists; it is closed when nobody holds it. */
 void catalog_remove(struct catalog *c, struct catalog_entry *e);
+/* The provider lists other models than before. Called by whoever made it so; until then, and
+ * without memory, it is found under the old ones. */
+void catalog_models_changed(struct catalog *c, struct catalog_entry *e);
 
 void catalog_hold(struct catalog_entry *e);
 /* [parks] when this was the last hold of a removed entry. */
@@ -54,6 +69,16 @@ void catalog_release(struct catalog_entry *e);
  * `self_only` leaves out other nodes. */
 size_t catalog_find(
     struct catalog *c, const char *model, bool self_only, struct catalog_entry **out, size_t cap);
+
+/* How many entries serve `model` ("": any model). */
+size_t catalog_count(const struct catalog *c, const char *model);
+
+/* Of those, number `at` (0 … count − 1) in an order that changes only when entries come or go; held
+ * for the caller. NULL when there are fewer. */
+struct catalog_entry *catalog_at(struct catalog *c, const char *model, size_t at);
+
+/* Number `at` of this node's own entries that serve any model, held; NULL when there are fewer. */
+struct catalog_entry *catalog_own(struct catalog *c, size_t at);
 
 /* All (model, node) pairs, at most cap; returns how many were written. An entry has nearly 500
  * bytes: not an array for a fiber's stack. */

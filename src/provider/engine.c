@@ -3,7 +3,6 @@
 #include "provider/engine.h"
 
 #include "dialect/openai.h"
-#include "http/client.h"
 #include "p2p/mux.h"
 #include "provider/upstream.h"
 
@@ -14,7 +13,6 @@
 #include <talloc.h>
 
 #define ENGINE_HOST      "engine"
-#define MODELS_BODY_MAX  65536
 #define RESTART_FIRST_MS 200
 #define RESTART_MAX_MS   30000
 #define STEADY_MS        60000 /* a child that lived so long starts afresh in the count */
@@ -38,30 +36,20 @@ struct engine_provider {
 
 /* ---- learning what it serves --------------------------------------------------------------- */
 
+static const struct upstream_server engine_server = {
+    .dialect = &gate_upstream, .host = ENGINE_HOST, .base_path = "", .node = true};
+
 static int read_models(struct http_client *http, struct model_entry *out, struct err *err)
 {
-	struct http_call call = {.method = "GET", .target = "/v1/models", .host = ENGINE_HOST};
-	const struct http_head *head;
-	struct buf body = BUF_INIT(MODELS_BODY_MAX);
-	int rc = http_client_send(http, &call, err);
+	void *mem = talloc_new(NULL);
+	struct model_entry *models;
+	size_t n;
+	int rc = upstream_models(http, &engine_server, mem, &models, &n, err);
+	if (rc == 0 && n == 0)
+		rc = err_set(err, E_UPSTREAM, "the engine lists no model");
 	if (rc == 0)
-		rc = http_client_head(http, &head, err);
-	if (rc == 0)
-		rc = http_client_read_all(http, MODELS_BODY_MAX, &body, err);
-	if (rc == 0 && head->status != 200)
-		rc = openai_error_parse(buf_view(&body), head->status, err);
-	if (rc == 0) {
-		void *mem = talloc_new(NULL);
-		struct model_entry *models;
-		size_t n;
-		rc = openai_models_parse(mem, buf_view(&body), &models, &n, err);
-		if (rc == 0 && n == 0)
-			rc = err_set(err, E_UPSTREAM, "the engine lists no model");
-		if (rc == 0)
-			*out = models[0];
-		talloc_free(mem);
-	}
-	buf_free(&body);
+		*out = models[0];
+	talloc_free(mem);
 	return rc;
 }
 
@@ -196,7 +184,20 @@ static int engine_infer(struct provider *base, const struct inference_request *r
 	int rc = mux_open(e->mux, &s, err);
 	if (rc)
 		return err_wrap(err, rc, "engine");
-	return upstream_infer(s, ENGINE_HOST, req, ctx, emit, arg, err);
+	return upstream_infer_once(s, &engine_server, req, ctx, emit, arg, err);
+}
+
+static int engine_embed(struct provider *base, const struct embedding_request *req,
+    const struct request_context *ctx, void *mem, struct embedding_result *out, struct err *err)
+{
+	struct engine_provider *e = (struct engine_provider *)base;
+	if (!e->ready)
+		return err_set(err, E_UNAVAILABLE, "the engine is not ready: %s", e->reason);
+	struct stream *s;
+	int rc = mux_open(e->mux, &s, err);
+	if (rc)
+		return err_wrap(err, rc, "engine");
+	return upstream_embed_once(s, &engine_server, req, ctx, mem, out, err);
 }
 
 static void engine_status(struct provider *base, struct provider_status *out)
@@ -224,6 +225,7 @@ static void engine_close(struct provider *base)
 static const struct provider_ops engine_ops = {
     .kind = "engine",
     .infer = engine_infer,
+    .embed = engine_embed,
     .status = engine_status,
     .models = engine_models,
     .close = engine_close,
@@ -247,7 +249,7 @@ int engine_provider_new(
 	while (rc == 0 && !e->settled)
 		rc = waitq_wait(&e->settle, err);
 	if (rc == 0 && e->first.code)
-		rc = err_set(err, e->first.code, "%s", err_text(&e->first));
+		rc = err_copy(err, &e->first);
 	if (rc) {
 		engine_close(&e->provider);
 		return rc;

@@ -79,7 +79,8 @@ static int unmapped_infer(void *arg, const struct inference_request *req, infere
 
 static void serve(struct engine_process *p, struct stream *s)
 {
-	struct engine_backend backend = {unmapped_ready, unmapped_infer, p};
+	struct engine_backend backend = {
+	    .ready = unmapped_ready, .infer = unmapped_infer, .arg = p};
 	struct gguf_backend *gguf = NULL;
 	struct err err = {0};
 	if (p->map_error.code == 0) {

@@ -13,6 +13,9 @@ struct engine_backend {
 	/* [parks] As provider_infer. */
 	int (*infer)(void *arg, const struct inference_request *req, inference_emit_fn emit,
 	    void *emit_arg, struct err *err);
+	/* [parks] out->values becomes a talloc child of `mem`. NULL: there are no embeddings. */
+	int (*embed)(void *arg, void *mem, const struct embedding_request *req,
+	    struct embedding_result *out, struct err *err);
 	void *arg;
 };
 

@@ -1,45 +1,23 @@
 /* A loaded GGUF file, answering. See gguf_backend.h.
  *
- * Must stay true: the loop thread never computes; a generator belongs to one worker at a time; text
- * waiting for a slow reader is bounded, the generator then waits. */
-#include "provider/gguf_backend.h"
+ * Must stay true: the loop thread never computes; a generator belongs to one worker at a time. */
+#include "provider/gguf_priv.h"
 
 #include "base/encode.h"
-#include "engine/generate.h"
+#include "crypto/hash.h"
 #include "engine/gguf.h"
-#include "engine/template.h"
-#include "engine/tokenizer.h"
 #include "rt/feed.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <talloc.h>
 
 #define DEFAULT_TEMPERATURE 0.8f
 #define DEFAULT_MIN_P       0.05f
-#define PENDING_MAX         (64u << 10) /* bytes of text that wait for the reader */
-#define RENDERED_MAX        (8u << 20)
-
-enum load_state {
-	LOAD_NOT_BEGUN,
-	LOAD_UNDER_WAY,
-	LOAD_DONE,
-	LOAD_FAILED
-};
-
-struct gguf_backend {
-	struct gguf_backend_options opt;
-	enum load_state state;
-	struct waitq loaded;
-	struct err failure;
-	struct sem turn; /* one generator: one answer at a time */
-	struct engine_model *model;
-	struct tokenizer *tokenizer;
-	struct chat_template *template;
-	struct generator *generator;
-	struct sampler_params defaults;
-	struct model_entry entry;
-};
+#define SEQUENCES_BYTES     (512ull << 20) /* of keys and values that are kept */
+#define SEQUENCES_MAX       8
+#define HASH_AT_ONCE        ((size_t)64 << 20) /* larger files are hashed after loading */
 
 int gguf_backend_new(
     const struct gguf_backend_options *opt, struct gguf_backend **out, struct err *err)
@@ -49,6 +27,7 @@ int gguf_backend_new(
 		return err_set(err, E_MEMORY, "no memory for the engine");
 	b->opt = *opt;
 	b->turn.free = 1;
+	scope_init(&b->hashing, NULL);
 	*out = b;
 	return 0;
 }
@@ -57,6 +36,7 @@ void gguf_backend_free(struct gguf_backend *b)
 {
 	if (!b)
 		return;
+	scope_close(&b->hashing);
 	generator_free(b->generator);
 	chat_template_free(b->template);
 	tokenizer_free(b->tokenizer);
@@ -100,6 +80,55 @@ static void read_defaults(struct gguf_backend *b)
 		d->min_p = DEFAULT_MIN_P;
 }
 
+/* Two names each: the newer first. SPEC ggml docs/gguf.md; llama.cpp reads both. */
+static int32_t gap_token(const struct gguf *g, const char *key, const char *older)
+{
+	uint32_t id;
+	if (!gguf_get_u32(g, key, &id) && !gguf_get_u32(g, older, &id))
+		return TOKEN_NONE;
+	return id <= INT32_MAX ? (int32_t)id : TOKEN_NONE;
+}
+
+static void read_style(struct gguf_backend *b)
+{
+	const struct gguf *g = engine_model_gguf(b->model);
+	struct bytes source = {0};
+	/* ChatML stands in for a template that cannot be used, and knows no tools. */
+	if (!chat_template_warning(b->template)[0])
+		gguf_get_str(g, "tokenizer.chat_template", &source);
+	b->style = reply_style_of(source);
+	b->gap = (struct gap_tokens){
+	    .before =
+		gap_token(g, "tokenizer.ggml.fim_pre_token_id", "tokenizer.ggml.prefix_token_id"),
+	    .after =
+		gap_token(g, "tokenizer.ggml.fim_suf_token_id", "tokenizer.ggml.suffix_token_id"),
+	    .gap =
+		gap_token(g, "tokenizer.ggml.fim_mid_token_id", "tokenizer.ggml.middle_token_id"),
+	};
+}
+
+static unsigned abilities(const struct gguf_backend *b)
+{
+	enum engine_pooling pooling;
+	bool embeds = engine_model_pooling(b->model, &pooling, NULL) == 0;
+	return MODEL_CHAT | MODEL_COMPLETION | MODEL_TOOLS | (embeds ? MODEL_EMBEDDING : 0);
+}
+
+static void hash_file(void *arg)
+{
+	struct gguf_backend *b = arg;
+	uint8_t digest[SHA256_SIZE];
+	sha256(b->opt.file, digest);
+	hex_encode(bytes_of(digest, sizeof digest), b->hash);
+}
+
+/* As many sequences as fit into the memory set aside for them. */
+static unsigned sequences(const struct gguf_backend *b, uint32_t n_ctx)
+{
+	uint64_t n = SEQUENCES_BYTES / (engine_model_kv_bytes(b->model, n_ctx) + 1);
+	return n < 1 ? 1 : n > SEQUENCES_MAX ? SEQUENCES_MAX : (unsigned)n;
+}
+
 static int load_all(struct gguf_backend *b, struct err *err)
 {
 	int rc = engine_model_load_memory(b->opt.file, &b->opt.engine, &b->model, err);
@@ -113,13 +142,19 @@ static int load_all(struct gguf_backend *b, struct err *err)
 		n_ctx = n_ctx < CTX_DEFAULT_MAX ? n_ctx : CTX_DEFAULT_MAX;
 	}
 	if (rc == 0)
-		rc = generator_new(b->model, b->tokenizer, n_ctx, &b->generator, err);
+		rc = generator_new(
+		    b->model, b->tokenizer, n_ctx, sequences(b, n_ctx), &b->generator, err);
 	if (rc)
 		return err_wrap(err, rc, "%s", b->opt.path);
 	read_defaults(b);
+	read_style(b);
+	if (b->opt.file.n <= HASH_AT_ONCE)
+		hash_file(b);
 	id_from_path(b->opt.path, b->entry.id);
 	b->entry.n_ctx = n_ctx;
 	b->entry.ready = true;
+	b->entry.abilities = abilities(b);
+	memcpy(b->entry.hash, b->hash, sizeof b->entry.hash);
 	return 0;
 }
 
@@ -135,6 +170,14 @@ static void log_warning(const char *warning)
 		rt_log(LOG_WARN, "engine", "%s", warning);
 }
 
+/* A large file's hash becomes known later; nobody waits for it. */
+static void hash_fiber(void *arg)
+{
+	struct gguf_backend *b = arg;
+	if (rt_work(hash_file, b, NULL, NULL) == 0)
+		memcpy(b->entry.hash, b->hash, sizeof b->entry.hash);
+}
+
 static int load_once(struct gguf_backend *b, struct err *err)
 {
 	if (b->state == LOAD_NOT_BEGUN) {
@@ -146,6 +189,9 @@ static int load_once(struct gguf_backend *b, struct err *err)
 			log_warning(tokenizer_warning(b->tokenizer));
 			log_warning(chat_template_warning(b->template));
 		}
+		if (b->state == LOAD_DONE && !b->entry.hash[0] &&
+		    fiber_spawn(&b->hashing, "hash", hash_fiber, b, NULL))
+			rt_log(LOG_WARN, "engine", "no memory to hash the model's file");
 		waitq_wake_all(&b->loaded);
 	}
 	while (b->state == LOAD_UNDER_WAY) {
@@ -153,8 +199,7 @@ static int load_once(struct gguf_backend *b, struct err *err)
 		if (rc)
 			return rc;
 	}
-	return b->state == LOAD_FAILED ? err_set(err, b->failure.code, "%s", err_text(&b->failure))
-				       : 0;
+	return b->state == LOAD_FAILED ? err_copy(err, &b->failure) : 0;
 }
 
 static int backend_ready(void *arg, struct model_entry *out, struct err *err)
@@ -166,171 +211,101 @@ static int backend_ready(void *arg, struct model_entry *out, struct err *err)
 	return rc;
 }
 
-/* ---- one answer: the worker's side --------------------------------------------------------- */
+/* ---- embeddings ---------------------------------------------------------------------------- */
 
-/* Shared by the worker that generates and the fiber that reads. */
-struct answer {
-	struct gguf_backend *backend;
-	const struct inference_request *req;
-	uint64_t seed;
-	int64_t now_s;
-	struct feed *text;
-	/* The outcome, once the feed has ended. */
-	struct generate_result result;
+struct embedding {
+	struct gguf_backend *b;
+	const struct embedding_request *req;
+	struct embedding_result *out;
+	struct feed *feed; /* for its flag: cut when nobody waits any more */
+	float *row;
 	int rc;
 	struct err err;
 };
 
-static int emit_piece(void *arg, const char *utf8, size_t n)
+static int embed_input(struct embedding *e, size_t i, struct err *err)
 {
-	struct answer *a = arg;
-	return feed_put(a->text, utf8, n) ? 0 : -1;
-}
-
-static int render(struct answer *a, struct buf *out, struct err *err)
-{
-	const struct inference_request *req = a->req;
-	struct chat_message *messages = calloc(req->n_messages + 1, sizeof *messages);
-	if (!messages)
-		return err_set(err, E_MEMORY, "no memory for %zu messages", req->n_messages);
-	for (size_t i = 0; i < req->n_messages; i++)
-		messages[i] = (struct chat_message){
-		    bytes_str(req->messages[i].role), req->messages[i].content};
-	struct chat_options options = chat_options_for(a->backend->tokenizer, a->now_s);
-	int rc = chat_template_render(
-	    a->backend->template, messages, req->n_messages, &options, out, NULL, err);
-	free(messages);
-	return rc;
-}
-
-static struct sampler_params sampling_of(const struct answer *a)
-{
-	const struct inference_sampling *s = &a->req->sampling;
-	struct sampler_params p = a->backend->defaults;
-	if (s->has_temperature)
-		p.temperature = (float)s->temperature;
-	if (s->has_top_p)
-		p.top_p = (float)s->top_p;
-	if (s->has_top_k)
-		p.top_k = (uint32_t)s->top_k;
-	if (s->has_min_p)
-		p.min_p = (float)s->min_p;
-	if (s->has_repeat_penalty)
-		p.repeat_penalty = (float)s->repeat_penalty;
-	p.frequency_penalty = (float)s->frequency_penalty;
-	p.presence_penalty = (float)s->presence_penalty;
-	p.seed = s->has_seed ? (uint64_t)s->seed : a->seed;
-	return p;
-}
-
-static int generate(struct answer *a, struct err *err)
-{
-	struct buf text = BUF_INIT(RENDERED_MAX);
 	struct token_list tokens = {0};
-	int rc = render(a, &text, err);
+	char param[ERR_PARAM_MAX];
+	snprintf(param, sizeof param, "input[%zu]", i);
+	int rc = tokenizer_encode(
+	    e->b->tokenizer, e->req->inputs[i], TOKENIZE_ADD_SPECIAL, &tokens, err);
+	if (rc == 0 && tokens.n == 0)
+		rc = err_set_param(err, E_INVALID, param, "has no tokens");
 	if (rc == 0)
-		rc = tokenizer_encode(a->backend->tokenizer, buf_view(&text),
-		    TOKENIZE_PARSE_SPECIAL | TOKENIZE_BOS_ONCE, &tokens, err);
-	buf_free(&text);
-	if (rc == 0) {
-		struct generate_job job = {
-		    .prompt = tokens.ids,
-		    .n_prompt = tokens.n,
-		    .max_tokens =
-			a->req->max_tokens > 0 ? (size_t)a->req->max_tokens : GENERATE_UNLIMITED,
-		    .sampling = sampling_of(a),
-		    .stops = a->req->stop,
-		    .n_stops = a->req->n_stop,
-		    .emit = emit_piece,
-		    .arg = a,
-		    .cancel = feed_cut_flag(a->text),
-		};
-		rc = generator_run(a->backend->generator, &job, &a->result, err);
-	}
+		rc = generator_embed(
+		    e->b->generator, tokens.ids, tokens.n, feed_cut_flag(e->feed), e->row, err);
+	e->out->prompt_tok += (int64_t)tokens.n;
 	token_list_free(&tokens);
 	return rc;
 }
 
-static void generate_work(void *arg)
+static void embed_work(void *arg)
 {
-	struct answer *a = arg;
-	a->rc = generate(a, &a->err);
-}
-
-/* ---- one answer: the reader's side --------------------------------------------------------- */
-
-static void generate_fiber(void *arg)
-{
-	struct answer *a = arg;
-	int rc = rt_work(generate_work, a, NULL, &a->err);
-	if (rc)
-		a->rc = rc;
-	feed_end(a->text);
-}
-
-static int pass_on(struct answer *a, inference_emit_fn emit, void *arg, struct err *err)
-{
-	bool started = false;
-	for (;;) {
-		struct buf text;
-		int rc = feed_take(a->text, &text, err);
-		if (rc)
-			return rc == E_CLOSED ? 0 : rc;
-		if (!started)
-			rc = emit(arg, &(struct inference_event){.kind = INFERENCE_STARTED}, err);
-		started = true;
-		if (rc == 0)
-			rc = emit(arg,
-			    &(struct inference_event){
-				.kind = INFERENCE_TEXT, .text = buf_view(&text)},
-			    err);
-		buf_free(&text);
-		if (rc)
-			return rc;
+	struct embedding *e = arg;
+	for (size_t i = 0; i < e->out->n && e->rc == 0; i++) {
+		e->rc = embed_input(e, i, &e->err);
+		memcpy(e->out->values + i * e->out->dims, e->row, e->out->dims * sizeof *e->row);
 	}
 }
 
-static int finish(struct answer *a, inference_emit_fn emit, void *arg, struct err *err)
+static void embed_fiber(void *arg)
 {
-	if (a->rc)
-		return err_set(err, a->rc, "%s", err_text(&a->err));
-	if (a->result.finish == GENERATE_CANCELLED)
-		return err_set(err, E_CANCELLED, "cancelled");
-	struct inference_event e = {
-	    .kind = INFERENCE_FINISHED,
-	    .finish = a->result.finish == GENERATE_LENGTH ? FINISH_LENGTH : FINISH_STOP,
-	    .usage = {(int64_t)a->result.prompt_tokens, (int64_t)a->result.completion_tokens},
-	};
-	return emit(arg, &e, err);
+	struct embedding *e = arg;
+	int rc = rt_work(embed_work, e, NULL, &e->err);
+	if (rc)
+		e->rc = rc;
+	feed_end(e->feed);
 }
 
-static int answer(struct gguf_backend *b, const struct inference_request *req,
-    inference_emit_fn emit, void *arg, struct err *err)
+/* Waits for the worker; leaving early stops it. */
+static int run_embedding(struct embedding *e, struct err *err)
 {
-	struct answer a = {
-	    .backend = b,
-	    .req = req,
-	    .seed = world_random_u64(b->opt.world),
-	    .now_s = world_wall_ms(b->opt.world) / 1000,
-	};
-	int rc = feed_new(PENDING_MAX, &a.text, err);
+	struct buf none;
+	struct scope sc;
+	int rc = feed_new(1, &e->feed, err);
 	if (rc)
 		return rc;
-	struct scope sc;
 	scope_open(&sc, DURATION_FOREVER);
-	rc = fiber_spawn(NULL, "generate", generate_fiber, &a, err);
-	if (rc == 0)
-		rc = pass_on(&a, emit, arg, err);
-	feed_cut(a.text);
-	scope_close(&sc); /* waits for the worker: it ends within a token */
-	if (rc == 0)
-		rc = finish(&a, emit, arg, err);
-	feed_free(a.text);
+	rc = fiber_spawn(NULL, "embed", embed_fiber, e, err);
+	if (rc == 0) {
+		rc = feed_take(e->feed, &none, err);
+		rc = rc == E_CLOSED ? 0 : rc;
+	}
+	feed_cut(e->feed);
+	scope_close(&sc);
+	feed_free(e->feed);
+	if (rc == 0 && e->rc) {
+		e->err.code = e->rc;
+		rc = err_copy(err, &e->err);
+	}
 	return rc;
 }
 
-static int backend_infer(void *arg, const struct inference_request *req, inference_emit_fn emit,
-    void *emit_arg, struct err *err)
+static int embed(struct gguf_backend *b, void *mem, const struct embedding_request *req,
+    struct embedding_result *out, struct err *err)
+{
+	enum engine_pooling pooling;
+	int rc = engine_model_pooling(b->model, &pooling, err);
+	uint32_t dims = engine_model_n_embd(b->model);
+	if (rc == 0 && req->dimensions && req->dimensions != (int32_t)dims)
+		rc = err_set_param(err, E_UNSUPPORTED, "dimensions",
+		    "this model's vectors have %u dimensions", dims);
+	if (rc)
+		return rc;
+	*out = (struct embedding_result){.n = req->n_inputs, .dims = dims};
+	out->values = talloc_array(mem, float, (unsigned)(req->n_inputs * dims));
+	struct embedding e = {.b = b, .req = req, .out = out, .row = calloc(dims, sizeof(float))};
+	if (!out->values || !e.row)
+		rc = err_set(err, E_MEMORY, "no memory for %zu vectors", req->n_inputs);
+	if (rc == 0)
+		rc = run_embedding(&e, err);
+	free(e.row);
+	return rc;
+}
+
+static int backend_embed(void *arg, void *mem, const struct embedding_request *req,
+    struct embedding_result *out, struct err *err)
 {
 	struct gguf_backend *b = arg;
 	int rc = load_once(b, err);
@@ -338,12 +313,31 @@ static int backend_infer(void *arg, const struct inference_request *req, inferen
 		rc = sem_acquire(&b->turn, err);
 	if (rc)
 		return rc;
-	rc = answer(b, req, emit, emit_arg, err);
+	rc = embed(b, mem, req, out, err);
+	sem_release(&b->turn);
+	return rc;
+}
+
+/* ---- answers ------------------------------------------------------------------------------- */
+
+static int backend_infer(void *arg, const struct inference_request *req, inference_emit_fn emit,
+    void *emit_arg, struct err *err)
+{
+	struct gguf_backend *b = arg;
+	int rc = gguf_refuse(req, err);
+	if (rc == 0)
+		rc = load_once(b, err);
+	if (rc == 0)
+		rc = sem_acquire(&b->turn, err);
+	if (rc)
+		return rc;
+	rc = gguf_answer(b, req, emit, emit_arg, err);
 	sem_release(&b->turn);
 	return rc;
 }
 
 struct engine_backend gguf_backend_interface(struct gguf_backend *b)
 {
-	return (struct engine_backend){.ready = backend_ready, .infer = backend_infer, .arg = b};
+	return (struct engine_backend){
+	    .ready = backend_ready, .infer = backend_infer, .embed = backend_embed, .arg = b};
 }

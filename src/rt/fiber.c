@@ -59,8 +59,10 @@ fcontext_t make_fcontext(void *stack_top, size_t size, void (*entry)(struct tran
 #define STACK_SIZE (128u << 10)
 #endif
 #define STACKS_CACHED_MAX 256
-#define CANARY_SIZE       64
-#define CANARY_BYTE       0xA5
+/* Left alone below a frame: what the ABI lets a function use without telling, and our own calls. */
+#define TRIM_KEEPS  512
+#define CANARY_SIZE 64
+#define CANARY_BYTE 0xA5
 
 /* Linux 6.13: a guard page that costs no mapping of its own. */
 #define MADVISE_GUARD_INSTALL 102
@@ -130,6 +132,21 @@ void stack_pool_free(struct stack_pool *pool)
 		stack_unmap(pool->kind, &pool->cached[--pool->n_cached]);
 	free(pool->cached);
 	pool->cached = NULL;
+}
+
+void stack_trim(enum stack_kind kind, const struct stack *s)
+{
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0) - TRIM_KEEPS;
+	uintptr_t end = here - here % page_size();
+
+	/* A canary lies there; and sanitizers keep books about what was there. */
+#if !defined(WITH_ASAN) && !defined(WITH_TSAN)
+	if (kind == STACK_GUARDED && end > (uintptr_t)s->base)
+		(void)madvise(s->base, end - (uintptr_t)s->base, MADV_DONTNEED);
+#else
+	(void)kind;
+	(void)end;
+#endif
 }
 
 static void check_canary(const struct fiber *f)

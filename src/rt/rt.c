@@ -198,6 +198,13 @@ void fiber_yield(void)
 	fiber_switch_out(f);
 }
 
+void fiber_trim(void)
+{
+	const struct fiber *f = fiber_running();
+
+	stack_trim(f->rt->stacks.kind, &f->stack);
+}
+
 const char *fiber_name(void)
 {
 	return fiber_running()->name;

@@ -128,6 +128,10 @@ void fiber_yield(void);
 /* [parks] 0 after the time has passed; E_CANCELLED or E_TIMEOUT when the scope ends the wait. */
 int fiber_sleep(struct duration d) WARN_UNUSED;
 
+/* Gives back the memory that the calling fiber's stack has touched and does not use any more:
+ * before a wait that may be long. */
+void fiber_trim(void);
+
 const char *fiber_name(void);
 
 /* ---- waits --------------------------------------------------------------------------------- */

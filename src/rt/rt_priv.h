@@ -79,6 +79,8 @@ struct rt {
 
 /* ---- fiber.c ---- */
 int stack_acquire(struct stack_pool *pool, struct stack *out, struct err *err);
+/* Of the stack that the caller runs on, gives back what lies below its frame. */
+void stack_trim(enum stack_kind kind, const struct stack *s);
 void stack_release(struct stack_pool *pool, struct stack *s);
 void stack_pool_free(struct stack_pool *pool);
 /* Prepares f to run `main_fn(f)` on its stack. */

@@ -10,24 +10,8 @@
 
 #include <stdlib.h>
 
-#define PATH_MAX_LEN 1024
-
 static const struct duration read_min = {10 * 1000}, read_max = {200 * 1000};
 static const struct duration sync_min = {100 * 1000}, sync_max = {8 * 1000 * 1000};
-
-struct node_state {
-	bool exists, is_dir;
-	uint32_t mode;
-};
-
-struct sim_file {
-	char *path; /* the key */
-	UT_hash_handle hh;
-	struct node_state now, durable;
-	uint8_t *data; /* of a file; kept as long as one of both states exists */
-	size_t n;
-	struct sim_lock *lock;
-};
 
 struct sim_lock {
 	struct file_lock base; /* first */
@@ -36,12 +20,12 @@ struct sim_lock {
 
 /* ---- paths --------------------------------------------------------------------------------- */
 
-/* "/a//b/./c/" to "/a/b/c". Relative paths start in the host's working folder, which always is. */
-static int path_clean(const char *path, char out[PATH_MAX_LEN], struct err *err)
+/* Relative paths start in the host's working folder, which always is. */
+int sim_path_clean(const char *path, char out[SIM_PATH_MAX], struct err *err)
 {
 	size_t n = 0;
 
-	if (path[0] == 0 || strlen(path) >= PATH_MAX_LEN)
+	if (path[0] == 0 || strlen(path) >= SIM_PATH_MAX)
 		return err_set(err, E_INVALID, "%.64s: an empty path, or one too long", path);
 	for (const char *p = path; *p;) {
 		size_t part = strcspn(p, "/");
@@ -62,7 +46,7 @@ static int path_clean(const char *path, char out[PATH_MAX_LEN], struct err *err)
 }
 
 /* "/a/b" to "/a"; "/a" to "/"; "a" to "". */
-static void path_parent(const char *path, char out[PATH_MAX_LEN])
+static void path_parent(const char *path, char out[SIM_PATH_MAX])
 {
 	const char *slash = strrchr(path, '/');
 	size_t n = slash ? (size_t)(slash - path) : 0;
@@ -88,14 +72,14 @@ static struct sim_file *entry(struct host *h, const char *path)
 	return f;
 }
 
-static struct sim_file *find(struct host *h, const char *path)
+struct sim_file *sim_file_find(struct host *h, const char *path)
 {
 	struct sim_file *f = entry(h, path);
 
 	return f && f->now.exists ? f : NULL;
 }
 
-static struct sim_file *entry_made(struct host *h, const char *path)
+struct sim_file *sim_file_made(struct host *h, const char *path)
 {
 	struct sim_file *f = entry(h, path);
 
@@ -112,6 +96,7 @@ static void entry_free(struct host *h, struct sim_file *f)
 	HASH_DEL(h->files, f);
 	if (f->lock)
 		f->lock->file = NULL;
+	sim_changes_settle(f);
 	free(f->path);
 	free(f->data);
 	free(f);
@@ -121,7 +106,7 @@ static void entry_free(struct host *h, struct sim_file *f)
 static void folder_sync(struct host *h, const char *folder)
 {
 	struct sim_file *f, *next;
-	char parent[PATH_MAX_LEN];
+	char parent[SIM_PATH_MAX];
 
 	HASH_ITER (hh, h->files, f, next) {
 		path_parent(f->path, parent);
@@ -133,13 +118,21 @@ static void folder_sync(struct host *h, const char *folder)
 	}
 }
 
-static int parent_check(struct host *h, const char *path, struct err *err)
+void sim_folder_sync(struct host *h, const char *path)
 {
-	char parent[PATH_MAX_LEN];
+	char parent[SIM_PATH_MAX];
+
+	path_parent(path, parent);
+	folder_sync(h, parent);
+}
+
+int sim_parent_check(struct host *h, const char *path, struct err *err)
+{
+	char parent[SIM_PATH_MAX];
 	const struct sim_file *f;
 
 	path_parent(path, parent);
-	f = find(h, parent);
+	f = sim_file_find(h, parent);
 	if (is_root(parent) || (f && f->now.is_dir))
 		return 0;
 	return err_set(err, E_NOT_FOUND, "%s: %s", path, f ? "not a folder" : "no such folder");
@@ -156,14 +149,14 @@ int sim_file_read(struct world *w, const char *path, size_t max, struct buf *out
 {
 	struct host *h = host_of(w);
 	const struct sim_file *f;
-	char clean[PATH_MAX_LEN];
-	int rc = path_clean(path, clean, err);
+	char clean[SIM_PATH_MAX];
+	int rc = sim_path_clean(path, clean, err);
 
 	if (rc == 0)
 		rc = sim_pause(h, read_min, read_max, err);
 	if (rc != 0)
 		return rc;
-	f = find(h, clean);
+	f = sim_file_find(h, clean);
 	if (!f)
 		return not_found(path, err);
 	if (f->now.is_dir)
@@ -178,14 +171,14 @@ int sim_file_stat(struct world *w, const char *path, struct file_info *out, stru
 {
 	struct host *h = host_of(w);
 	const struct sim_file *f;
-	char clean[PATH_MAX_LEN];
-	int rc = path_clean(path, clean, err);
+	char clean[SIM_PATH_MAX];
+	int rc = sim_path_clean(path, clean, err);
 
 	if (rc == 0)
 		rc = sim_pause(h, read_min, read_max, err);
 	if (rc != 0)
 		return rc;
-	f = find(h, clean);
+	f = sim_file_find(h, clean);
 	if (!f && !is_root(clean))
 		return not_found(path, err);
 	*out = (struct file_info){.mode = 0755, .is_dir = true, .mine = true};
@@ -203,16 +196,17 @@ int sim_file_stat(struct world *w, const char *path, struct file_info *out, stru
  * as well. */
 static void commit(struct host *h, struct sim_file *f, uint8_t *data, size_t n, uint32_t mode)
 {
-	char parent[PATH_MAX_LEN], above[PATH_MAX_LEN];
+	char parent[SIM_PATH_MAX], above[SIM_PATH_MAX];
 	struct sim_file *folder;
 
+	sim_changes_settle(f);
 	free(f->data);
 	f->data = data;
-	f->n = n;
+	f->n = f->cap = n;
 	f->now = (struct node_state){.exists = true, .mode = mode & 07777};
 	path_parent(f->path, parent);
 	folder_sync(h, parent);
-	while ((folder = find(h, parent))) {
+	while ((folder = sim_file_find(h, parent))) {
 		folder->durable = folder->now;
 		path_parent(parent, above);
 		memcpy(parent, above, sizeof(parent));
@@ -224,9 +218,9 @@ int sim_file_write(
 {
 	struct host *h = host_of(w);
 	struct sim_file *f;
-	char clean[PATH_MAX_LEN];
+	char clean[SIM_PATH_MAX];
 	uint8_t *copy;
-	int rc = path_clean(path, clean, err);
+	int rc = sim_path_clean(path, clean, err);
 
 	if (rc == 0)
 		rc = host_check(h, err);
@@ -237,15 +231,15 @@ int sim_file_write(
 		memcpy(copy, data.p, data.n);
 	rc = sim_pause(h, sync_min, sync_max, err); /* the temporary file and its fsync */
 	if (rc == 0)
-		rc = parent_check(h, clean, err);
-	f = rc == 0 ? find(h, clean) : NULL;
+		rc = sim_parent_check(h, clean, err);
+	f = rc == 0 ? sim_file_find(h, clean) : NULL;
 	if (rc == 0 && (is_root(clean) || (f && f->now.is_dir)))
 		rc = err_set(err, E_IO, "%s: is a folder", path);
 	if (rc != 0) {
 		free(copy);
 		return rc;
 	}
-	commit(h, entry_made(h, clean), copy, data.n, mode);
+	commit(h, sim_file_made(h, clean), copy, data.n, mode);
 	return sim_pause(h, sync_min, sync_max, err);
 }
 
@@ -253,8 +247,8 @@ int sim_file_remove(struct world *w, const char *path, struct err *err)
 {
 	struct host *h = host_of(w);
 	struct sim_file *f;
-	char clean[PATH_MAX_LEN];
-	int rc = path_clean(path, clean, err);
+	char clean[SIM_PATH_MAX];
+	int rc = sim_path_clean(path, clean, err);
 
 	if (rc == 0)
 		rc = sim_pause(h, read_min, read_max, err);
@@ -262,7 +256,7 @@ int sim_file_remove(struct world *w, const char *path, struct err *err)
 		rc = host_check(h, err);
 	if (rc != 0)
 		return rc;
-	f = find(h, clean);
+	f = sim_file_find(h, clean);
 	if (!f)
 		return not_found(path, err);
 	if (f->now.is_dir)
@@ -273,13 +267,13 @@ int sim_file_remove(struct world *w, const char *path, struct err *err)
 
 static int mkdir_one(struct host *h, const char *path, uint32_t mode, struct err *err)
 {
-	struct sim_file *f = find(h, path);
+	struct sim_file *f = sim_file_find(h, path);
 
 	if (is_root(path) || (f && f->now.is_dir))
 		return 0;
 	if (f)
 		return err_set(err, E_EXISTS, "%s: is a file", path);
-	f = entry_made(h, path);
+	f = sim_file_made(h, path);
 	f->now = (struct node_state){.exists = true, .is_dir = true, .mode = mode & 07777};
 	return 0;
 }
@@ -287,8 +281,8 @@ static int mkdir_one(struct host *h, const char *path, uint32_t mode, struct err
 int sim_file_mkdirs(struct world *w, const char *path, uint32_t mode, struct err *err)
 {
 	struct host *h = host_of(w);
-	char clean[PATH_MAX_LEN];
-	int rc = path_clean(path, clean, err);
+	char clean[SIM_PATH_MAX];
+	int rc = sim_path_clean(path, clean, err);
 
 	if (rc == 0)
 		rc = sim_pause(h, read_min, read_max, err);
@@ -318,18 +312,18 @@ int sim_file_lock(struct world *w, const char *path, struct file_lock **out, str
 	struct host *h = host_of(w);
 	struct sim_file *f;
 	struct sim_lock *l;
-	char clean[PATH_MAX_LEN];
-	int rc = path_clean(path, clean, err);
+	char clean[SIM_PATH_MAX];
+	int rc = sim_path_clean(path, clean, err);
 
 	if (rc == 0)
 		rc = sim_pause(h, read_min, read_max, err);
 	if (rc == 0)
 		rc = host_check(h, err);
 	if (rc == 0)
-		rc = parent_check(h, clean, err);
+		rc = sim_parent_check(h, clean, err);
 	if (rc != 0)
 		return rc;
-	f = entry_made(h, clean);
+	f = sim_file_made(h, clean);
 	if (f->now.exists && f->now.is_dir)
 		return err_set(err, E_IO, "%s: is a folder", path);
 	if (f->lock)
@@ -347,33 +341,33 @@ int sim_file_lock(struct world *w, const char *path, struct file_lock **out, str
 
 int files_socket(struct host *h, const char *path, struct err *err)
 {
-	char clean[PATH_MAX_LEN];
-	int rc = path_clean(path, clean, err);
+	char clean[SIM_PATH_MAX];
+	int rc = sim_path_clean(path, clean, err);
 
 	if (rc == 0)
-		rc = parent_check(h, clean, err);
+		rc = sim_parent_check(h, clean, err);
 	if (rc == 0)
-		entry_made(h, clean)->now = (struct node_state){.exists = true, .mode = 0600};
+		sim_file_made(h, clean)->now = (struct node_state){.exists = true, .mode = 0600};
 	return rc;
 }
 
 void files_socket_gone(struct host *h, const char *path)
 {
-	char clean[PATH_MAX_LEN];
+	char clean[SIM_PATH_MAX];
 	struct sim_file *f;
 
-	if (path_clean(path, clean, NULL) != 0)
+	if (sim_path_clean(path, clean, NULL) != 0)
 		return;
-	f = find(h, clean);
+	f = sim_file_find(h, clean);
 	if (f)
 		f->now.exists = false;
 }
 
 bool files_exists(struct host *h, const char *path)
 {
-	char clean[PATH_MAX_LEN];
+	char clean[SIM_PATH_MAX];
 
-	return path_clean(path, clean, NULL) == 0 && find(h, clean);
+	return sim_path_clean(path, clean, NULL) == 0 && sim_file_find(h, clean);
 }
 
 /* ---- crashes ------------------------------------------------------------------------------- */
@@ -391,6 +385,8 @@ void files_crash(struct host *h, bool power_loss)
 		if (f->lock)
 			f->lock->file = NULL;
 		f->lock = NULL;
+		if (power_loss)
+			sim_changes_crash(h, f);
 		if (!power_loss || state_equal(&f->now, &f->durable))
 			continue;
 		if (prng_below(&h->u->prng, 2) == 0)

@@ -1,6 +1,7 @@
 /* The inside of the simulated world, shared by world_sim.c (universe, hosts, the world's table),
  * sim_clock.c (virtual time, events, chance, the event log), sim_stream.c (connections), sim_dial.c
- * (listening and dialling), sim_udp.c (datagrams, names), sim_file.c and sim_process.c.
+ * (listening and dialling), sim_udp.c (datagrams, names), sim_file.c (files as wholes), sim_disk.c
+ * (files in place) and sim_process.c.
  *
  * Must stay true: nothing here asks the system for time, chance or order; no decision depends on an
  * address in memory or on the order of a hash table that is not insertion order. */
@@ -133,6 +134,7 @@ struct host {
 	struct sim_udp *udps;           /* utlist, DL */
 	struct sim_process *processes;  /* utlist, DL */
 	struct sim_file *files;         /* uthash by path */
+	uint64_t disk_limit;            /* bytes in all files together; 0: no limit */
 	struct sim_var *vars;
 };
 
@@ -269,6 +271,32 @@ int sim_interfaces(struct world *w, struct netif *out, size_t cap, size_t *n, st
 
 /* ---- sim_file.c ---------------------------------------------------------------------------- */
 
+#define SIM_PATH_MAX 1024
+
+struct node_state {
+	bool exists, is_dir;
+	uint32_t mode;
+};
+
+struct sim_file {
+	char *path; /* the key */
+	UT_hash_handle hh;
+	struct node_state now, durable;
+	uint8_t *data; /* of a file; kept as long as one of both states exists */
+	size_t n, cap;
+	struct sim_change *changes; /* made in place and not synced, newest first */
+	struct sim_lock *lock;
+};
+
+/* "/a//b/./c/" to "/a/b/c". */
+int sim_path_clean(const char *path, char out[SIM_PATH_MAX], struct err *err) WARN_UNUSED;
+/* What programs see at a clean path; NULL when nothing is there. */
+struct sim_file *sim_file_find(struct host *h, const char *path);
+/* The entry, made when there is none; whether it exists is the caller's to say. */
+struct sim_file *sim_file_made(struct host *h, const char *path);
+int sim_parent_check(struct host *h, const char *path, struct err *err) WARN_UNUSED;
+/* The fsync of the folder in which the file is. */
+void sim_folder_sync(struct host *h, const char *path);
 int sim_file_read(struct world *w, const char *path, size_t max, struct buf *out, struct err *err);
 int sim_file_write(
     struct world *w, const char *path, struct bytes data, uint32_t mode, struct err *err);
@@ -283,6 +311,14 @@ bool files_exists(struct host *h, const char *path);
 /* Power loss (unsynced changes may be undone) or the end of a process (locks are free). */
 void files_crash(struct host *h, bool power_loss);
 void files_free(struct host *h);
+
+/* ---- sim_disk.c ---------------------------------------------------------------------------- */
+
+extern const struct disk_ops sim_disk_ops;
+/* The content as it is counts as written and synced. */
+void sim_changes_settle(struct sim_file *f);
+/* Power loss: each change is kept, torn or undone by a draw. */
+void sim_changes_crash(struct host *h, struct sim_file *f);
 
 /* ---- sim_process.c ------------------------------------------------------------------------- */
 

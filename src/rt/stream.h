@@ -32,7 +32,8 @@ struct stream {
 
 /* [parks] At most `cap` bytes: the count, 0 at the peer's end, or E_RESET, E_CLOSED, E_TIMEOUT,
  * E_CANCELLED, E_PROTOCOL, E_IO. `cap` must not be 0. A read that ends with E_TIMEOUT or
- * E_CANCELLED has consumed nothing. */
+ * E_CANCELLED has consumed nothing. Reading again after the end gives 0 again, or E_RESET once the
+ * other side has reset the stream or refused what was written to it since. */
 static inline ssize_t stream_read(struct stream *s, void *buf, size_t cap, struct err *err)
 {
 	return s->ops->read(s, buf, cap, err);

@@ -171,6 +171,17 @@ static int sock_before(struct sock *s, struct err *err)
 	return scope_check(err);
 }
 
+/* A reset that comes after the other side's end stands behind that end: reading alone never tells.
+ * Taken note of here, it stays. */
+static bool sock_broken(struct sock *s)
+{
+	int code = 0;
+	socklen_t n = sizeof code;
+	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &code, &n) == 0 && code != 0)
+		s->reset = true;
+	return s->reset;
+}
+
 static ssize_t sock_read(struct stream *stream, void *buf, size_t cap, struct err *err)
 {
 	struct sock *s = sock_of(stream);
@@ -180,6 +191,8 @@ static ssize_t sock_read(struct stream *stream, void *buf, size_t cap, struct er
 		if (rc)
 			return rc;
 		ssize_t n = recv(s->fd, buf, cap, 0);
+		if (n == 0 && sock_broken(s))
+			return sock_error(s, ECONNRESET, "read", err);
 		if (n >= 0)
 			return n;
 		if (errno == EINTR)

@@ -215,6 +215,11 @@ int file_lock(struct world *w, const char *path, struct file_lock **out, struct 
 	return w->ops->file_lock(w, path, out, err);
 }
 
+const struct disk_ops *world_disk(const struct world *w)
+{
+	return w->ops->disk;
+}
+
 void file_unlock(struct file_lock *lock)
 {
 	if (lock)

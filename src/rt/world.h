@@ -133,6 +133,29 @@ int file_lock(
     struct world *w, const char *path, struct file_lock **out, struct err *err) WARN_UNUSED;
 void file_unlock(struct file_lock *lock);
 
+/* ---- files in place ------------------------------------------------------------------------ */
+
+/* How a database engine uses its files: in place, from a worker, never parking. What is written is
+ * on the disk only after a sync; before that a power loss keeps, tears or undoes each change.
+ * Results are 0, or counts, or E_NOT_FOUND, E_IO, E_TOO_LARGE (the disk is full), E_CANCELLED (the
+ * host has crashed). */
+struct disk_file;
+struct disk_ops {
+	int (*open)(struct world *w, const char *path, bool create, struct disk_file **out);
+	void (*close)(struct disk_file *f);
+	/* At most n bytes; fewer at the end of the file. */
+	ssize_t (*read)(struct disk_file *f, void *buf, size_t n, uint64_t at);
+	int (*write)(struct disk_file *f, const void *buf, size_t n, uint64_t at);
+	int (*truncate)(struct disk_file *f, uint64_t size);
+	int (*sync)(struct disk_file *f, bool folder); /* `folder`: its name as well */
+	int64_t (*size)(const struct disk_file *f);
+	int (*remove)(struct world *w, const char *path);
+	bool (*exists)(struct world *w, const char *path);
+};
+
+/* NULL in the real world: there a database uses the system itself. */
+const struct disk_ops *world_disk(const struct world *w);
+
 /* ---- processes ----------------------------------------------------------------------------- */
 
 struct process;
@@ -189,6 +212,7 @@ struct world_ops {
 	    struct world *w, const char *const *argv, struct process **out, struct err *err);
 	const char *(*self_path)(struct world *w);
 	const char *(*env)(struct world *w, const char *name);
+	const struct disk_ops *disk; /* may be NULL */
 };
 
 /* Objects that both worlds make: each embeds its ops first. */

@@ -575,4 +575,5 @@ static const struct world_ops sim_world_ops = {
     .process_start = sim_process_start,
     .self_path = sim_self_path,
     .env = sim_env,
+    .disk = &sim_disk_ops,
 };

@@ -12,7 +12,8 @@
  * - UDP: unicast and IPv4 multicast with loss and reordering; one broadcast domain.
  * - Addresses: 10.x.y.z each, 127.0.0.1 and ::1 within a host, Unix sockets per host.
  * - Files: a file system per host; file_write replaces durably, file_remove and file_mkdirs are
- *   durable only after the next file_write in the same folder.
+ *   durable only after the next file_write in the same folder. Changes made in place (databases)
+ *   are durable after a sync; at a power loss each of the others is kept, torn or undone.
  * - Processes: fibers behind a pipe. Workers: run inline, at a seeded later time.
  * - Time passes by events alone; a loop that only yields sees 1 us pass per turn.
  *
@@ -80,6 +81,10 @@ void universe_role(struct universe *u, const char *role, universe_role_fn fn, vo
  * nor writes its stream. */
 void universe_kill_role(struct universe *u, struct world *host, const char *role);
 void universe_stall_role(struct universe *u, struct world *host, const char *role, bool stalled);
+
+/* From now on a host's files hold no more than so many bytes together: what is written in place
+ * beyond that finds the disk full. 0: no limit. */
+void universe_disk_limit(struct world *host, uint64_t bytes);
 
 /* Sets an environment variable of a host (copied); NULL unsets. */
 void universe_setenv(struct universe *u, struct world *host, const char *name, const char *value);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+int run_bucket_tests(void);
 int run_bytes_tests(void);
 int run_encode_tests(void);
 int run_err_tests(void);

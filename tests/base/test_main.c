@@ -5,6 +5,7 @@ int main(void)
 {
 	int failed = 0;
 
+	failed += run_bucket_tests();
 	failed += run_bytes_tests();
 	failed += run_encode_tests();
 	failed += run_err_tests();

@@ -22,5 +22,6 @@ int main(void)
 	failed += run_peer_id_tests();
 	failed += run_cpace_tests();
 	failed += run_ed25519_keys_tests();
+	failed += run_sealed_tests();
 	return failed ? 1 : 0;
 }

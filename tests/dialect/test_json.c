@@ -154,7 +154,7 @@ static void test_members(void **state)
 	assert_true(json_get_bool(v, "n", true));
 	assert_int_equal(json_write(v, &b, NULL), 0);
 	assert_string_equal(buf_cstr(&b), "{\"s\":\"x\",\"i\":-5,\"b\":true,\"n\":null}");
-	assert_int_equal(json_write(v, &small, NULL), E_MEMORY);
+	assert_int_equal(json_write(v, &small, NULL), E_TOO_LARGE);
 	assert_int_equal(json_write(NULL, &b, NULL), E_MEMORY);
 	json_decref(v);
 	buf_free(&b);

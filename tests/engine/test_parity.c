@@ -214,6 +214,59 @@ static void test_avx512(void **state)
 	check_supported(golden_of(state), ENGINE_KERNELS_AVX512, 2);
 }
 
+/* Tokens given at once, exactly, leave the bits that single tokens leave, with every type and every
+ * set of kernels: what continuing an answer elsewhere relies on. (Batches only come close.) */
+static void check_exact(struct golden *g, const char *name, struct engine_model *m, size_t *batch)
+{
+	struct engine_context *one, *many;
+	float *a, *b;
+	size_t n = engine_model_n_vocab(m) * sizeof(float), from = 20, len = 200;
+	const int32_t *t = g->tokens[2];
+	assert_int_equal(engine_context_new(m, 256, &one, NULL), 0);
+	assert_int_equal(engine_context_new(m, 256, &many, NULL), 0);
+	assert_int_equal(engine_decode(one, t, from, &a, NULL), 0);
+	assert_int_equal(engine_decode(many, t, from, &b, NULL), 0);
+	for (size_t i = from; i < len; i++)
+		assert_int_equal(engine_decode(one, t + i, 1, &a, NULL), 0);
+	assert_int_equal(engine_decode_exact(many, t + from, len - from, &b, NULL), 0);
+	if (memcmp(a, b, n) != 0)
+		fail_msg("%s, %s: other bits", name, engine_model_kernels(m));
+	for (size_t i = len; i < len + 5; i++) { /* and so do the keys and values */
+		assert_int_equal(engine_decode(one, t + i, 1, &a, NULL), 0);
+		assert_int_equal(engine_decode(many, t + i, 1, &b, NULL), 0);
+		assert_memory_equal(a, b, n);
+	}
+	engine_context_truncate(many, (uint32_t)from);
+	engine_context_truncate(one, (uint32_t)from);
+	assert_int_equal(engine_decode_exact(one, t + from, len - from, &a, NULL), 0);
+	assert_int_equal(engine_decode(many, t + from, len - from, &b, NULL), 0);
+	*batch += memcmp(a, b, n) == 0;
+	engine_context_free(one);
+	engine_context_free(many);
+}
+
+static void test_exact(void **state)
+{
+	struct golden *g = golden_of(state);
+	static const enum engine_kernel_choice kernels[] = {
+	    ENGINE_KERNELS_REF, ENGINE_KERNELS_AVX2, ENGINE_KERNELS_AVX512};
+	size_t ran = 0, batch = 0;
+	for (size_t k = 0; k < 3; k++)
+		for (size_t i = 0; i < sizeof supported / sizeof supported[0]; i++) {
+			struct engine_options opts = {.kernels = kernels[k], .threads = 2};
+			char path[512];
+			struct engine_model *m;
+			snprintf(path, sizeof path, "%s/models/%s.gguf", g->dir, supported[i]);
+			if (engine_model_load(path, &opts, &m, NULL))
+				continue;
+			check_exact(g, supported[i], m, &batch);
+			engine_model_free(m);
+			ran++;
+		}
+	print_message("exact in %zu of %zu cases, batches in %zu\n", ran, ran, batch);
+	assert_true(ran >= 15);
+}
+
 static bool is_supported(const char *file)
 {
 	for (size_t i = 0; i < sizeof supported / sizeof supported[0]; i++) {
@@ -269,6 +322,7 @@ int main(void)
 	    cmocka_unit_test_prestate(test_ref, &g),
 	    cmocka_unit_test_prestate(test_avx2, &g),
 	    cmocka_unit_test_prestate(test_avx512, &g),
+	    cmocka_unit_test_prestate(test_exact, &g),
 	    cmocka_unit_test_prestate(test_refused, &g),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);

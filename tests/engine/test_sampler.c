@@ -18,6 +18,7 @@ static void draw(struct sampler_params p, const float logits[N], int n, int coun
 		p.seed = (uint64_t)i;
 		memcpy(copy, logits, sizeof copy);
 		assert_int_equal(sampler_new(&p, N, &s, NULL), 0);
+		sampler_penalize(s, copy);
 		assert_int_equal(sampler_pick(s, copy, &id, NULL), 0);
 		assert_in_range(id, 0, N - 1);
 		counts[id]++;
@@ -90,7 +91,9 @@ static int32_t pick(struct sampler *s)
 {
 	float logits[N] = {1, 3, 2.5F, 2, -1, -2};
 	int32_t id;
+	sampler_penalize(s, logits);
 	assert_int_equal(sampler_pick(s, logits, &id, NULL), 0);
+	sampler_see_generated(s, id);
 	return id;
 }
 
@@ -172,6 +175,62 @@ static void equal_seeds_give_equal_tokens(void **state)
 	sampler_free(c);
 }
 
+/* Whoever takes over after k tokens draws what the first would have drawn. */
+static void a_sampler_that_takes_over_draws_alike(void **state)
+{
+	(void)state;
+	struct sampler_params p = SAMPLER_DEFAULTS;
+	p.seed = 11;
+	p.frequency_penalty = 0.4F;
+	p.repeat_penalty = 1.1F;
+	int32_t whole[40];
+	struct sampler *s;
+	assert_int_equal(sampler_new(&p, N, &s, NULL), 0);
+	for (int i = 0; i < 40; i++)
+		whole[i] = pick(s);
+	sampler_free(s);
+	for (int k = 0; k < 40; k++) {
+		assert_int_equal(sampler_new(&p, N, &s, NULL), 0);
+		for (int i = 0; i < k; i++)
+			sampler_see_generated(s, whole[i]);
+		for (int i = k; i < 40; i++)
+			assert_int_equal(pick(s), whole[i]);
+		sampler_free(s);
+	}
+}
+
+static void choices_have_seeds_of_their_own(void **state)
+{
+	(void)state;
+	assert_int_equal(sampler_seed_of_choice(5, 0), 5);
+	for (unsigned i = 0; i < 10; i++)
+		for (unsigned k = 0; k < i; k++)
+			assert_true(sampler_seed_of_choice(5, i) != sampler_seed_of_choice(5, k));
+	assert_true(sampler_seed_of_choice(5, 1) != sampler_seed_of_choice(6, 1));
+}
+
+static void chances_are_the_models(void **state)
+{
+	(void)state;
+	struct token_chance top[TOKEN_CHANCES_MAX];
+	float logits[N], chance;
+	for (int i = 0; i < N; i++)
+		logits[i] = LOGITS[i] + 7; /* a constant makes no difference */
+	assert_int_equal(token_chances(logits, N, 5, &chance, top, 3), 3);
+	assert_true(fabsf(chance - logf(0.15F)) < 1e-4F);
+	static const int32_t ids[] = {1, 3, 5};
+	static const float want[] = {0.4F, 0.3F, 0.15F};
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(top[i].id, ids[i]);
+		assert_true(fabsf(top[i].logprob - logf(want[i])) < 1e-4F);
+	}
+	assert_int_equal(token_chances(logits, N, 0, &chance, top, 20), N);
+	assert_int_equal(token_chances(logits, N, 0, &chance, top, 0), 0);
+	logits[0] = -INFINITY;
+	token_chances(logits, N, 0, &chance, top, 0);
+	assert_true(isinf(chance));
+}
+
 static void no_numbers_is_an_error(void **state)
 {
 	(void)state;
@@ -224,6 +283,9 @@ int main(void)
 	    cmocka_unit_test(repetition_has_a_window),
 	    cmocka_unit_test(biases_ban_and_force),
 	    cmocka_unit_test(equal_seeds_give_equal_tokens),
+	    cmocka_unit_test(a_sampler_that_takes_over_draws_alike),
+	    cmocka_unit_test(choices_have_seeds_of_their_own),
+	    cmocka_unit_test(chances_are_the_models),
 	    cmocka_unit_test(no_numbers_is_an_error),
 	    cmocka_unit_test(parameters_are_checked),
 	};

@@ -11,6 +11,8 @@
 
 #define SITE_KEY "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 
+static const char site_origins[1][CORS_ORIGIN_MAX] = {"https://chat.example"};
+
 struct site {
 	struct node node;
 	struct catalog *catalog;
@@ -46,14 +48,14 @@ static inline void site_up(struct net *n, struct site *t, const char *label, con
 	node_start(&t->node, &opt);
 	t->catalog = catalog_new();
 	fake_init(&t->fake, model, script);
-	struct catalog_node self = {.id = t->node.id.peer_id, .local = true};
+	struct catalog_node self = {.id = t->node.id.peer_id, .local = true, .slots = 1};
 	snprintf(self.label, sizeof self.label, "%s", label);
 	OK(catalog_add(t->catalog, &t->fake.base, &self, &t->entry, NULL));
-	struct jobs_options jobs = {.catalog = t->catalog,
+	struct jobs_options jobs = {.world = t->node.world,
+	    .catalog = t->catalog,
 	    .self = self.id,
 	    .label = label,
 	    .max_queue = 10,
-	    .parallel = 1,
 	    .changed = ignore};
 	t->jobs = jobs_new(&jobs);
 	OK(file_mkdirs(t->node.world, "/data", 0700, NULL));
@@ -79,6 +81,8 @@ static inline void site_up(struct net *n, struct site *t, const char *label, con
 	    .host = t->node.host,
 	    .label = label,
 	    .max_connections = 3,
+	    .cors_origins = site_origins,
+	    .n_cors_origins = 1,
 	    .request_limit = duration_s(600)};
 	universe_host_addr(t->node.world, &gateway.listen);
 	gateway.listen.port = 31145;

@@ -61,9 +61,19 @@ static void routes(struct net *n)
 	r = get(n, &a, "POST /v1/chat/completions?x=y", "", ASK(""));
 	assert_int_equal(r->status, 200);
 	has(r, "\"model\":\"org/tiny model\"");
+	r = get(n, &a, "POST /v1/completions", "", "{\"prompt\":\"2+2?\"}");
+	assert_int_equal(r->status, 200);
+	has(r, "\"text\":\"Four\"");
+	has(r, "\"model\":\"org/tiny model\"");
+	has(r, "x-served-by-label: alpha\r\n");
+	r = get(n, &a, "POST /v1/embeddings", "", "{\"input\":\"abc\"}");
+	assert_int_equal(r->status, 200);
+	has(r, "\"embedding\":[3,0.5]");
+	has(r, "\"model\":\"org/tiny model\"");
+	has(r, "x-served-by-label: alpha\r\n");
 	struct gateway_stats stats;
 	gateway_stats(a.gateway, &stats);
-	assert_int_equal(stats.requests, 7);
+	assert_int_equal(stats.requests, 9);
 	site_down(&a);
 }
 
@@ -75,7 +85,7 @@ static void errors(struct net *n)
 		int status;
 		const char *code;
 	} cases[] = {
-	    {"GET /", "", NULL, 404, "not_found"},
+	    {"GET /nonsense", "", NULL, 404, "not_found"},
 	    {"GET /v1/nonsense", "", NULL, 404, "not_found"},
 	    {"GET /v1/models/", "", NULL, 404, "model_not_found"},
 	    {"GET /v1/models/big", "", NULL, 404, "model_not_found"},
@@ -85,6 +95,11 @@ static void errors(struct net *n)
 	    {"DELETE /v1/models", "", NULL, 405, "method_not_allowed"},
 	    {"POST /v1/chat/completions", "", "{", 400, "invalid_json"},
 	    {"POST /v1/chat/completions", "", ASK("big"), 404, "model_not_found"},
+	    {"POST /v1/completions", "", "{\"prompt\":\"a\",\"model\":\"big\"}", 404,
+		"model_not_found"},
+	    {"POST /v1/embeddings", "", "{\"input\":\"a\",\"model\":\"big\"}", 404,
+		"model_not_found"},
+	    {"POST /v1/embeddings", "", "{\"input\":[1]}", 400, "unsupported"},
 	    {"POST /v1/chat/completions", "X-Target-Node: nobody\r\n", ASK("tiny"), 404,
 		"not_found"},
 	    {"POST /v1/chat/completions", "X-Gate-Hops: 9\r\n", ASK("tiny"), 508, "hop_limit"},
@@ -110,6 +125,38 @@ static void errors(struct net *n)
 	site_down(&a);
 }
 
+/* Headers that steer are heeded or refused, never passed over. */
+static void strict_headers(struct net *n)
+{
+	static const char *const cases[][2] = {
+	    {"X-Target-Node:\r\n", "x-target-node is empty"},
+	    {"X-Target-Node: alpha\r\nx-target-node: beta\r\n",
+		"x-target-node is there more than once"},
+	    {"X-Gate-Deadline-Ms: soon\r\n", "x-gate-deadline-ms is not a whole number"},
+	    {"X-Gate-Deadline-Ms: -1\r\n", "x-gate-deadline-ms is not a whole number"},
+	    {"X-Gate-Deadline-Ms: 1e3\r\n", "x-gate-deadline-ms is not a whole number"},
+	    {"X-Gate-Deadline-Ms:\r\n", "x-gate-deadline-ms is not a whole number"},
+	    {"X-Gate-Deadline-Ms: 1\r\nX-Gate-Deadline-Ms: 2\r\n",
+		"x-gate-deadline-ms is there more than once"},
+	    {"X-Gate-Hops: +1\r\n", "x-gate-hops is not a whole number"},
+	    {"X-Gate-Hops: 1, 1\r\n", "x-gate-hops is not a whole number"},
+	};
+	struct site a;
+
+	site_up(n, &a, "alpha", "tiny", good, NULL);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct reply *r = get(n, &a, "POST /v1/chat/completions", cases[i][0], ASK("tiny"));
+		assert_int_equal(r->status, 400);
+		has(r, cases[i][1]);
+		has(r, "\"type\":\"invalid_request_error\"");
+	}
+	assert_int_equal(a.fake.calls, 0);
+	struct reply *r = get(n, &a, "POST /v1/chat/completions",
+	    "X-Gate-Deadline-Ms: 99999999999999999999\r\nX-Target-Node: alpha\r\n", ASK("tiny"));
+	assert_int_equal(r->status, 200);
+	site_down(&a);
+}
+
 /* A page in the owner's browser is somebody else's program. */
 static void browsers(struct net *n)
 {
@@ -132,6 +179,15 @@ static void browsers(struct net *n)
 	    {"localhost", "http://evil.example", 403},
 	    {"localhost", "http://localhost.evil.example", 403},
 	    {"localhost", "http://127.0.0.1.evil.example:80", 403},
+	    {"localhost", "http://[::1]:3000", 200},
+	    {"localhost", "http://203.0.113.9", 403},               /* an address, but whose? */
+	    {"192.168.1.7:31145", "http://192.168.1.7:31145", 200}, /* a page of this node's */
+	    {"192.168.1.7:31145", "http://192.168.1.7:80", 403},
+	    {"localhost", "https://chat.example", 200}, /* named by the owner */
+	    {"localhost", "https://CHAT.example", 200},
+	    {"localhost", "http://chat.example", 403},
+	    {"localhost", "https://chat.example.evil", 403},
+	    {"evil.example", "https://chat.example", 403},
 	    {"localhost", "null", 403},
 	    {"localhost", "", 403},
 	};
@@ -154,8 +210,76 @@ static void browsers(struct net *n)
 			fail_msg("Host %s, Origin %s: %s", cases[i].host, cases[i].origin, r.all);
 		if (r.status == 403)
 			has(&r, "\"code\":\"forbidden\"");
+		if (r.status == 403 || !cases[i].origin)
+			has_not(&r, "Access-Control-");
 	}
 	site_down(&a);
+}
+
+/* What a browser has to be told, so that it lets a page of the owner's choice in. */
+static void preflights(struct net *n)
+{
+	static const char *const names[] = {"authorization", "content-type", "x-stainless-timeout",
+	    "x-stainless-retry-count", "openai-organization", "openai-project", "x-target-node"};
+	struct site a;
+	struct reply *r;
+
+	site_up(n, &a, "alpha", "tiny", good, NULL);
+	r = get(n, &a, "OPTIONS /v1/chat/completions",
+	    "Origin: http://localhost:3000\r\nAccess-Control-Request-Method: POST\r\n"
+	    "Access-Control-Request-Headers: authorization\r\n",
+	    NULL);
+	assert_int_equal(r->status, 204);
+	has(r, "Access-Control-Allow-Origin: http://localhost:3000\r\n");
+	has(r, "Access-Control-Allow-Methods: GET, HEAD, POST, OPTIONS\r\n");
+	has(r, "Access-Control-Max-Age: 600\r\n");
+	has(r, "Vary: Origin\r\n");
+	has_not(r, "Allow-Credentials");
+	has_not(r, "Private-Network");
+	const char *list = strstr(r->all, "Access-Control-Allow-Headers: ");
+	assert_non_null(list);
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!strstr(list, names[i]))
+			fail_msg("%s may not be sent: %s", names[i], r->all);
+	r = get(n, &a, "OPTIONS /v1/models",
+	    "Origin: https://chat.example\r\nAccess-Control-Request-Method: GET\r\n"
+	    "Access-Control-Request-Private-Network: true\r\n",
+	    NULL);
+	assert_int_equal(r->status, 204);
+	has(r, "Access-Control-Allow-Private-Network: true\r\n");
+	r = get(n, &a, "OPTIONS /v1/models",
+	    "Origin: https://evil.example\r\nAccess-Control-Request-Method: GET\r\n", NULL);
+	assert_int_equal(r->status, 403);
+	has_not(r, "Access-Control-");
+	r = get(n, &a, "OPTIONS /v1/models", "", NULL); /* no browser's */
+	assert_int_equal(r->status, 204);
+	has(r, "Allow: GET, HEAD, POST, OPTIONS\r\n");
+	has_not(r, "Access-Control-");
+	/* Answers and errors alike are for the page to read. */
+	static const char *const lines[] = {"GET /v1/models", "GET /v1/models/big", "GET /nowhere",
+	    "DELETE /v1/models", "POST /v1/chat/completions"};
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+		r = get(n, &a, lines[i], "Origin: https://chat.example\r\n", "{");
+		has(r, "Access-Control-Allow-Origin: https://chat.example\r\n");
+		has(r, "Access-Control-Expose-Headers: x-request-id, x-served-by");
+	}
+	site_down(&a);
+}
+
+/* Names that are judged without a network: what may stand in the settings. */
+static void origins(void **state)
+{
+	static const char *const good_ones[] = {"https://a.example", "http://192.0.2.7:3000",
+	    "null", "http://[2001:db8::1]:80", "vscode-webview://1abc", "app://obsidian.md"};
+	static const char *const bad_ones[] = {"", "*", "a.example", "https://", "https://a/b",
+	    "https://a.example/", "https://a b", "://a", "https:/a", "https://a,b", "https://u@a"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof good_ones / sizeof *good_ones; i++)
+		OK(cors_origin_check(good_ones[i], NULL));
+	for (size_t i = 0; i < sizeof bad_ones / sizeof *bad_ones; i++)
+		if (cors_origin_check(bad_ones[i], NULL) != E_INVALID)
+			fail_msg("taken: %s", bad_ones[i]);
 }
 
 /* One too many is turned away at once; the others are not disturbed. */
@@ -202,6 +326,32 @@ static void pair_up(struct net *n, struct site *a, struct site *b, const struct 
 			   catalog_models(b->catalog, models, 4) == 2);
 }
 
+/* A model that several have: the node's own comes first, and all are listed. */
+static void shared_model(struct net *n)
+{
+	struct site t[2];
+	struct model_entry models[4];
+	char id[2][NODE_ID_TEXT_MAX], text[512];
+
+	site_up(n, &t[0], "alpha", "tiny", good, NULL);
+	site_up(n, &t[1], "beta", "tiny", good, &t[0]);
+	for (int i = 0; i < 2; i++) {
+		eventually(10, catalog_models(t[i].catalog, models, 4) == 2);
+		OK(node_id_print(&t[i].node.id.peer_id, id[i], NULL));
+	}
+	for (int i = 0; i < 2; i++)
+		for (int one = 0; one < 2; one++) {
+			struct reply *r =
+			    get(n, &t[i], one ? "GET /v1/models/tiny" : "GET /v1/models", "", NULL);
+			snprintf(text, sizeof text, "\"node\":\"%s\",\"nodes\":[\"%s\",\"%s\"]",
+			    id[i], id[i], id[1 - i]);
+			has(r, text);
+			has(r, i ? "\"owned_by\":\"beta\"" : "\"owned_by\":\"alpha\"");
+		}
+	site_down(&t[1]);
+	site_down(&t[0]);
+}
+
 static struct stream *open_http(struct site *from, struct site *to)
 {
 	const char *protocols[] = {HTTP_OVER_P2P};
@@ -233,6 +383,12 @@ static void remote(struct net *n)
 	assert_string_equal(a.fake.ctx.request_id, "one-id"); /* the same at every node */
 	assert_int_equal(a.fake.ctx.hops, 1);
 	assert_true(duration_to_ms(a.fake.left) <= 600000); /* the deadline travelled along */
+	r = get(n, &b, "POST /v1/completions", "", "{\"model\":\"tiny\",\"prompt\":\"2+2?\"}");
+	has(r, "\"text\":\"Four\"");
+	has(r, header);
+	r = get(n, &b, "POST /v1/embeddings", "", "{\"model\":\"tiny\",\"input\":[\"abc\"]}");
+	has(r, "\"embedding\":[3,0.5]");
+	has(r, header);
 	r = get(n, &b, "POST /v1/chat/completions", "X-Target-Node: alpha\r\n", ASK("other"));
 	assert_int_equal(r->status, 404);
 	r = get(n, &b, "POST /v1/chat/completions", "X-Target-Node: alpha\r\n", ASK(""));
@@ -356,7 +512,8 @@ static void in_net(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {STORY(routes), STORY(errors), STORY(browsers),
-	    STORY(too_many), STORY(remote), STORY(seen_by_peers), STORY(strangers),
+	    STORY(strict_headers), STORY(preflights), cmocka_unit_test(origins), STORY(too_many),
+	    STORY(shared_model), STORY(remote), STORY(seen_by_peers), STORY(strangers),
 	    STORY(far_hang_up), STORY(far_loss)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -122,6 +122,42 @@ static int h_slow(struct http_exchange *x, void *arg, struct err *err)
 	return http_respond(x, 200, NULL, bytes_str("slow"), err);
 }
 
+/* Begins an answer that has a pulse, works for `?ms` under watch, then ends it. */
+static int h_pulse(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct rig *r = arg;
+	int rc = http_response_begin(x, 200, NULL, HTTP_LENGTH_CHUNKED, err);
+
+	http_exchange_pulse(x, bytes_str(":\n\n"));
+	if (rc == 0)
+		rc = http_response_write(x, bytes_str("a"), err);
+	if (rc == 0)
+		rc = http_exchange_watch(x, err);
+	if (rc == 0)
+		r->handler_rc = rc =
+		    fiber_sleep(duration_ms(atoi(http_head_query(http_request(x)))));
+	r->hung_up = http_exchange_hung_up(x);
+	return rc != 0 ? err_set(err, rc, "cut short") : http_response_end(x, err);
+}
+
+/* Its time is up between two pieces; what has to be said after that still goes out. */
+static int h_cut(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct rig *r = arg;
+	struct scope sc;
+	int rc = http_response_begin(x, 200, NULL, HTTP_LENGTH_CHUNKED, err);
+
+	if (rc == 0)
+		rc = http_response_write(x, bytes_str("a"), err);
+	scope_open(&sc, DURATION_FOREVER);
+	scope_cancel(&sc);
+	r->handler_rc = http_response_write(x, bytes_str("b"), NULL);
+	scope_close(&sc);
+	if (rc == 0)
+		rc = http_response_write(x, bytes_str("c"), err);
+	return rc;
+}
+
 /* More than any buffer holds. */
 static int h_flood(struct http_exchange *x, void *arg, struct err *err)
 {
@@ -148,6 +184,8 @@ static const struct http_route routes[] = {
     {"POST", "/ignore", h_ignore},
     {"GET", "/slow*", h_slow},
     {"POST", "/slow*", h_slow},
+    {"GET", "/pulse*", h_pulse},
+    {"GET", "/cut", h_cut},
     {"GET", "/flood", h_flood},
 };
 

@@ -272,6 +272,130 @@ static void hang_up(void)
 	assert_true(reset.hung_up);
 }
 
+/* A write that was cancelled before it began breaks nothing. */
+static void cut_short(void)
+{
+	struct rig r = {0};
+	struct buf out = BUF_INIT(1 << 16);
+
+	rig_start(&r);
+	rig_write(&r, GET("/cut"));
+	assert_int_equal(stream_close_write(r.client, NULL), 0);
+	assert_int_equal(rig_read(&r, &out), 0);
+	assert_non_null(strstr(buf_cstr(&out), "\r\n\r\n1\r\na\r\n1\r\nc\r\n0\r\n\r\n"));
+	assert_int_equal(r.handler_rc, E_CANCELLED);
+	rig_stop(&r);
+	buf_free(&out);
+}
+
+/* What comes back to a client that ends after its request, and reads on. */
+static void half_closed(const char *request, const char *expected)
+{
+	struct rig r = {0};
+	struct buf out = BUF_INIT(1 << 16);
+
+	rig_start(&r);
+	rig_write(&r, request);
+	assert_int_equal(stream_close_write(r.client, NULL), 0);
+	assert_int_equal(rig_read(&r, &out), 0);
+	assert_string_equal(buf_cstr(&out), expected);
+	assert_false(r.hung_up);
+	rig_stop(&r);
+	assert_int_equal(r.serve_rc, 0);
+	buf_free(&out);
+}
+
+/* A client that has finished sending is served; one that is gone refuses the probe. */
+static void half_close(void)
+{
+	struct rig old = {0}, gone = {0};
+	struct buf out = BUF_INIT(1 << 16);
+
+	half_closed("POST /slow?150 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+	    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow");
+	half_closed(GET("/slow?20") GET("/hello"),
+	    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow"
+	    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-Request-Id: 7\r\n"
+	    "Content-Length: 5\r\n\r\nhello");
+	half_closed(GET("/pulse?150"), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+				       "1\r\na\r\n3\r\n:\n\n\r\n0\r\n\r\n");
+
+	/* HTTP/1.0 knows no interim answers. */
+	rig_start(&old);
+	rig_write(&old, "GET /slow?20000 HTTP/1.0\r\n\r\n");
+	assert_int_equal(stream_close_write(old.client, NULL), 0);
+	assert_int_equal(rig_read(&old, &out), E_RESET);
+	rig_stop(&old);
+	assert_true(old.hung_up);
+
+	rig_start(&gone);
+	rig_write(&gone, GET("/pulse?20000"));
+	assert_int_equal(fiber_sleep(duration_ms(20)), 0);
+	struct instant left = rt_now();
+	rig_stop(&gone);
+	assert_true(gone.hung_up);
+	assert_true(duration_to_ms(instant_since(rt_now(), left)) < 100);
+	buf_free(&out);
+}
+
+/* Over TCP: the same, where a probe is answered by the kernel of the client. */
+static void half_close_tcp(void)
+{
+	struct netaddr at = {.family = NET_IP4, .ip = {127, 0, 0, 1}};
+	struct listener *l;
+	char text[256] = "";
+
+	assert_int_equal(world_tcp_listen(rig_world, &at, &l, NULL), 0);
+	listener_addr(l, &at);
+	for (int half = 0; half <= 1; half++) {
+		struct rig r = {.service = {.handle = rig_handle}};
+		struct instant left;
+
+		r.service.group = &r.group;
+		scope_init(&r.scope, NULL);
+		assert_int_equal(world_tcp_dial(rig_world, &at, &r.client, NULL), 0);
+		assert_int_equal(listener_accept(l, &r.server, NULL, NULL), 0);
+		assert_int_equal(fiber_spawn(&r.scope, "serve", rig_serve, &r, NULL), 0);
+		rig_write(&r, half ? GET("/slow?300") : GET("/slow?20000"));
+		assert_int_equal(fiber_sleep(duration_ms(50)), 0);
+		left = rt_now();
+		if (half) {
+			struct buf out = BUF_INIT(1 << 16);
+
+			assert_int_equal(stream_close_write(r.client, NULL), 0);
+			assert_int_equal(rig_read(&r, &out), 0);
+			snprintf(text, sizeof(text), "%s", buf_cstr(&out));
+			buf_free(&out);
+		}
+		rig_stop(&r);
+		assert_int_equal(r.hung_up, !half);
+		if (!half)
+			assert_true(duration_to_ms(instant_since(rt_now(), left)) < 100);
+	}
+	assert_string_equal(text, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"
+				  "Content-Length: 4\r\n\r\nslow");
+	listener_close(l);
+}
+
+/* Whoever sends too much, and takes its time, still gets to read why it is refused. */
+static void too_much(void)
+{
+	static const char piece[100000];
+	struct rig r = {0};
+	struct buf out = BUF_INIT(1 << 16);
+
+	rig_start(&r);
+	rig_write(&r, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 600000\r\n\r\n");
+	for (int i = 0; i < 6; i++) {
+		assert_int_equal(stream_write(r.client, piece, sizeof(piece), NULL), 0);
+		assert_int_equal(fiber_sleep(duration_ms(300)), 0);
+	}
+	assert_int_equal(rig_read(&r, &out), 0);
+	assert_memory_equal(buf_cstr(&out), "HTTP/1.1 413 ", 13);
+	rig_stop(&r);
+	buf_free(&out);
+}
+
 /* The watcher reads ahead; what it reads is served next. */
 static void watched_pipeline(void)
 {
@@ -433,6 +557,10 @@ FIBER_TEST(rested)
 FIBER_TEST(slow_reader)
 FIBER_TEST(flood)
 FIBER_TEST(hang_up)
+FIBER_TEST(cut_short)
+FIBER_TEST(half_close)
+FIBER_TEST(half_close_tcp)
+FIBER_TEST(too_much)
 FIBER_TEST(watched_pipeline)
 FIBER_TEST(watched_flood)
 FIBER_TEST(watch_needs_body)
@@ -455,6 +583,10 @@ int main(void)
 	    cmocka_unit_test(test_slow_reader),
 	    cmocka_unit_test(test_flood),
 	    cmocka_unit_test(test_hang_up),
+	    cmocka_unit_test(test_cut_short),
+	    cmocka_unit_test(test_half_close),
+	    cmocka_unit_test(test_half_close_tcp),
+	    cmocka_unit_test(test_too_much),
 	    cmocka_unit_test(test_watched_pipeline),
 	    cmocka_unit_test(test_watched_flood),
 	    cmocka_unit_test(test_watch_needs_body),

@@ -1,7 +1,7 @@
 // Bad input of every kind: a clear message, the right exit or HTTP status, nothing lost.
 import assert from 'node:assert/strict'
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -58,11 +58,55 @@ test('a bad multiaddr', () =>
     refuses(EXIT_USAGE, [/--bootstrap/, /not-an-address/], start('--bootstrap', 'not-an-address')))
 test('a multiaddr that is not TCP', () =>
     refuses(EXIT_USAGE, [/udp/, /TCP/], start('--bootstrap', '/ip4/127.0.0.1/udp/1')))
+test('settings that are judged before anything starts', async () => {
+    for (const [flag, value, ...patterns] of [
+        ['--kernels', 'foo', /avx2/], ['--http-listen', 'nonsense', /127\.0\.0\.1/],
+        ['--join', 'garbage', /token/], ['--bootstrap', '/ip4/1.2.3.4', /\/tcp\/41145/],
+        ['--cluster-key', 'short', /64 hex digits/], ['--model', '', /empty/],
+        ['--cors-origin', '*', /https:\/\//], ['--swarm-key', '/nowhere/swarm.key', /nowhere/]
+    ]) {
+        const data = join(folder, 'never-made')
+        await refuses(EXIT_USAGE, [new RegExp(`^gate start: ${flag}: `), ...patterns],
+            [...start(), '--data-dir', data, flag, value])
+        assert.throws(() => statSync(data), /ENOENT/)
+    }
+})
 test('a bad log level', () => refuses(EXIT_USAGE, [/--log-level/, /loud/], start('--log-level', 'loud')))
 test('a label with a slash', () => refuses(EXIT_USAGE, [/--node-id/], start('--node-id', '../x')))
 
 test('commands without a node: which socket, what to do', () =>
     refuses(EXIT_UNREACHABLE, [/gate start/], ['status', '--data-dir', temporaryFolder('none')]))
+
+test('lost members, and nodes that are none: said, not called unknown', { timeout: 60_000 }, async () => {
+    const args = ['--model', 'none', '--cluster', 'lost-test']
+    const a = await Node.start('stays', { args })
+    const b = await Node.start('goes', { args: [...args, '--bootstrap', a.address] })
+    const c = await Node.start('other', {
+        args: ['--model', 'none', '--cluster', 'else', '--bootstrap', a.address]
+    })
+    await a.seesPeers('goes')
+    await b.kill()
+    await until('it is lost', async () => (await a.peer('goes')).state === 'lost')
+    const listed = await a.cli('peers')
+    assert.equal(listed.code, 0)
+    assert.match(listed.stdout, /goes +lost/)
+    assert.deepEqual((await a.peers()).map((p) => [p.label, p.state]), [['goes', 'lost']])
+    const lost = await a.cli('ask', ['--target', 'goes', '--json', 'hello'])
+    assert.equal(lost.code, EXIT_FAILURE)
+    assert.match(JSON.parse(lost.stdout).error.message, /goes is a member, but lost/)
+    // A stranger tells no label: its id is what it can be called by.
+    const id = c.first.node_id
+    await until('the stranger is known', async () => (await a.json('peers', ['--all']))
+        .some((p) => p.node_id === id && p.state === 'other cluster'))
+    for (const name of [id, c.first.peer_id]) {
+        const none = await a.cli('ask', ['--target', name, 'hello'])
+        assert.equal(none.code, EXIT_NOT_FOUND)
+        assert.match(none.stderr, /is known, but no member of this cluster: other cluster/)
+    }
+    const response = await a.chat({ messages: say('x') }, { headers: { 'x-target-node': 'goes' } })
+    await answers(response, 503, 'unavailable')
+    await Promise.all([a.stop(), c.stop()])
+})
 
 test('errors as JSON with --json', async () => {
     const done = await gate(['status', '--json', '--data-dir', temporaryFolder('none')])
@@ -280,6 +324,59 @@ test('a body of 64 MiB', async () => {
     else assert.match(String(response.cause ?? response), /reset|EPIPE|closed/i)
     assert.equal((await fetch(new URL('/health', node.http))).status, 200)
 })
+
+// ---- clients that leave, and clients that only stop sending --------------------------------------
+
+const request = (body, version = '1.1') => {
+    const text = JSON.stringify(body)
+    return `POST /v1/chat/completions HTTP/${version}\r\nHost: localhost\r\n` +
+        `Content-Length: ${text.length}\r\n\r\n${text}`
+}
+
+async function dial() {
+    const { hostname, port } = new URL(node.http)
+    const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true })
+    await once(socket, 'connect')
+    return socket
+}
+
+async function halfClosed(text) {
+    const socket = await dial()
+    socket.end(text)
+    let answer = ''
+    for await (const piece of socket) answer += piece
+    return answer
+}
+
+test('a client that stops sending after its request is answered', async () => {
+    assert.match(await halfClosed('GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n'), /^HTTP\/1.1 200 /)
+    const chat = { messages: say('x'), max_tokens: 50, temperature: 0 }
+    assert.match(await halfClosed(request(chat)),
+        /^(HTTP\/1.1 100 Continue\r\n\r\n)*HTTP\/1.1 200 OK\r\n[^]*"finish_reason":"length"/)
+    assert.match(await halfClosed(request({ ...chat, stream: true })), /HTTP\/1.1 200 OK[^]*\[DONE\]/)
+})
+
+for (const stream of [false, true]) {
+    test(`a client that leaves is gone within 100 ms, ${stream ? '' : 'not '}streaming`, async () => {
+        const health = async () => (await fetch(new URL('/health', node.http))).json()
+        const cancelled = async () => (await node.status()).jobs.cancelled
+        const failed = (await node.status()).jobs.failed
+        const before = await cancelled()
+        const socket = await dial()
+        socket.write(request({ messages: say('x'), max_tokens: 400, temperature: 0, stream }))
+        process.kill(node.engines()[0], 'SIGSTOP') // it will say nothing that could tell
+        await until('it runs', async () => (await health()).running === 1)
+        await sleep(50)
+        const left = performance.now()
+        socket.destroy()
+        await until('it has ended', async () => (await health()).running === 0, { timeout: 5000, every: 1 })
+        const took = performance.now() - left
+        process.kill(node.engines()[0], 'SIGCONT')
+        assert.ok(took < 150, `${took} ms`) // 100, and the asking
+        assert.equal(await cancelled(), before + 1)
+        assert.equal((await node.status()).jobs.failed, failed)
+    })
+}
 
 test('keep-alive comments or tokens flow, and the answer ends with [DONE]', async () => {
     const response = await node.chat({ model: await modelId(), messages: say('x'), stream: true,

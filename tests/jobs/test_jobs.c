@@ -11,6 +11,14 @@ struct rig {
 	unsigned changed;
 };
 
+/* Who is said to be known, and no member. */
+#define STRANGER "stranger"
+
+static int absent(void *arg, const char *name, struct err *err)
+{
+	return strcmp(name, STRANGER) == 0 ? err_set(err, E_UNAVAILABLE, "no member: lost") : 0;
+}
+
 static void count_change(void *arg)
 {
 	struct rig *r = arg;
@@ -21,12 +29,13 @@ static void count_change(void *arg)
 static void rig_make(struct rig *r, unsigned max_queue)
 {
 	*r = (struct rig){.catalog = catalog_new()};
-	struct jobs_options opt = {.catalog = r->catalog,
+	struct jobs_options opt = {.world = host_world,
+	    .catalog = r->catalog,
 	    .self = fake_peer(SELF),
 	    .label = "self",
 	    .max_queue = max_queue,
-	    .parallel = 1,
 	    .changed = count_change,
+	    .absent = absent,
 	    .arg = r};
 	r->jobs = jobs_new(&opt);
 	assert_non_null(r->jobs);
@@ -120,7 +129,7 @@ static void choice(void *arg)
 	fake_init(&busy, "tiny", good);
 	fake_init(&idle, "tiny", good);
 	fake_init(&far, "tiny", good);
-	fake_add(r.catalog, &own, SELF, "self", true);
+	struct catalog_entry *o = fake_add(r.catalog, &own, SELF, "self", true);
 	struct catalog_entry *b = fake_add(r.catalog, &busy, 2, "busy", false);
 	struct catalog_entry *i = fake_add(r.catalog, &idle, 3, "idle", false);
 	struct catalog_entry *f = fake_add(r.catalog, &far, 4, "far", false);
@@ -133,7 +142,7 @@ static void choice(void *arg)
 	a = ask(&r, "tiny", NULL); /* the least work, then the shortest way */
 	served(&a, 3, "Four");
 	assert_string_equal(a.job.served_by_label, "idle");
-	i->node.running = 1;
+	i->node.running = 100000; /* more than the way, and its cache of this prompt, are worth */
 	a = ask(&r, "tiny", NULL);
 	served(&a, 4, "Four");
 	/* The model left open: our own, with the name filled in. */
@@ -144,6 +153,8 @@ static void choice(void *arg)
 	/* Once this node has it too, nobody else is asked. */
 	own.n_models = 2;
 	snprintf(own.models[1].id, MODEL_ID_MAX, "tiny");
+	own.models[1].ready = true;
+	catalog_models_changed(r.catalog, o);
 	a = ask(&r, "tiny", NULL);
 	served(&a, SELF, "Four");
 	rig_drop(&r);
@@ -201,6 +212,9 @@ static void targets(void *arg)
 	assert_int_equal(a.rc, E_INVALID);
 	a = ask(&r, "tiny", "nobody");
 	assert_int_equal(a.rc, E_NOT_FOUND);
+	a = ask(&r, "tiny", STRANGER); /* why not is somebody else's to say */
+	assert_int_equal(a.rc, E_UNAVAILABLE);
+	assert_string_equal(a.err.text, "no member: lost");
 	a = ask(&r, "big", "beta");
 	assert_int_equal(a.rc, E_MODEL_NOT_FOUND);
 	/* Who is named and fails is not replaced by another. */
@@ -410,6 +424,11 @@ static void leaving_the_line(void *arg)
 	served(&first, SELF, "Four");
 	served(&third, SELF, "Four");
 	assert_int_equal(own.calls, 2);
+	struct jobs_stats stats;
+	jobs_stats(r.jobs, &stats);
+	assert_int_equal(stats.completed, 2);
+	assert_int_equal(stats.cancelled, 1); /* no failure of ours */
+	assert_int_equal(stats.failed, 0);
 	scope_close(&sc);
 	rig_drop(&r);
 }

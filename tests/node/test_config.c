@@ -15,6 +15,8 @@
 #define ADDR_2 "/ip4/10.0.0.2/tcp/4001"
 #define ADDR_3 "/dns4/gate.example/tcp/4001"
 
+#define KEY "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+
 extern char **environ;
 
 /* A home of its own for each test, and no GATE_ variable from outside. */
@@ -112,6 +114,9 @@ static void defaults(void **state)
 	assert_int_equal(c.max_queue, 100);
 	assert_int_equal(c.request_timeout_s, 600);
 	assert_true(c.mdns);
+	assert_int_equal(c.max_connections, 512);
+	assert_int_equal(c.network_memory_mib, 256);
+	assert_int_equal(c.bandwidth_kib, 0);
 	assert_false(c.auto_accept_peers);
 	assert_int_equal(c.log_level, LOG_INFO);
 	assert_int_equal(c.log_format, LOG_TEXT);
@@ -237,6 +242,31 @@ static void long_lists(void **state)
 	says("environment GATE_BOOTSTRAP: more than 64");
 }
 
+/* What is valid is taken, whatever its form; values that switch something off are, too. */
+static void accepted(void **state)
+{
+	char path[256];
+
+	OK(read_with("--cluster", "house", "--cluster-key", KEY, "--kernels", "ref", NULL));
+	assert_string_equal(c.cluster_key, KEY);
+	OK(read_with("--cluster-key", "", "--join=", "--swarm-key", "", "--cluster", "", NULL));
+	OK(read_with("--bootstrap",
+	    "/ip4/10.0.0.1/tcp/1/p2p/12D3KooWHeCz9YCqUVDKYbRB9FUvKwKjmDPbu6gzeWvpL4xb5cFH"
+	    "/p2p-circuit/p2p/12D3KooWEsGK4VtBPaz9xayuC4UAJmn57LGD79KP6Ly7wYQjhUKq",
+	    NULL));
+	OK(read_with("--cors-origin", "https://a.example", "--cors-origin",
+	    "null,vscode-webview://x:8080,http://[::1]:3000", NULL));
+	assert_int_equal(c.n_cors_origins, 4);
+	assert_string_equal(c.cors_origins[3], "http://[::1]:3000");
+	setenv("GATE_CORS_ORIGIN", "https://b.example", 1);
+	OK(read_with(NULL));
+	assert_int_equal(c.n_cors_origins, 1);
+	snprintf(path, sizeof path, "/key/swarm/psk/1.0.0/\n/base16/\n%s\n", KEY);
+	put_file("swarm.key", path, strlen(path));
+	snprintf(path, sizeof path, "%s/swarm.key", home);
+	OK(read_with("--swarm-key", path, NULL));
+}
+
 /* ---- what is refused, and where -------------------------------------------------------------- */
 
 static void bad_flags(void **state)
@@ -272,13 +302,38 @@ static void bad_flags(void **state)
 	    {"-p", NULL, "unexpected argument \"-p\""},
 	    {"word", NULL, "unexpected argument \"word\""},
 	    {"--port", NULL, "--port: the value is missing"},
-	    {"--cluster-key", "00", "a cluster key without a cluster name"},
+	    {"--cluster-key", KEY, "--cluster-key: a cluster key without a cluster name"},
+	    {"--cluster-key", "short",
+		"--cluster-key: a cluster's key is 64 hex digits (these are 5"},
+	    {"--cluster-key", KEY "0", "--cluster-key: a cluster's key is 64 hex digits"},
+	    {"--cluster", "a\nb", "--cluster: a cluster's name has no control characters"},
+	    {"--cluster", "\xff", "--cluster: a cluster's name is valid UTF-8"},
+	    {"--kernels", "foo", "--kernels: unknown kernels 'foo': use auto, ref, avx2 or avx512"},
+	    {"--threads", "65", "--threads: \"65\" is not a number from 0 to 64"},
+	    {"--http-listen", "nonsense",
+		"--http-listen: \"nonsense\" is no IP address, like 127.0.0.1"},
+	    {"--join", "garbage", "--join: "},
+	    {"--join", "og1yzvondhfthqqtg62u53jg", "--join: the join token is damaged"},
+	    {"--model", "", "--model: the value is empty"},
+	    {"--data-dir", "", "--data-dir: the value is empty"},
+	    {"--config", "", "--config: the value is empty"},
+	    {"--bootstrap", "/ip4/1.2.3.4",
+		"--bootstrap: \"/ip4/1.2.3.4\": not a TCP address: the port is missing; the form "
+		"is"},
+	    {"--bootstrap", "/ip4/1.2.3.4/udp/1", "--bootstrap: \"/ip4/1.2.3.4/udp/1\": "},
+	    {"--bootstrap", "/dnsaddr/example.org", "--bootstrap: "},
+	    {"--swarm-key", "/nowhere/swarm.key", "--swarm-key: /nowhere/swarm.key: "},
+	    {"--cors-origin", "*", "--cors-origin: \"*\" would let every page use this node"},
+	    {"--cors-origin", "https://a.example/",
+		"--cors-origin: \"https://a.example/\" is no origin"},
+	    {"--cors-origin", "a.example", "--cors-origin:"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		if (read_with(cases[i].flag, cases[i].value, NULL) != E_INVALID)
 			fail_msg("taken: %s %s", cases[i].flag, cases[i].value);
 		says(cases[i].says);
 	}
+	assert_null(strstr(err.text, "secret"));
 	assert_int_equal(read_with("--nonsense", "--help", NULL), E_INVALID);
 	assert_int_equal(read_with("--help", "--nonsense", NULL), 1);
 	assert_int_equal(read_with("-h", NULL), 1);
@@ -293,6 +348,11 @@ static void bad_environment(void **state)
 	    {"GATE_BOOTSTRAP", "here", "environment GATE_BOOTSTRAP:"},
 	    {"GATE_NODE_ID", "a/b", "environment GATE_NODE_ID:"},
 	    {"GATE_LOG_LEVEL", "loud", "environment GATE_LOG_LEVEL:"},
+	    {"GATE_CLUSTER_KEY", KEY, "environment GATE_CLUSTER_KEY: a cluster key without a"},
+	    {"GATE_CLUSTER_KEY", "secret", "environment GATE_CLUSTER_KEY: a cluster's key is 64"},
+	    {"GATE_JOIN", "x", "environment GATE_JOIN:"},
+	    {"GATE_KERNELS", "x", "environment GATE_KERNELS:"},
+	    {"GATE_SWARM_KEY", "/", "environment GATE_SWARM_KEY: /"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		setenv(cases[i][0], cases[i][1], 1);
@@ -327,6 +387,16 @@ static void bad_files(void **state)
 	    {"[cluster]\nbootstrap = ['" ADDR_1 "',\n  'x']\n",
 		"line 3, column 3: cluster.bootstrap:"},
 	    {"[log]\nlevel = 'loud'\n", "line 2, column 9: log.level:"},
+	    {"[cluster]\n\nkey = '" KEY "'\n",
+		"some.toml, line 3, column 7: cluster.key: a cluster key without a cluster name"},
+	    {"[cluster]\nkey = 'short'\n", "line 2, column 7: cluster.key: a cluster's key is 64"},
+	    {"[model]\nkernels = 'foo'\n", "line 2, column 11: model.kernels: unknown kernels"},
+	    {"[model]\npath = ''\n", "line 2, column 8: model.path: the value is empty"},
+	    {"[cluster]\njoin = 'x'\n", "line 2, column 8: cluster.join:"},
+	    {"[network]\nswarm_key = '/nowhere'\n",
+		"line 2, column 13: network.swarm_key: /nowhere: "},
+	    {"[http]\ncors_origins = ['https://a.example',\n 'b']\n",
+		"line 3, column 2: http.cors_origins:"},
 	    {"[network]\nprot = 1\n", "line 2, column 8: unknown setting network.prot"},
 	    {"port = 1\n", "line 1, column 8: unknown setting port"},
 	    {"[network.port]\nx = 1\n", "unknown setting network.port.x"},
@@ -488,7 +558,7 @@ int main(int argc, char **argv)
 {
 	page = argc > 1 ? argv[1] : "docs/configuration.md";
 	const struct CMUnitTest tests[] = {TEST(defaults), TEST(precedence), TEST(switches),
-	    TEST(long_lists), TEST(bad_flags), TEST(bad_environment), TEST(bad_files),
-	    TEST(odd_files), TEST(own_file), TEST(homes), TEST(documented)};
+	    TEST(long_lists), TEST(accepted), TEST(bad_flags), TEST(bad_environment),
+	    TEST(bad_files), TEST(odd_files), TEST(own_file), TEST(homes), TEST(documented)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,6 +27,7 @@ int run_multiaddr_tests(void);
 int run_noise_tests(void);
 int run_pb_tests(void);
 int run_relay_core_tests(void);
+int run_resources_tests(void);
 int run_yamux_property_tests(void);
 int run_yamux_tests(void);
 

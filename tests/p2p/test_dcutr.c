@@ -5,6 +5,7 @@
 #include "p2p/dcutr_priv.h"
 #include "p2p/framed_priv.h"
 #include "p2p/host_priv.h"
+#include "p2p/pnet_priv.h"
 
 /* ---- DCUtR --------------------------------------------------------------------------------- */
 
@@ -239,6 +240,197 @@ static void test_dcutr_out_of_place(void **state)
 	net_run(54, LATENCY, story_bad_dcutr);
 }
 
+/* ---- in a private network ------------------------------------------------------------------ */
+
+static void private_node(
+    struct net *n, const char *name, struct node *node, const struct pnet_key *key)
+{
+	struct p2p_options opt;
+	struct multiaddr listen;
+
+	node_options(n, name, node, &opt, &listen);
+	opt.swarm_key = key;
+	node_start(node, &opt);
+	node_serve(node);
+}
+
+static void private_trio(struct net *n, struct trio *t, const struct pnet_key *key)
+{
+	private_node(n, "a", &t->a, key);
+	private_node(n, "b", &t->b, key);
+	private_node(n, "r", &t->r, key);
+	separate(n, &t->a, &t->b);
+	serve_relay(&t->r, NULL);
+	listen_through(&t->b, &t->r);
+	eventually(2, reserved(&t->b) == 1);
+}
+
+/* Where holes lead to that are none: a listener that keeps what it hears first; or, with `as`, that
+ * speaks first, as that host. */
+struct trap {
+	struct node node, *as;
+	struct listener *listener;
+	struct netaddr at;
+	uint8_t heard[512];
+	size_t n_heard;
+	unsigned knocks, met;
+	struct peer_id last;
+};
+
+static void spring(struct trap *t, struct stream *raw)
+{
+	struct upgraded up;
+	struct scope sc;
+
+	t->knocks++;
+	scope_open(&sc, duration_s(1));
+	if (!t->as)
+		while (t->n_heard < sizeof t->heard &&
+		       stream_read_full(raw, t->heard + t->n_heard, 1, NULL) == 0)
+			t->n_heard++;
+	if (t->as && upgrade_outbound(t->as->host, raw, NULL, &up, NULL) == 0) {
+		t->met++;
+		t->last = up.peer;
+		secure_close(up.secure);
+		raw = NULL;
+	}
+	scope_close(&sc);
+	stream_close(raw);
+}
+
+static void trap_fiber(void *arg)
+{
+	struct trap *t = arg;
+	struct stream *raw;
+
+	while (listener_accept(t->listener, &raw, NULL, NULL) == 0)
+		spring(t, raw);
+}
+
+static void trap_set(struct net *n, struct trap *t, struct node *as, struct scope *sc)
+{
+	*t = (struct trap){.as = as};
+	node_new(n, "trap", &t->node);
+	universe_host_addr(t->node.world, &t->at);
+	t->at.port = NET_PORT + 1;
+	OK(world_tcp_listen(t->node.world, &t->at, &t->listener, NULL));
+	scope_open(sc, DURATION_FOREVER);
+	OK(fiber_spawn(sc, "trap", trap_fiber, t, NULL));
+}
+
+static void trap_close(struct trap *t, struct scope *sc)
+{
+	scope_cancel(sc);
+	scope_close(sc);
+	listener_close(t->listener);
+	node_close(&t->node);
+}
+
+/* CONNECT with the trap's address. */
+static int say_trap(struct stream *s, const struct trap *t)
+{
+	uint8_t connect[] = {8, 100, 18, 8, 4, 0, 0, 0, 0, 6, 0, 0};
+
+	memcpy(connect + 5, t->at.ip, 4);
+	put_u16be(connect + 10, t->at.port);
+	return framed_write(s, bytes_of(connect, sizeof connect), NULL);
+}
+
+static bool contains(const uint8_t *p, size_t n, const char *text)
+{
+	size_t m = strlen(text);
+
+	for (size_t i = 0; i + m <= n; i++)
+		if (memcmp(p + i, text, m) == 0)
+			return true;
+	return false;
+}
+
+/* Whoever leads a member out of the private network hears nothing but noise. */
+static void story_led_outside(struct net *n)
+{
+	static const uint8_t sync[] = {8, 172, 2};
+	const char *protocol = PROTOCOL_DCUTR;
+	struct pnet_key key = {{9}};
+	struct trio t;
+	struct trap trap;
+	struct stream *s;
+	struct scope sc;
+	p2p_conn_id relayed;
+
+	private_trio(n, &t, &key);
+	trap_set(n, &trap, NULL, &sc);
+	OK(p2p_dcutr_start(t.a.host, NULL));
+	reach_through(&t.a, &t.r, &t.b, &relayed);
+	OK(p2p_open_stream_on(t.b.host, t.b.last_conn, &protocol, 1, &s, NULL, NULL));
+	OK(say_trap(s, &trap));
+	OK(framed_write(s, bytes_of(sync, sizeof sync), NULL));
+	OK(fiber_sleep(duration_s(7)));
+	assert_int_equal(dcutr_stats(&t.a).attempts, 1);
+	assert_true(trap.knocks > 0);
+	/* The nonce, and a proposal of which not a word can be read. */
+	assert_true(trap.n_heard > PNET_NONCE_SIZE + 10);
+	assert_false(contains(trap.heard, trap.n_heard, "multistream"));
+	assert_false(contains(trap.heard, trap.n_heard, "noise"));
+	stream_close(s);
+	trap_close(&trap, &sc);
+	trio_close(&t);
+}
+
+struct follower {
+	const struct trap *trap;
+	unsigned led;
+};
+
+/* A's part of the exchange, with an address that is not A's. */
+static void follow_falsely(void *arg, struct stream *s, const struct p2p_stream_info *info)
+{
+	struct follower *f = arg;
+	struct buf in = BUF_INIT(DCUTR_MESSAGE_MAX);
+
+	if (framed_read(s, &in, NULL) > 0 && say_trap(s, f->trap) == 0 &&
+	    framed_read(s, &in, NULL) > 0)
+		f->led++;
+	buf_free(&in);
+	stream_close(s);
+}
+
+/* Another member comes through the hole: it is not taken for the one that was meant, and what was
+ * made for it is freed. */
+static void story_another_member(struct net *n)
+{
+	struct pnet_key key = {{9}};
+	struct trio t;
+	struct trap trap;
+	struct follower f = {.trap = &trap};
+	struct node other;
+	struct scope sc;
+	p2p_conn_id relayed;
+
+	private_trio(n, &t, &key);
+	private_node(n, "other", &other, &key);
+	trap_set(n, &trap, &other, &sc);
+	OK(p2p_handle(t.a.host, PROTOCOL_DCUTR, follow_falsely, &f, NULL));
+	OK(p2p_dcutr_start(t.b.host, NULL));
+	reach_through(&t.a, &t.r, &t.b, &relayed);
+	eventually(30, trap.met > 0 && f.led > 0);
+	assert_true(peer_id_equal(&trap.last, &t.b.id.peer_id));
+	OK(fiber_sleep(duration_s(30)));
+	assert_true(dcutr_stats(&t.b).attempts > 0);
+	assert_int_equal(dcutr_stats(&t.b).succeeded, 0);
+	assert_false(p2p_connected(t.b.host, &other.id.peer_id));
+	assert_false(any_punched(&t.b));
+	trap_close(&trap, &sc);
+	node_close(&other);
+	trio_close(&t);
+}
+
+static void test_holes_in_a_private_network(void **state)
+{
+	net_run(60, LATENCY, story_led_outside);
+	net_run(61, LATENCY, story_another_member);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -247,6 +439,7 @@ int main(void)
 	    cmocka_unit_test(test_dcutr_out_of_place),
 	    cmocka_unit_test(test_dcutr_is_followed_thrice),
 	    cmocka_unit_test(test_a_crowd_is_followed_by_eights),
+	    cmocka_unit_test(test_holes_in_a_private_network),
 	};
 
 	if (crypto_init(NULL) != 0)

@@ -312,6 +312,62 @@ static void test_topics_of_a_peer_are_limited(void **state)
 	rig_free(g);
 }
 
+static void say_topic(struct rig *g, unsigned peer, const char *format, unsigned i)
+{
+	struct buf rpc = BUF_INIT(1000), name = BUF_INIT(100);
+
+	buf_printf(&name, format, peer, i);
+	gossip_put_subscription(&rpc, GOSSIP_SUBSCRIBE, buf_view(&name));
+	buf_free(&name);
+	OK(rig_receive(g, peer, &rpc));
+}
+
+/* However many peers bring topics: the next peer's and our own find a place. */
+static void test_the_table_of_topics_is_shared(void **state)
+{
+	struct rig *g = rig_new(NULL);
+	struct p2p_gossip_peer seen[12];
+	char name[32];
+
+	for (unsigned p = 0; p < 11; p++)
+		rig_connect(g, p, GOSSIP_MESHSUB_11, P2P_INBOUND);
+	for (unsigned i = 0; i < GOSSIP_LINKS_MAX; i++)
+		for (unsigned p = 0; p < 10; p++)
+			say_topic(g, p, "topic %u of %u", i);
+	assert_true(g->r->n_topics < GOSSIP_PEER_TOPICS);
+	for (unsigned i = 0; i < 100; i++)
+		say_topic(g, 10, "topic %u of %u", i);
+	assert_int_equal(gossip_router_peers(g->r, seen, 12), 11);
+	for (unsigned p = 0; p < 11; p++)
+		if (peer_id_equal(&seen[p].id, &g->peers[10].peer_id))
+			assert_int_equal(seen[p].topics, 100);
+	for (unsigned i = 0; i < GOSSIP_TOPICS_MAX; i++) {
+		(void)snprintf(name, sizeof name, "own %u", i);
+		OK(gossip_router_subscribe(g->r, bytes_str(name), NULL, g->now, NULL));
+	}
+	rig_take(g);
+	rig_free(g);
+}
+
+/* Topics of ours that we left and that peers keep alive make way for new ones. */
+static void test_own_topics_always_find_a_place(void **state)
+{
+	struct rig *g = rig_new(NULL);
+	char name[32];
+
+	for (unsigned p = 0; p < 10; p++)
+		rig_connect(g, p, GOSSIP_MESHSUB_11, P2P_INBOUND);
+	for (unsigned i = 0; i < GOSSIP_KNOWN_TOPICS + 500; i++) {
+		(void)snprintf(name, sizeof name, "own %u %u", i / 450 % 10, i);
+		OK(gossip_router_subscribe(g->r, bytes_str(name), NULL, g->now, NULL));
+		say_topic(g, i / 450 % 10, "own %u %u", i);
+		gossip_router_unsubscribe(g->r, bytes_str(name), g->now);
+		rig_take(g);
+	}
+	assert_int_equal(g->r->n_topics, GOSSIP_KNOWN_TOPICS);
+	rig_free(g);
+}
+
 int run_gossip_score_tests(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -327,6 +383,8 @@ int run_gossip_score_tests(void)
 	    cmocka_unit_test(test_parameters_are_checked),
 	    cmocka_unit_test(test_malformed_rpcs),
 	    cmocka_unit_test(test_topics_of_a_peer_are_limited),
+	    cmocka_unit_test(test_the_table_of_topics_is_shared),
+	    cmocka_unit_test(test_own_topics_always_find_a_place),
 	};
 
 	return cmocka_run_group_tests_name("gossip scores", tests, NULL, NULL);

@@ -331,6 +331,108 @@ static void test_changes_are_pushed(void **state)
 	net_run(9, LATENCY, story_push);
 }
 
+/* A protocol whose last act is to leave the table: what it was served with is gone then. */
+struct leaving {
+	struct node *node;
+	unsigned asked, called;
+};
+
+static void serve_leaving(void *arg, struct stream *s, const struct p2p_stream_info *info)
+{
+	struct leaving *l = arg;
+
+	l->called++;
+	stream_close(s);
+}
+
+static bool leave_when_asked(void *arg, const struct p2p_stream_info *info)
+{
+	struct leaving *l = arg;
+
+	if (strcmp(info->protocol, "/leaving/1") == 0) {
+		l->asked++;
+		p2p_unhandle(l->node->host, "/leaving/1");
+	}
+	return true;
+}
+
+static void story_leaving(struct net *n)
+{
+	struct node a, b;
+	struct leaving first = {.node = &b}, second = {.node = &b};
+	uint8_t byte;
+
+	node_new(n, "a", &a);
+	node_new(n, "b", &b);
+	OK(p2p_handle(b.host, "/leaving/1", serve_leaving, &first, NULL));
+	p2p_set_gate(b.host, leave_when_asked, &first);
+	node_connect(&a, &b);
+	struct stream *s = open_stream(&a, &b, "/leaving/1");
+	assert_int_equal(stream_read(s, &byte, 1, NULL), E_RESET);
+	stream_close(s);
+	assert_int_equal(first.asked, 1);
+	assert_int_equal(first.called, 0);
+	/* Served again, it is. */
+	p2p_set_gate(b.host, NULL, NULL);
+	OK(p2p_handle(b.host, "/leaving/1", serve_leaving, &second, NULL));
+	s = open_stream(&a, &b, "/leaving/1");
+	assert_int_equal(stream_read(s, &byte, 1, NULL), 0);
+	stream_close(s);
+	assert_int_equal(second.called, 1);
+	node_close(&a);
+	node_close(&b);
+}
+
+static void test_a_handler_that_left_is_not_called(void **state)
+{
+	net_run(15, LATENCY, story_leaving);
+}
+
+/* Writes what a peer, cut off, does not take. */
+static void write_fiber(void *arg)
+{
+	struct stream *s = arg;
+	uint8_t *much = calloc(1, 1 << 20);
+
+	while (stream_write(s, much, 1 << 20, NULL) == 0) {
+	}
+	free(much);
+	stream_close(s);
+}
+
+/* Closing a host takes a second at most for the goodbyes, though writes are stuck; the peer's own
+ * end comes as fast. */
+static void story_stuck_close(struct net *n)
+{
+	struct node a, b;
+	struct scope sc;
+
+	node_new(n, "a", &a);
+	node_new(n, "b", &b);
+	node_connect(&a, &b);
+	struct stream *s[40];
+	for (int i = 0; i < 40; i++)
+		s[i] = open_stream(&a, &b, SINK);
+	scope_open(&sc, DURATION_FOREVER);
+	for (int i = 0; i < 40; i++)
+		OK(fiber_spawn(&sc, "write", write_fiber, s[i], NULL));
+	OK(fiber_sleep(duration_s(1)));
+	universe_partition(n->u, a.world, b.world, true);
+	OK(fiber_sleep(duration_s(1)));
+	struct instant begin = rt_now();
+	node_close(&a);
+	assert_true(instant_since(rt_now(), begin).ns <= duration_ms(2100).ns);
+	scope_close(&sc);
+	begin = rt_now();
+	node_close(&b);
+	assert_true(instant_since(rt_now(), begin).ns <= duration_ms(2100).ns);
+}
+
+static void test_closing_does_not_wait_for_stuck_peers(void **state)
+{
+	net_run(16, LATENCY, story_stuck_close);
+}
+
 /* ---- limits -------------------------------------------------------------------------------- */
 
 static void story_stream_limit(struct net *n)
@@ -501,6 +603,8 @@ int main(void)
 	    cmocka_unit_test(test_a_stream_outlives_its_host),
 	    cmocka_unit_test(test_protocols_and_the_gate),
 	    cmocka_unit_test(test_changes_are_pushed),
+	    cmocka_unit_test(test_a_handler_that_left_is_not_called),
+	    cmocka_unit_test(test_closing_does_not_wait_for_stuck_peers),
 	    cmocka_unit_test(test_more_streams_than_allowed_are_reset),
 	    cmocka_unit_test(test_connections_are_limited_and_pruned),
 	    cmocka_unit_test(test_idle_connections_close),

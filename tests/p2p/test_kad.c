@@ -518,7 +518,7 @@ static void story_many_streams(struct net *n)
 			served++;
 	assert_int_equal(served, KAD_SERVING_PER_PEER_MAX);
 	/* Silent ones are ended after a while, and make room. */
-	OK(fiber_sleep(duration_s(70)));
+	OK(fiber_sleep(duration_s(12)));
 	assert_int_equal(a.kad->n_serving, 0);
 	for (size_t i = 0; i < count; i++)
 		stream_close(s[i]);
@@ -543,6 +543,91 @@ static void story_many_streams(struct net *n)
 static void test_many_streams(void **state)
 {
 	net_run(46, LATENCY, story_many_streams);
+}
+
+/* Enough hostile peers to take every place, silent on each: who asks is served. */
+static void story_all_places(struct net *n)
+{
+	enum {
+		HOSTILE = KAD_SERVING_MAX / KAD_SERVING_PER_PEER_MAX
+	};
+	struct stream *s[HOSTILE * KAD_SERVING_PER_PEER_MAX], *mine;
+	struct kad_message m = {.type = KAD_FIND_NODE, .key = bytes_str("key")};
+	struct buf request = BUF_INIT(256), in = BUF_INIT(KAD_ANSWER_MAX);
+	const char *protocol = KAD;
+	struct node *hostile = calloc(HOSTILE, sizeof *hostile), b;
+	struct member a;
+	char name[16];
+
+	member_new(n, "a", P2P_KAD_SERVER, &a);
+	node_new(n, "b", &b);
+	node_connect(&b, &a.node);
+	for (size_t i = 0; i < HOSTILE; i++) {
+		snprintf(name, sizeof name, "h%zu", i);
+		node_new(n, name, &hostile[i]);
+		node_connect(&hostile[i], &a.node);
+	}
+	for (size_t i = 0; i < sizeof s / sizeof s[0]; i++)
+		OK(p2p_open_stream(hostile[i % HOSTILE].host, &a.node.id.peer_id, &protocol, 1,
+		    &s[i], NULL, NULL));
+	OK(fiber_sleep(duration_s(2)));
+	assert_int_equal(a.kad->n_serving, KAD_SERVING_MAX);
+	kad_message_encode(&m, &request);
+	OK(p2p_open_stream(b.host, &a.node.id.peer_id, &protocol, 1, &mine, NULL, NULL));
+	OK(framed_write(mine, buf_view(&request), NULL));
+	assert_int_equal(framed_read(mine, &in, NULL), 1);
+	assert_int_equal(a.kad->n_serving, KAD_SERVING_MAX);
+	assert_int_equal(a.kad->n_ending, 0);
+	stream_close(mine);
+	for (size_t i = 0; i < sizeof s / sizeof s[0]; i++)
+		stream_close(s[i]);
+	for (size_t i = 0; i < HOSTILE; i++)
+		node_close(&hostile[i]);
+	free(hostile);
+	buf_free(&request);
+	buf_free(&in);
+	node_close(&b);
+	member_close(&a);
+}
+
+static void test_all_places_taken(void **state)
+{
+	net_run(51, LATENCY, story_all_places);
+}
+
+/* A store of our own that takes nothing more keeps nobody from being found. */
+static void story_full_store(struct net *n)
+{
+	struct member *all = grow(n, 3);
+	struct kad_store *store = &all[0].kad->store;
+	uint8_t raw[P2P_KAD_MULTIHASH_SIZE];
+	struct peer_id found[4];
+	char text[32];
+	size_t full = 0, count = 0;
+
+	/* The key has all its providers already, here alone. */
+	p2p_kad_multihash(bytes_str("cluster"), raw);
+	struct bytes key = bytes_of(raw, sizeof raw);
+	for (unsigned i = 0; full == 0; i++) {
+		uint8_t digest[SHA256_SIZE];
+		struct identity passing;
+		(void)snprintf(text, sizeof text, "provider %u", i);
+		sha256(bytes_str(text), digest);
+		identity_from_seed(digest, &passing);
+		int rc = kad_store_provide(
+		    store, key, &passing.peer_id, &all[1].node.addr, 1, rt_now(), NULL);
+		full += rc == E_LIMIT;
+		assert_true(rc == 0 || rc == E_LIMIT);
+	}
+	OK(p2p_kad_provide(all[0].kad, key, NULL));
+	OK(p2p_kad_find_providers(all[2].kad, key, found, 4, &count, NULL));
+	assert_true(holds(found, count, &all[0]));
+	end(all, 3);
+}
+
+static void test_a_full_store_of_our_own(void **state)
+{
+	net_run(52, LATENCY, story_full_store);
 }
 
 /* ---- options and addresses ----------------------------------------------------------------- */
@@ -608,6 +693,8 @@ int main(void)
 	    cmocka_unit_test(test_liars_do_not_enter),
 	    cmocka_unit_test(test_bad_values),
 	    cmocka_unit_test(test_many_streams),
+	    cmocka_unit_test(test_all_places_taken),
+	    cmocka_unit_test(test_a_full_store_of_our_own),
 	    cmocka_unit_test(test_options),
 	    cmocka_unit_test(test_addresses_that_are_passed_on),
 	};

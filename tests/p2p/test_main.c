@@ -26,6 +26,7 @@ int main(void)
 	failed += run_mdns_tests();
 	failed += run_bans_tests();
 	failed += run_relay_core_tests();
+	failed += run_resources_tests();
 	failed += run_gossip_wire_tests();
 	failed += run_gossip_tests();
 	failed += run_gossip_score_tests();

@@ -500,6 +500,123 @@ static void test_five_hundred_half_open(void **state)
 	net_run(29, LATENCY, story_half_open);
 }
 
+/* ---- whoever carries the bytes ------------------------------------------------------------- */
+
+/* Carries bytes to `to`, and changes one of them when told to. */
+struct carrier {
+	struct node node, *to;
+	struct listener *listener;
+	struct stream *from_dialler, *to_target;
+	bool corrupt;
+};
+
+static void carry_on(struct carrier *c, struct stream *from, struct stream *to, bool corruptible)
+{
+	uint8_t buf[4096];
+	ssize_t n;
+
+	while ((n = stream_read(from, buf, sizeof buf, NULL)) > 0) {
+		if (corruptible && c->corrupt) {
+			buf[n - 1] ^= 1;
+			c->corrupt = false;
+		}
+		if (stream_write(to, buf, (size_t)n, NULL) != 0)
+			break;
+	}
+	stream_reset(from, E_RESET);
+	stream_reset(to, E_RESET);
+}
+
+static void back_fiber(void *arg)
+{
+	struct carrier *c = arg;
+
+	carry_on(c, c->to_target, c->from_dialler, false);
+}
+
+static void carrier_fiber(void *arg)
+{
+	struct carrier *c = arg;
+	struct scope sc;
+
+	while (listener_accept(c->listener, &c->from_dialler, NULL, NULL) == 0) {
+		c->to_target = raw_dial(&c->node, c->to);
+		scope_open(&sc, DURATION_FOREVER);
+		OK(fiber_spawn(&sc, "back", back_fiber, c, NULL));
+		carry_on(c, c->from_dialler, c->to_target, true);
+		if (scope_join(&sc) != 0)
+			scope_cancel(&sc);
+		scope_close(&sc);
+		stream_close(c->from_dialler);
+		stream_close(c->to_target);
+	}
+}
+
+static void carry_badly(struct net *n, const struct pnet_key *key)
+{
+	struct p2p_options opt;
+	struct multiaddr listen, at;
+	struct node a, b;
+	struct carrier c = {.to = &b};
+	struct netaddr here;
+	struct scope sc;
+
+	node_options(n, "a", &a, &opt, &listen);
+	opt.swarm_key = key;
+	node_start(&a, &opt);
+	node_serve(&a);
+	node_options(n, "b", &b, &opt, &listen);
+	opt.swarm_key = key;
+	node_start(&b, &opt);
+	node_serve(&b);
+	node_new(n, "m", &c.node);
+	universe_host_addr(c.node.world, &here);
+	here.port = NET_PORT + 1;
+	OK(world_tcp_listen(c.node.world, &here, &c.listener, NULL));
+	netaddr_to_multiaddr(&here, &at);
+	OK(multiaddr_append_peer(&at, &b.id.peer_id, NULL));
+	scope_open(&sc, DURATION_FOREVER);
+	OK(fiber_spawn(&sc, "carrier", carrier_fiber, &c, NULL));
+	/* Five times in a few seconds: a broken rule would be a ban at the third. */
+	for (unsigned i = 0; i < 5; i++) {
+		OK(p2p_dial(a.host, NULL, &at, 1, NULL, NULL));
+		eventually(2, b.identified > i);
+		c.corrupt = true;
+		assert_int_not_equal(
+		    p2p_ping(a.host, &b.id.peer_id, &(struct duration){0}, NULL), 0);
+		assert_false(c.corrupt);
+		eventually(2,
+		    !p2p_connected(a.host, &b.id.peer_id) && !p2p_connected(b.host, &a.id.peer_id));
+		assert_int_equal(b.last_code, E_BAD_SIGNATURE);
+	}
+	assert_false(p2p_banned(b.host, &a.id.peer_id, NULL, NULL));
+	assert_false(p2p_banned(a.host, &b.id.peer_id, NULL, NULL));
+	scope_cancel(&sc);
+	scope_close(&sc);
+	listener_close(c.listener);
+	node_close(&c.node);
+	node_close(&a);
+	node_close(&b);
+}
+
+static void story_bad_carrier(struct net *n)
+{
+	carry_badly(n, NULL);
+}
+
+static void story_bad_private_carrier(struct net *n)
+{
+	struct pnet_key key = {{7}};
+
+	carry_badly(n, &key);
+}
+
+static void test_changed_bytes_are_nobodys_offence(void **state)
+{
+	net_run(30, LATENCY, story_bad_carrier);
+	net_run(30, LATENCY, story_bad_private_carrier);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -514,6 +631,7 @@ int main(void)
 	    cmocka_unit_test(test_mdns),
 	    cmocka_unit_test(test_garbage_instead_of_a_handshake),
 	    cmocka_unit_test(test_five_hundred_half_open),
+	    cmocka_unit_test(test_changed_bytes_are_nobodys_offence),
 	};
 
 	if (crypto_init(NULL) != 0)

@@ -13,6 +13,7 @@
 struct rig {
 	struct stream *wire; /* our end of the pipe */
 	struct session *session;
+	struct scope scope; /* of the session's fiber */
 	struct stream *accepted[8];
 	size_t n_accepted;
 	bool ended;
@@ -59,7 +60,8 @@ static void rig_start(struct rig *r, size_t pipe_room, bool dialer)
 	OK(stream_pipe("pipe", pipe_room, &carrier, &r->wire, NULL));
 	OK(secure_new_plain(carrier, &channel, NULL));
 	OK(session_new(channel, &opt, &r->session, NULL));
-	OK(fiber_spawn(NULL, "session", session_fiber, r, NULL));
+	scope_init(&r->scope, NULL);
+	OK(fiber_spawn(&r->scope, "session", session_fiber, r, NULL));
 }
 
 static void rig_end(struct rig *r)
@@ -67,6 +69,7 @@ static void rig_end(struct rig *r)
 	eventually(5, r->ended);
 	for (size_t i = 0; i < r->n_accepted; i++)
 		stream_close(r->accepted[i]);
+	scope_close(&r->scope);
 	session_release(r->session);
 	stream_close(r->wire);
 }
@@ -226,6 +229,47 @@ static void story_goaway(struct net *n)
 static void test_goaway_lets_streams_finish(void **state)
 {
 	net_run(43, duration_ms(1), story_goaway);
+}
+
+static void give_up_fiber(void *arg)
+{
+	struct stream *s = arg;
+	uint8_t byte;
+
+	assert_int_equal(stream_read(s, &byte, 1, NULL), E_CANCELLED);
+	stream_close(s);
+}
+
+/* A session that is cancelled says goodbye, with and without a writer; a handler that gives up
+ * thereby does not look as if it had come to its end. */
+static void story_goodbye(struct net *n)
+{
+	for (int quiet = 0; quiet < 2; quiet++) {
+		struct rig r;
+		struct stream *s;
+
+		rig_start(&r, 1 << 20, true);
+		OK(session_open(r.session, &s, NULL));
+		OK(stream_write(s, "x", 1, NULL));
+		OK(fiber_spawn(&r.scope, "handler", give_up_fiber, s, NULL));
+		OK(fiber_sleep(duration_ms(quiet ? 3000 : 10)));
+		assert_int_equal(next_frame(&r, YAMUX_DATA).flags, YAMUX_SYN);
+		scope_cancel(&r.scope);
+		uint8_t raw[YAMUX_HEADER];
+		struct yamux_header h;
+		OK(stream_read_full(r.wire, raw, sizeof raw, NULL));
+		OK(yamux_header_decode(raw, &h, NULL));
+		assert_int_equal(h.type, YAMUX_GOAWAY);
+		assert_int_equal(h.length, YAMUX_NORMAL);
+		eventually(1, r.ended);
+		assert_int_equal(r.rc, E_CANCELLED);
+		rig_end(&r);
+	}
+}
+
+static void test_a_cancelled_session_says_goodbye(void **state)
+{
+	net_run(49, duration_ms(1), story_goodbye);
 }
 
 /* Two writers with much to say and one small message: nobody starves. */
@@ -413,6 +457,7 @@ int main(void)
 	    cmocka_unit_test(test_an_end_inside_a_frame),
 	    cmocka_unit_test(test_a_peer_that_never_reads),
 	    cmocka_unit_test(test_goaway_lets_streams_finish),
+	    cmocka_unit_test(test_a_cancelled_session_says_goodbye),
 	    cmocka_unit_test(test_writers_take_turns),
 	    cmocka_unit_test(test_a_mux_over_a_pipe),
 	    cmocka_unit_test(test_a_muxer_agreed_inside_the_channel),

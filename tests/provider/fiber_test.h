@@ -5,11 +5,18 @@
 
 #include "sim_help.h"
 
+/* The host of the test that runs. */
+static struct world *host_world __attribute__((unused));
+
 static inline void in_fiber(void **state)
 {
 	void (*const *fn)(void *) = *state;
+	struct universe *u = universe_of_seed(1);
 
-	run_alone(*fn, NULL);
+	host_world = universe_host(u, "alone");
+	OK(universe_boot(u, host_world, NULL, *fn, NULL, NULL));
+	assert_int_equal(universe_run(u), UNIVERSE_DONE);
+	universe_free(u);
 }
 
 /* An entry of a cmocka table for `static void fn(void *arg)`. */

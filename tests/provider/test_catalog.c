@@ -105,9 +105,68 @@ static void owners(void *arg)
 	catalog_free(c);
 }
 
+/* The index says what a look at every provider would say, whatever comes, changes and goes. */
+static void index_holds(void *arg)
+{
+	enum {
+		FAKES = 40
+	};
+	static struct fake fakes[FAKES];
+	struct catalog_entry *entries[FAKES] = {NULL}, *found[FAKES];
+	struct catalog *c = catalog_new();
+	uint32_t rng = 1;
+
+	for (unsigned round = 0; round < 3000; round++) {
+		rng = rng * 1664525u + 1013904223u;
+		unsigned i = (rng >> 8) % FAKES, n = (rng >> 16) % 4;
+		struct fake *f = &fakes[i];
+		if (entries[i] && n == 0) {
+			catalog_remove(c, entries[i]);
+			entries[i] = NULL;
+			continue;
+		}
+		if (!entries[i]) {
+			fake_init(f, "", nothing);
+			entries[i] = fake_add(c, f, i, "x", i % 3 == 0);
+		}
+		f->n_models = n;
+		for (unsigned k = 0; k < n; k++)
+			snprintf(f->models[k].id, MODEL_ID_MAX, "m%u", (rng >> (4 * k)) % 5);
+		catalog_models_changed(c, entries[i]);
+		for (unsigned m = 0; m < 6; m++) {
+			char id[8] = "";
+			size_t all = 0, own = 0;
+			if (m < 5)
+				snprintf(id, sizeof id, "m%u", m);
+			for (unsigned k = 0; k < FAKES; k++) {
+				bool has = entries[k] && m == 5 && fakes[k].n_models > 0;
+				for (size_t j = 0; entries[k] && j < fakes[k].n_models; j++)
+					has |= strcmp(fakes[k].models[j].id, id) == 0;
+				all += has;
+				own += has && k % 3 == 0;
+			}
+			assert_int_equal(catalog_count(c, id), all);
+			assert_int_equal(catalog_find(c, id, false, found, FAKES), all);
+			for (size_t k = 0; k < all; k++) {
+				struct catalog_entry *same = catalog_at(c, id, k);
+				assert_ptr_equal(same, found[k]);
+				catalog_release(same);
+				catalog_release(found[k]);
+			}
+			assert_null(catalog_at(c, id, all));
+			assert_int_equal(catalog_find(c, id, true, found, FAKES), own);
+			for (size_t k = 0; k < own; k++) {
+				assert_true(found[k]->node.local);
+				catalog_release(found[k]);
+			}
+		}
+	}
+	catalog_free(c);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-	    FIBER_TEST(finding), FIBER_TEST(removal_in_use), FIBER_TEST(names), FIBER_TEST(owners)};
+	const struct CMUnitTest tests[] = {FIBER_TEST(finding), FIBER_TEST(removal_in_use),
+	    FIBER_TEST(names), FIBER_TEST(owners), FIBER_TEST(index_holds)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

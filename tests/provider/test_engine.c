@@ -39,7 +39,7 @@ static int infer(void *arg, const struct inference_request *req, inference_emit_
 
 static int role(struct world *w, struct stream *s, const char *const *argv, void *arg)
 {
-	static const struct engine_backend backend = {ready, infer, NULL};
+	static const struct engine_backend backend = {.ready = ready, .infer = infer};
 
 	child.births++;
 	for (size_t i = 2; argv[i] && argv[i + 1]; i += 2) {

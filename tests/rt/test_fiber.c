@@ -6,8 +6,10 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <talloc.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -403,6 +405,56 @@ static void test_a_cut_feed_frees_its_worker(void **state)
 	run(cuts_feed, NULL);
 }
 
+/* ---- stacks -------------------------------------------------------------------------------- */
+
+#define DEEP 60000
+
+/* Touches stack far below its caller's frame; where. */
+static __attribute__((noinline)) uintptr_t touch_deep(void)
+{
+	volatile uint8_t bytes[DEEP];
+
+	for (size_t i = 0; i < DEEP; i++)
+		bytes[i] = (uint8_t)i;
+	return (uintptr_t)&bytes[DEEP / 2] + bytes[DEEP / 2] - bytes[DEEP / 2];
+}
+
+static bool is_resident(uintptr_t at)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	unsigned char state = 0;
+
+	assert_int_equal(mincore((void *)(at - at % page), page, &state), 0);
+	return state & 1;
+}
+
+static void trims(void *arg)
+{
+	bool *given_back = arg;
+	uint8_t mine[256];
+
+	memset(mine, 7, sizeof mine);
+	uintptr_t deep = touch_deep();
+	assert_true(is_resident(deep));
+	fiber_trim();
+	*given_back = !is_resident(deep);
+	for (size_t i = 0; i < sizeof mine; i++)
+		assert_int_equal(mine[i], 7);
+	assert_int_equal(touch_deep(), deep); /* and it can be used again */
+	assert_int_equal(fiber_sleep(duration_ms(1)), 0);
+}
+
+static void test_a_stack_gives_back_what_it_touched(void **state)
+{
+	bool given_back = false;
+
+	(void)state;
+	run(trims, &given_back);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	assert_true(given_back);
+#endif
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -417,6 +469,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_posts_from_threads, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_a_feed_loses_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_a_cut_feed_frees_its_worker, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		test_a_stack_gives_back_what_it_touched, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

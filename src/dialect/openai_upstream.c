@@ -1,0 +1,50 @@
+/* OpenAI-compatible servers, asked: our own nodes, the original, and all the others. */
+#include "dialect/openai_priv.h"
+
+static int ask(const struct inference_request *req, enum openai_form form, const char **path,
+    struct buf *out, struct err *err)
+{
+	struct inference_request streamed = *req;
+
+	streamed.stream = streamed.include_usage = true;
+	*path = req->kind == INFERENCE_CHAT ? "/v1/chat/completions" : "/v1/completions";
+	return openai_put_request(&streamed, form, out, err);
+}
+
+static int node_request(
+    const struct inference_request *req, const char **path, struct buf *out, struct err *err)
+{
+	return ask(req, OPENAI_FORM_NODE, path, out, err);
+}
+
+static int foreign(const struct inference_request *req, enum openai_form form, const char **path,
+    struct buf *out, struct err *err)
+{
+	if (req->continuation.text.n > 0 || req->continuation.n_tokens > 0)
+		return err_set_param(err, E_UNSUPPORTED, "gate_continue",
+		    "this server cannot go on with an answer that another began");
+	return ask(req, form, path, out, err);
+}
+
+static int foreign_request(
+    const struct inference_request *req, const char **path, struct buf *out, struct err *err)
+{
+	return foreign(req, OPENAI_FORM_OTHERS, path, out, err);
+}
+
+static int cloud_request(
+    const struct inference_request *req, const char **path, struct buf *out, struct err *err)
+{
+	return foreign(req, OPENAI_FORM_CLOUD, path, out, err);
+}
+
+#define COMMON                                                                                     \
+	.framing = UPSTREAM_SSE, .take = openai_take, .end = openai_end,                           \
+	.error = openai_error_parse, .embed_request = openai_embed_request,                        \
+	.embed_answer = openai_embed_answer, .models_path = "/v1/models",                          \
+	.models = openai_models_parse
+
+const struct upstream gate_upstream = {.name = "gate", .request = node_request, COMMON};
+const struct upstream openai_upstream = {.name = "openai", .request = foreign_request, COMMON};
+const struct upstream openai_cloud_upstream = {
+    .name = "openai.cloud", .request = cloud_request, COMMON};
