@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-#define IN_SIZE      ((size_t)256 * 1024) /* at least one record */
+#define IN_SIZE      ((size_t)128 * 1024) /* at least one record */
 #define IN_SMALL     256
 #define QUIET_S      1
 #define OUT_FIRST    1024
