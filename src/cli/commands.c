@@ -311,6 +311,40 @@ static int no_peers(struct cli *cli, struct err *err)
 	return 0;
 }
 
+/* "raw: banned for another 120 s: 3 malformed, 1 forged; the last: …" */
+static void print_offender(const json_t *p)
+{
+	const json_t *m = json_object_get(p, "misbehaviour"), *count;
+	const char *label = cli_text_of(p, "label"), *why = cli_text_of(m, "last"), *kind;
+	const char *comma = "";
+	if (!json_is_object(m))
+		return;
+	printf("%s", label[0] ? label : cli_text_of(p, "peer_id"));
+	if (json_get_bool(m, "banned", false))
+		printf(", banned for another %.0f s",
+		    json_number_value(json_object_get(m, "ban_left_s")));
+	printf(": bad input (");
+	json_object_foreach(json_object_get(m, "offences"), kind, count)
+	{
+		printf("%s%lld %s", comma, (long long)json_integer_value(count), kind);
+		comma = ", ";
+	}
+	printf(")");
+	if (json_number_value(json_object_get(p, "gossip_score")) < 0)
+		printf(
+		    ", gossip score %.0f", json_number_value(json_object_get(p, "gossip_score")));
+	printf(", last: ");
+	print_tamed(why, strlen(why));
+	putchar('\n');
+}
+
+static void print_offenders(const json_t *list)
+{
+	size_t i;
+	json_t *p;
+	json_array_foreach(list, i, p) print_offender(p);
+}
+
 static int run_peers(struct cli *cli, struct err *err)
 {
 	const struct cli_options *o = cli->opt;
@@ -330,6 +364,8 @@ static int run_peers(struct cli *cli, struct err *err)
 		rc = no_peers(cli, err);
 	else
 		cli_print_list(list, heads, 7, peer_cell);
+	if (!o->json)
+		print_offenders(list);
 	json_decref(list);
 	return rc;
 }

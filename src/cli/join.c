@@ -209,6 +209,10 @@ int cli_run_join(struct cli *cli, struct err *err)
 	int rc = call_slow(cli, text, "cluster.join",
 	    json_pack("{s:s, s:b}", "token", buf_cstr(&cli->prompt), "leave", cli->opt->leave),
 	    &result, err);
+	if (rc == E_UNREACHABLE)
+		fprintf(stderr,
+		    "Only the node that made an invitation can honour it. Start it there and try "
+		    "again,\nor ask another member for a new one (gate invite).\n");
 	if (rc)
 		return rc;
 	print_joined(cli, result);

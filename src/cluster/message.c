@@ -40,7 +40,7 @@ static int frame_recv(struct stream *s, json_t **out, struct err *err)
 		return rc;
 	uint32_t n = get_u32be(head);
 	if (n == 0 || n > MEMBER_FRAME_MAX)
-		return err_set(err, E_PROTOCOL, "a message of %u bytes", n);
+		return err_set(err, n == 0 ? E_PROTOCOL : E_TOO_LARGE, "a message of %u bytes", n);
 	uint8_t *text = malloc(n);
 	if (!text)
 		return err_set(err, E_MEMORY, "no memory for a message of %u bytes", n);
@@ -188,7 +188,7 @@ static json_t *model_json(const struct model_entry *m)
 	return j;
 }
 
-int state_send(struct stream *s, const struct member_state *st, struct err *err)
+json_t *state_json(const struct member_state *st)
 {
 	json_t *models = json_array(), *peers = json_array();
 	for (size_t i = 0; i < st->n_models; i++)
@@ -200,11 +200,14 @@ int state_send(struct stream *s, const struct member_state *st, struct err *err)
 		    peers, json_pack("{s:s, s:o}", "id", id, "addrs",
 			       addrs_json(st->peers[i].addrs, st->peers[i].n_addrs)));
 	}
-	return frame_send(s,
-	    json_pack("{s:s, s:o, s:I, s:I, s:o, s:o}", "type", "state", "models", models,
-		"running", (json_int_t)st->running, "queued", (json_int_t)st->queued, "addrs",
-		addrs_json(st->addrs, st->n_addrs), "peers", peers),
-	    err);
+	return json_pack("{s:s, s:o, s:I, s:I, s:o, s:o}", "type", "state", "models", models,
+	    "running", (json_int_t)st->running, "queued", (json_int_t)st->queued, "addrs",
+	    addrs_json(st->addrs, st->n_addrs), "peers", peers);
+}
+
+int state_send(struct stream *s, const struct member_state *st, struct err *err)
+{
+	return frame_send(s, state_json(st), err);
 }
 
 /* Addresses that do not parse are of a kind we do not know: left out. */
@@ -242,7 +245,7 @@ static bool parse_model(const json_t *v, struct model_entry *m)
 	return true;
 }
 
-static void parse_state(const json_t *j, struct member_state *st)
+void state_parse(const json_t *j, struct member_state *st)
 {
 	size_t i;
 	json_t *v;
@@ -273,7 +276,7 @@ int state_recv(struct stream *s, struct member_state *st, struct err *err)
 		return rc;
 	memset(st, 0, sizeof *st);
 	if (strcmp(json_get_string(j, "type", ""), "state") == 0)
-		parse_state(j, st);
+		state_parse(j, st);
 	else
 		rc = err_set(err, E_PROTOCOL, "an unknown message");
 	json_decref(j);
@@ -323,11 +326,27 @@ int look_recv(struct stream *s, struct look *l, struct err *err)
 	return rc;
 }
 
+static const char *const mappings[] = {
+    [P2P_MAPPING_UNKNOWN] = "unknown",
+    [P2P_MAPPING_NONE] = "none",
+    [P2P_MAPPING_ONE] = "one-port",
+    [P2P_MAPPING_BY_PEER] = "port-by-peer",
+};
+
+static enum p2p_mapping parse_mapping(const char *name)
+{
+	for (size_t i = 0; i < sizeof mappings / sizeof *mappings; i++)
+		if (strcmp(name, mappings[i]) == 0)
+			return (enum p2p_mapping)i;
+	return P2P_MAPPING_UNKNOWN;
+}
+
 int seen_send(struct stream *s, const struct seen *a, struct err *err)
 {
 	return padded_send(s,
-	    json_pack("{s:s, s:I, s:b, s:b}", "type", "seen", "now_ms", (json_int_t)a->now_ms,
-		"mdns_listens", a->mdns_listens, "mdns_heard", a->mdns_heard),
+	    json_pack("{s:s, s:I, s:b, s:b, s:s}", "type", "seen", "now_ms", (json_int_t)a->now_ms,
+		"mdns_listens", a->mdns_listens, "mdns_heard", a->mdns_heard, "mapping",
+		mappings[a->mapping]),
 	    a->pad, err);
 }
 
@@ -344,6 +363,7 @@ int seen_recv(struct stream *s, struct seen *a, struct err *err)
 	a->now_ms = json_get_int(j, "now_ms", 0);
 	a->mdns_listens = json_get_bool(j, "mdns_listens", false);
 	a->mdns_heard = json_get_bool(j, "mdns_heard", false);
+	a->mapping = parse_mapping(json_get_string(j, "mapping", ""));
 	json_decref(j);
 	if (a->now_ms < 0 || a->now_ms > WALL_MAX_MS)
 		return err_set(err, E_PROTOCOL, "a clock beyond all years");

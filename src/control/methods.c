@@ -60,7 +60,7 @@ static json_t *sources_json(unsigned sources)
 		const char *name;
 	} names[] = {{SOURCE_BOOTSTRAP, "bootstrap"}, {SOURCE_MDNS, "mdns"},
 	    {SOURCE_EXCHANGE, "members"}, {SOURCE_INBOUND, "inbound"}, {SOURCE_SAVED, "saved"},
-	    {SOURCE_DHT, "dht"}, {SOURCE_INVITATION, "invitation"}};
+	    {SOURCE_DHT, "dht"}, {SOURCE_INVITATION, "invitation"}, {SOURCE_GOSSIP, "gossip"}};
 	json_t *list = json_array();
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (sources & names[i].source)
@@ -68,23 +68,36 @@ static json_t *sources_json(unsigned sources)
 	return list;
 }
 
+static json_t *conduct_json(const struct p2p_conduct *c)
+{
+	json_t *counts = json_object();
+	for (int i = 0; i < P2P_OFFENCES; i++)
+		if (c->counts[i])
+			json_object_set_new(counts, p2p_offence_name((enum p2p_offence)i),
+			    json_integer((json_int_t)c->counts[i]));
+	return json_pack("{s:I, s:b, s:f, s:o, s:s}", "points", (json_int_t)c->points, "banned",
+	    c->banned, "ban_left_s", (double)c->left.ns / 1e9, "offences", counts, "last", c->why);
+}
+
 struct listing {
 	json_t *list;
 	bool all;
 };
 
-/* Members, lost ones too, and whoever waits for a decision; with `all`, everyone heard of. */
+/* Members, lost ones too, whoever waits for a decision or broke rules; with `all`, everyone heard
+ * of. */
 static void list_peer(void *arg, const struct cluster_peer *p)
 {
 	struct listing *l = arg;
-	if (!l->all && p->state != PEER_MEMBER && p->state != PEER_LOST &&
-	    p->state != PEER_ASKING && p->state != PEER_WAITING)
+	if (!l->all && !p->offended && p->state != PEER_MEMBER && p->state != PEER_ANNOUNCED &&
+	    p->state != PEER_LOST && p->state != PEER_ASKING && p->state != PEER_WAITING)
 		return;
 	json_t *j = control_node_json(&p->id, p->label);
 	json_object_set_new(j, "state", json_string(cluster_peer_state_name(p->state)));
 	json_object_set_new(j, "address", json_string(p->address));
 	json_object_set_new(j, "path", json_string(cluster_path_name(p->path)));
 	json_object_set_new(j, "direction", json_string(p->inbound ? "inbound" : "outbound"));
+	json_object_set_new(j, "connections", json_integer((json_int_t)p->n_conns));
 	json_object_set_new(j, "sources", sources_json(p->sources));
 	json_object_set_new(j, "models", json_integer((json_int_t)p->n_models));
 	json_object_set_new(
@@ -94,6 +107,10 @@ static void list_peer(void *arg, const struct cluster_peer *p)
 	    j, "last_seen_ms", p->last_seen_ms ? json_integer(p->last_seen_ms) : json_null());
 	json_object_set_new(
 	    j, "last_failure", p->failure[0] ? json_string(p->failure) : json_null());
+	json_object_set_new(
+	    j, "gossip_score", p->gossips ? json_real(p->gossip_score) : json_null());
+	json_object_set_new(
+	    j, "misbehaviour", p->offended ? conduct_json(&p->conduct) : json_null());
 	json_array_append_new(l->list, j);
 }
 

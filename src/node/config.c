@@ -37,6 +37,7 @@ enum kind {
 	SHARE,
 	ALIASES,
 	STRATEGY,
+	DHT_MODE,
 	LOG_LEVEL,
 	LOG_FORMAT
 };
@@ -72,6 +73,9 @@ static const struct setting settings[] = {
     {"mdns", "network.mdns", SWITCH, AT(mdns), "true", NULL, "find nodes on the local network"},
     {"dht", "network.dht", SWITCH, AT(dht), "true", NULL,
 	"meet members through a hash table that the nodes keep together"},
+    {"dht-mode", "network.dht_mode", DHT_MODE, AT(dht_mode), "auto", "MODE",
+	"server (keeps a part of the table), client (only asks), or auto: server if others can "
+	"dial this node"},
     {"relay", "network.relay", SWITCH, AT(relay), "true", NULL,
 	"carry connections between members that cannot reach each other"},
     {"map-port", "network.map_port", SWITCH, AT(map_port), "false", NULL,
@@ -173,6 +177,18 @@ static int parse_switch(const char *text, bool *out, struct err *err)
 			return 0;
 		}
 	return err_set(err, E_INVALID, "\"%s\" is neither true nor false", text);
+}
+
+static int parse_dht_mode(const char *text, enum p2p_kad_mode *out, struct err *err)
+{
+	static const char *const words[] = {
+	    [P2P_KAD_CLIENT] = "client", [P2P_KAD_SERVER] = "server", [P2P_KAD_AUTO] = "auto"};
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (strcmp(text, words[i]) == 0) {
+			*out = (enum p2p_kad_mode)i;
+			return 0;
+		}
+	return err_set(err, E_INVALID, "\"%s\" is none of auto, server and client", text);
 }
 
 /* Labels are folder names and names in commands. */
@@ -383,6 +399,8 @@ static int put_value(struct config *c, const struct setting *s, const char *text
 		return put_number(text, 0, ENGINE_THREADS_MAX, at, err);
 	case SWITCH:
 		return parse_switch(text, at, err);
+	case DHT_MODE:
+		return parse_dht_mode(text, at, err);
 	case STRATEGY:
 		return parse_strategy(text, at, err);
 	case ADDRESSES:
@@ -574,6 +592,7 @@ static bool kind_fits(enum kind kind, enum toml_kind found)
 	case KERNELS:
 	case ADDRESS:
 	case SHARE:
+	case DHT_MODE:
 	case LOG_LEVEL:
 	case LOG_FORMAT:
 	case STRATEGY:

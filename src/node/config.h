@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "gateway/cors.h"
 #include "jobs/alias.h"
+#include "p2p/kad.h"
 #include "rt/world.h"
 #include "schedule/schedule.h"
 
@@ -48,6 +49,7 @@ struct config {
 	bool auto_accept_peers;
 	char join[CONFIG_TEXT_MAX]; /* a join token */
 	bool mdns, dht, relay, map_port;
+	enum p2p_kad_mode dht_mode;
 	uint32_t max_connections, network_memory_mib, bandwidth_kib;
 	char swarm_key[CONFIG_TEXT_MAX]; /* a file */
 	char model[CONFIG_TEXT_MAX];     /* a path, "embedded" or "none" */

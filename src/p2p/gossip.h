@@ -99,6 +99,10 @@ struct p2p_gossip_options {
 	size_t n_direct;
 	size_t queue_control; /* bytes waiting for one peer, above which control is dropped */
 	size_t queue_data;    /* … above which messages are dropped */
+	/* With whom to gossip at all; NULL: with everybody. Must not park. Who may only later is
+	 * met by p2p_gossip_meet. */
+	bool (*with)(void *arg, const struct peer_id *peer);
+	void *with_arg;
 };
 void p2p_gossip_options_default(struct p2p_gossip_options *opt);
 
@@ -124,6 +128,8 @@ typedef enum gossip_verdict (*p2p_gossip_fn)(void *arg, const struct p2p_gossip_
  * parameters against the rules, E_MEMORY, E_LIMIT. Its fibers live below the current scope. */
 int p2p_gossip_new(struct p2p_host *host, const struct p2p_gossip_options *opt,
     struct p2p_gossip **out, struct err *err) WARN_UNUSED;
+/* Begins to gossip with a connected peer whom options.with lets in now. */
+void p2p_gossip_meet(struct p2p_gossip *g, const struct peer_id *peer);
 /* [parks] Before p2p_host_close. Not from a handler. NULL is nothing to do. */
 void p2p_gossip_close(struct p2p_gossip *g);
 

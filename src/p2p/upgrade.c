@@ -177,8 +177,8 @@ static int finish(struct ahead *a, enum noise_role role, struct noise_result *ke
 	return rc;
 }
 
-static int secure_raw(struct p2p_host *h, struct stream *raw, enum noise_role role,
-    const struct peer_id *expect, struct upgraded *out, struct err *err)
+static int secure_raw(struct p2p_host *h, struct stream *raw, const struct identity *as,
+    enum noise_role role, const struct peer_id *expect, struct upgraded *out, struct err *err)
 {
 	struct ahead a = {.stream = {&ahead_ops, raw->remote}, .raw = raw};
 	struct noise_result keys;
@@ -188,26 +188,26 @@ static int secure_raw(struct p2p_host *h, struct stream *raw, enum noise_role ro
 	if (rc != 0 && rc != E_CANCELLED && h->swarm_key)
 		rc = err_wrap(err, rc, "in the private network" PNET_HINT);
 	if (rc == 0)
-		rc = shake_hands(h, &a.stream, &h->identity, role, expect, &keys, err);
+		rc = shake_hands(h, &a.stream, as, role, expect, &keys, err);
 	if (rc == 0)
 		rc = finish(&a, role, &keys, out, err);
 	return rc;
 }
 
-static int upgrade(struct p2p_host *h, struct stream *raw, enum noise_role role,
-    const struct peer_id *expect, struct upgraded *out, struct err *err)
+static int upgrade(struct p2p_host *h, struct stream *raw, const struct identity *as,
+    enum noise_role role, const struct peer_id *expect, struct upgraded *out, struct err *err)
 {
 	uint8_t nonce[PNET_NONCE_SIZE];
 	struct stream *inside;
 	int rc;
 
 	if (!h->swarm_key)
-		return secure_raw(h, raw, role, expect, out, err);
+		return secure_raw(h, raw, as, role, expect, out, err);
 	world_random(h->world, nonce, sizeof nonce);
 	rc = pnet_wrap(raw, h->swarm_key, nonce, &inside, err);
 	if (rc != 0)
 		return rc;
-	rc = secure_raw(h, inside, role, expect, out, err);
+	rc = secure_raw(h, inside, as, role, expect, out, err);
 	if (rc != 0)
 		pnet_unwrap(inside);
 	return rc;
@@ -216,23 +216,40 @@ static int upgrade(struct p2p_host *h, struct stream *raw, enum noise_role role,
 int upgrade_outbound(struct p2p_host *h, struct stream *raw, const struct peer_id *expect,
     struct upgraded *out, struct err *err)
 {
-	return upgrade(h, raw, NOISE_INITIATOR, expect, out, err);
+	return upgrade(h, raw, &h->identity, NOISE_INITIATOR, expect, out, err);
+}
+
+static void pass_by(struct p2p_host *h, struct identity *out)
+{
+	uint8_t seed[ED25519_SEED_SIZE];
+
+	world_random(h->world, seed, sizeof seed);
+	identity_from_seed(seed, out);
+	secret_wipe(seed, sizeof seed);
+}
+
+int upgrade_passing(struct p2p_host *h, struct stream *raw, const struct peer_id *expect,
+    struct upgraded *out, struct err *err)
+{
+	struct identity passing;
+
+	pass_by(h, &passing);
+	int rc = upgrade(h, raw, &passing, NOISE_INITIATOR, expect, out, err);
+	identity_wipe(&passing);
+	return rc;
 }
 
 static int probe_raw(struct p2p_host *h, struct stream *raw, const struct peer_id *expect,
     struct peer_id *met, struct err *err)
 {
 	struct ahead a = {.stream = {&ahead_ops, raw->remote}, .raw = raw};
-	uint8_t seed[ED25519_SEED_SIZE];
 	struct noise_result keys;
 	struct identity passing;
 	int rc = agree(&a.stream, NOISE_INITIATOR, secure_protocols, err);
 
 	if (rc != 0)
 		return rc;
-	world_random(h->world, seed, sizeof seed);
-	identity_from_seed(seed, &passing);
-	secret_wipe(seed, sizeof seed);
+	pass_by(h, &passing);
 	rc = shake_hands(h, &a.stream, &passing, NOISE_INITIATOR, expect, &keys, err);
 	identity_wipe(&passing);
 	if (rc != 0)
@@ -263,5 +280,5 @@ int upgrade_probe(struct p2p_host *h, struct stream *raw, const struct peer_id *
 
 int upgrade_inbound(struct p2p_host *h, struct stream *raw, struct upgraded *out, struct err *err)
 {
-	return upgrade(h, raw, NOISE_RESPONDER, NULL, out, err);
+	return upgrade(h, raw, &h->identity, NOISE_RESPONDER, NULL, out, err);
 }

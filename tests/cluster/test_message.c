@@ -234,9 +234,9 @@ static void frames(void *arg)
 
 	assert_int_equal(read_bytes(HELLO, zero, 4, st), E_PROTOCOL);
 	put_u32be(huge, MEMBER_FRAME_MAX + 1);
-	assert_int_equal(read_bytes(HELLO, huge, 4, st), E_PROTOCOL);
+	assert_int_equal(read_bytes(HELLO, huge, 4, st), E_TOO_LARGE);
 	put_u32be(huge, UINT32_MAX);
-	assert_int_equal(read_bytes(STATE, huge, 4, st), E_PROTOCOL);
+	assert_int_equal(read_bytes(STATE, huge, 4, st), E_TOO_LARGE);
 	/* Cut off within the length, and within the message. */
 	assert_int_equal(read_bytes(HELLO, zero, 3, st), E_CLOSED);
 	assert_int_equal(read_bytes(HELLO, "\0\0\0\5{", 5, st), E_CLOSED);
