@@ -495,7 +495,8 @@ static void print_status(const json_t *s)
 		    cli_text_of(joining, "failure")[0] ? ": " : "",
 		    cli_text_of(joining, "failure"));
 	print_addresses(json_object_get(s, "addresses"));
-	printf("api       %s\n", cli_text_of(s, "http"));
+	printf("api       %s%s\n", cli_text_of(s, "http"),
+	    json_get_bool(s, "key_required", false) ? " (wants a key)" : "");
 	printf("control   %s\n", cli_text_of(s, "control"));
 	printf("data      %s\n", cli_text_of(s, "data_dir"));
 	printf("peers     %lld\n", (long long)json_get_int(s, "peers", 0));

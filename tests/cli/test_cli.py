@@ -280,6 +280,7 @@ def keys():
     key = done.stdout.strip()
     assert key.startswith("og-") and len(key) == 59 and key not in done.stderr
     assert api("/models") == 401 and api("/models", key) == 200 and api("/models", key[:-1]) == 401
+    check(gate("status"), OK, "/v1 (wants a key)")
     listed = check(gate("keys", "list"), OK, "laptop", "valid", "inference,models", "tiny*",
                    "60 requests/min").stdout
     assert key not in listed and listed.splitlines()[1].startswith(key[3:11]), listed
