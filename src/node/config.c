@@ -591,8 +591,8 @@ static bool kind_fits(enum kind kind, enum toml_kind found)
 	case TOKEN:
 	case KERNELS:
 	case ADDRESS:
-	case SHARE:
 	case DHT_MODE:
+	case SHARE:
 	case LOG_LEVEL:
 	case LOG_FORMAT:
 	case STRATEGY:

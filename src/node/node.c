@@ -37,9 +37,9 @@ struct node {
 	size_t n_aliases;
 	struct fleet *fleet;
 	struct p2p_host *host;
+	struct network network;
 	struct access *access;
 	struct records *records;
-	struct network network;
 	struct jobs *jobs;
 	struct cluster *cluster;
 	struct gateway *gateway;
@@ -404,17 +404,18 @@ static int start_jobs(struct node *n, struct err *err)
 static const char *const for_members[] = {
     P2P_RELAY_HOP, GOSSIP_PROTOCOL_11, GOSSIP_PROTOCOL_10, GOSSIP_PROTOCOL_FLOOD};
 
-/* Who may use this node is a matter of access. Only members may use its bandwidth, and hear who
- * else is a member. */
+/* Who may use this node is a matter of access; its bandwidth, and hearing who else is a member, one
+ * of membership. */
 static bool may_open(void *arg, const struct p2p_stream_info *info)
 {
 	struct node *n = arg;
-	bool member = n->cluster && cluster_is_member(n->cluster, &info->peer), open = true;
+	bool member = n->cluster && cluster_is_member(n->cluster, &info->peer);
 	if (strcmp(info->protocol, "/http/1.1") == 0)
 		return access_admits_peer(n->access, &info->peer, member);
-	for (size_t i = 0; i < sizeof for_members / sizeof *for_members; i++)
-		open = open && strcmp(info->protocol, for_members[i]) != 0;
-	return open || member;
+	for (size_t i = 0; i < sizeof for_members / sizeof *for_members && !member; i++)
+		if (strcmp(info->protocol, for_members[i]) == 0)
+			return false;
+	return true;
 }
 
 /* Only members may be our relays: who relays sees when we talk, and with whom. The same goes for
