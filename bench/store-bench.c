@@ -122,8 +122,7 @@ static void bench_records(struct bench *b)
 
 static void bench_access(struct bench *b)
 {
-	struct identity identity = {0};
-	struct access_options opt = {.world = b->world, .store = b->store, .identity = &identity};
+	struct access_options opt = {.world = b->world, .store = b->store};
 	struct access_key key = {.name = "laptop",
 	    .rights = ACCESS_RIGHTS_USUAL,
 	    .models = "llama*",

@@ -16,9 +16,7 @@ static const char *const steps[] = {
     "CREATE TABLE access_peers ("
     " peer TEXT PRIMARY KEY, name TEXT NOT NULL, rights BIGINT NOT NULL, models TEXT NOT NULL,"
     " requests_per_min BIGINT NOT NULL, tokens_per_min BIGINT NOT NULL,"
-    " concurrent BIGINT NOT NULL, since_ms BIGINT NOT NULL);"
-    "CREATE TABLE access_secrets ("
-    " name TEXT PRIMARY KEY, sealed TEXT NOT NULL, hint TEXT NOT NULL, set_ms BIGINT NOT NULL)",
+    " concurrent BIGINT NOT NULL, since_ms BIGINT NOT NULL)",
 };
 
 const struct store_schema access_schema = {"access", steps, sizeof steps / sizeof *steps};

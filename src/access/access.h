@@ -20,7 +20,7 @@
 #define ACCESS_ACCESS_H
 
 #include "base/bucket.h"
-#include "crypto/identity.h"
+#include "crypto/peer_id.h"
 #include "dialect/inference.h"
 #include "store/store.h"
 
@@ -69,8 +69,7 @@ int access_share_parse(const char *text, enum access_share *out, struct err *err
 
 struct access_options {
 	struct world *world;
-	struct store *store;             /* opened with access_schema */
-	const struct identity *identity; /* seals secrets; must outlive it */
+	struct store *store; /* opened with access_schema */
 	bool require_key;
 	bool remote_keyless; /* other machines are as free as this one while there is no key */
 	enum access_share share;
@@ -194,26 +193,5 @@ int access_peer_trust(struct access *a, const struct access_peer *p, struct err 
 int access_peer_untrust(struct access *a, const struct peer_id *id, struct err *err) WARN_UNUSED;
 void access_each_peer(
     struct access *a, void (*fn)(void *arg, const struct access_peer *p), void *arg);
-
-/* ---- secrets -------------------------------------------------------------------------------- */
-
-/* Keys of other people's services, sealed (crypto/sealed.h) in the store. No command shows one. */
-struct access_secret {
-	char name[ACCESS_NAME_MAX];
-	char hint[8]; /* the last four characters; "" of short ones */
-	int64_t set_ms;
-};
-
-/* [parks] Sets or replaces one. E_INVALID for a name that is none, E_TOO_LARGE. */
-int access_secret_set(
-    struct access *a, const char *name, struct bytes secret, struct err *err) WARN_UNUSED;
-/* [parks] Appends it to `out`, which the caller wipes. E_NOT_FOUND, E_BAD_SIGNATURE. */
-int access_secret_get(
-    struct access *a, const char *name, struct buf *out, struct err *err) WARN_UNUSED;
-/* [parks] E_NOT_FOUND. */
-int access_secret_remove(struct access *a, const char *name, struct err *err) WARN_UNUSED;
-/* [parks] */
-int access_each_secret(struct access *a, void (*fn)(void *arg, const struct access_secret *s),
-    void *arg, struct err *err) WARN_UNUSED;
 
 #endif

@@ -1,5 +1,5 @@
 /* The inside of access: the decision (access.c), parties and their limits (party.c), the text of
- * keys (key.c), keys and peers with their rows (keys.c, peers.c), secrets (secrets.c). */
+ * keys (key.c), keys and peers with their rows (keys.c, peers.c). */
 #ifndef ACCESS_ACCESS_PRIV_H
 #define ACCESS_ACCESS_PRIV_H
 

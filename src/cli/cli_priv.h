@@ -146,8 +146,6 @@ void cli_print_when(int64_t ms, char *out, size_t cap);
 /* ---- keys.c ---- */
 int cli_prepare_keys(struct cli *cli, struct err *err) WARN_UNUSED;
 int cli_run_keys(struct cli *cli, struct err *err) WARN_UNUSED;
-int cli_prepare_secrets(struct cli *cli, struct err *err) WARN_UNUSED;
-int cli_run_secrets(struct cli *cli, struct err *err) WARN_UNUSED;
 /* Whether this word of `gate peers` is about trust: then the rest of it is here. */
 bool cli_is_trust(const char *word);
 int cli_prepare_trust(struct cli *cli, struct err *err) WARN_UNUSED;

@@ -495,7 +495,8 @@ static void print_status(const json_t *s)
 		    cli_text_of(joining, "failure")[0] ? ": " : "",
 		    cli_text_of(joining, "failure"));
 	print_addresses(json_object_get(s, "addresses"));
-	printf("api       %s\n", cli_text_of(s, "http"));
+	printf("api       %s%s\n", cli_text_of(s, "http"),
+	    json_get_bool(s, "key_required", false) ? " (wants a key)" : "");
 	printf("control   %s\n", cli_text_of(s, "control"));
 	printf("data      %s\n", cli_text_of(s, "data_dir"));
 	printf("peers     %lld\n", (long long)json_get_int(s, "peers", 0));
@@ -582,9 +583,6 @@ static const struct cli_command commands[] = {
 	cli_prepare_pair, cli_run_pair, NULL},
     {"keys", "[list | create NAME | revoke ID]", "shows, makes and revokes keys of the API",
 	cli_prepare_keys, cli_run_keys, NULL},
-    {"secrets", "[list | set NAME | remove NAME]",
-	"keeps the keys of other services, sealed; set reads standard input", cli_prepare_secrets,
-	cli_run_secrets, NULL},
     {"requests", "[ID]", "shows what was asked of the node, and what became of it",
 	cli_prepare_requests, cli_run_requests, NULL},
     {"id", "", "prints the node's id", cli_no_words, run_id, NULL},

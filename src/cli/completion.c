@@ -29,7 +29,6 @@ static const struct values values[] = {
     {"peers", "trust", NULL, "peers"},
     {"peers", "untrust", NULL, "peers"},
     {"keys", "keys", "list create revoke", NULL},
-    {"secrets", "secrets", "list set remove", NULL},
     {"start", "--share", "private friends public", NULL},
     {"peers", "accept", NULL, "peers"},
     {"peers", "reject", NULL, "peers"},

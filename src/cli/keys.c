@@ -1,4 +1,4 @@
-/* gate keys, gate secrets, and gate peers trust, untrust, trusted. */
+/* gate keys, and gate peers trust, untrust, trusted. */
 #include "cli/cli_priv.h"
 
 #include <stdio.h>
@@ -238,61 +238,6 @@ int cli_run_keys(struct cli *cli, struct err *err)
 	}
 	return print_list(cli, "keys.list", heads, 8, key_cell,
 	    "there are no keys: programs on this machine need none", err);
-}
-
-/* ---- secrets -------------------------------------------------------------------------------- */
-
-enum secrets_verb {
-	SECRETS_LIST,
-	SECRETS_SET,
-	SECRETS_REMOVE
-};
-
-static const struct verb secrets_verbs[] = {{"list", NULL}, {"set", "NAME"}, {"remove", "NAME"}};
-
-/* From standard input: the list of processes is for everybody to read. */
-int cli_prepare_secrets(struct cli *cli, struct err *err)
-{
-	const struct cli_options *o = cli->opt;
-	int verb = verb_of(o, secrets_verbs, 3, err);
-	if (verb < 0 || verb != SECRETS_SET)
-		return verb < 0 ? verb : 0;
-	int rc = cli_read_input(o, &cli->prompt, err);
-	if (rc)
-		return rc;
-	size_t n = strcspn(buf_cstr(&cli->prompt), "\r\n");
-	if (n == 0)
-		return err_set(err, E_INVALID, "give the secret on standard input");
-	cli->params =
-	    json_pack("{s:s, s:s%}", "name", o->words[1], "secret", buf_cstr(&cli->prompt), n);
-	explicit_bzero(cli->prompt.p, cli->prompt.n);
-	return cli->params ? 0 : err_set(err, E_INVALID, "a secret that is not valid UTF-8");
-}
-
-static void secret_cell(const json_t *s, size_t column, char *out, size_t cap)
-{
-	const char *end = cli_text_of(s, "ends_in");
-	if (column == 0)
-		snprintf(out, cap, "%s", cli_text_of(s, "name"));
-	else if (column == 1)
-		snprintf(out, cap, "%s%s", end[0] ? "…" : "-", end);
-	else
-		cli_print_when(json_get_int(s, "set_ms", 0), out, cap);
-}
-
-int cli_run_secrets(struct cli *cli, struct err *err)
-{
-	static const char *const heads[] = {"NAME", "ENDS IN", "SET"};
-	switch ((enum secrets_verb)verb_of(cli->opt, secrets_verbs, 3, err)) {
-	case SECRETS_SET:
-		return do_call(cli, "secrets.set", json_incref(cli->params), "kept, sealed", err);
-	case SECRETS_REMOVE:
-		return do_call(cli, "secrets.remove",
-		    json_pack("{s:s}", "name", cli->opt->words[1]), "removed", err);
-	case SECRETS_LIST:
-		break;
-	}
-	return print_list(cli, "secrets.list", heads, 3, secret_cell, "there are no secrets", err);
 }
 
 /* ---- trusted peers -------------------------------------------------------------------------- */

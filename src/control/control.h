@@ -11,7 +11,6 @@
  *   keys.create {name, scopes, models, requests_per_min, tokens_per_min, concurrent, expires_s}
  *   keys.list   keys.revoke {id}   peers.trust {peer, name, scopes, models, requests_per_min,
  *   tokens_per_min, concurrent}   peers.untrust {peer}   peers.trusted
- *   secrets.set {name, secret}   secrets.list   secrets.remove {name}
  *   requests.list {limit}   requests.get {id}   requests.follow
  *   cluster.join {token, leave}   pair.show   pair.enter {code, leave}
  *

@@ -53,9 +53,6 @@ CONTROL_METHOD(control_keys_revoke);
 CONTROL_METHOD(control_peers_trust);
 CONTROL_METHOD(control_peers_untrust);
 CONTROL_METHOD(control_peers_trusted);
-CONTROL_METHOD(control_secrets_set);
-CONTROL_METHOD(control_secrets_list);
-CONTROL_METHOD(control_secrets_remove);
 
 /* ---- methods_requests.c ---- */
 CONTROL_METHOD(control_requests_list);

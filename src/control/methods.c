@@ -223,6 +223,8 @@ static int node_status(struct control *c, const json_t *params, const struct rpc
 		    j, "joining", json_pack("{s:s, s:s}", "cluster", joining, "failure", failure));
 	json_object_set_new(j, "addresses", addresses_json(c));
 	json_object_set_new(j, "http", url_json(&c->opt.http, "/v1"));
+	json_object_set_new(
+	    j, "key_required", json_boolean(c->opt.access && access_guarded(c->opt.access)));
 	json_object_set_new(j, "control", url_json(&c->addr, "/rpc"));
 	json_object_set_new(j, "data_dir", json_string(c->opt.data_dir));
 	json_object_set_new(j, "peers", json_integer(members));
@@ -428,9 +430,6 @@ static const struct {
     {"peers.trust", control_peers_trust},
     {"peers.untrust", control_peers_untrust},
     {"peers.trusted", control_peers_trusted},
-    {"secrets.set", control_secrets_set},
-    {"secrets.list", control_secrets_list},
-    {"secrets.remove", control_secrets_remove},
     {"requests.list", control_requests_list},
     {"requests.get", control_requests_get},
     {"requests.follow", control_requests_follow},

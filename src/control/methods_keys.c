@@ -1,4 +1,4 @@
-/* The methods of control for keys, trusted peers and the secrets of other services. */
+/* The methods of control for keys and trusted peers. */
 #include "control/control_priv.h"
 
 #include <stdlib.h>
@@ -236,55 +236,4 @@ int control_peers_trusted(struct control *c, const json_t *params, const struct 
 	*result = json_array();
 	access_each_peer(c->opt.access, list_peer, *result);
 	return 0;
-}
-
-/* ---- secrets -------------------------------------------------------------------------------- */
-
-int control_secrets_set(struct control *c, const json_t *params, const struct rpc_notify *notify,
-    json_t **result, struct err *err)
-{
-	const char *secret = json_get_string(params, "secret", "");
-	(void)notify;
-	int rc = need_access(c, err);
-	if (rc == 0)
-		rc = access_secret_set(
-		    c->opt.access, json_get_string(params, "name", ""), bytes_str(secret), err);
-	if (rc == 0)
-		*result = json_true();
-	return rc;
-}
-
-static void list_secret(void *arg, const struct access_secret *s)
-{
-	json_array_append_new(arg, json_pack("{s:s, s:s, s:I}", "name", s->name, "ends_in", s->hint,
-				       "set_ms", (json_int_t)s->set_ms));
-}
-
-int control_secrets_list(struct control *c, const json_t *params, const struct rpc_notify *notify,
-    json_t **result, struct err *err)
-{
-	(void)params;
-	(void)notify;
-	int rc = need_access(c, err);
-	if (rc)
-		return rc;
-	json_t *list = json_array();
-	rc = access_each_secret(c->opt.access, list_secret, list, err);
-	if (rc)
-		json_decref(list);
-	else
-		*result = list;
-	return rc;
-}
-
-int control_secrets_remove(struct control *c, const json_t *params, const struct rpc_notify *notify,
-    json_t **result, struct err *err)
-{
-	(void)notify;
-	int rc = need_access(c, err);
-	if (rc == 0)
-		rc = access_secret_remove(c->opt.access, json_get_string(params, "name", ""), err);
-	if (rc == 0)
-		*result = json_true();
-	return rc;
 }

@@ -16,7 +16,7 @@ static int take(void *arg, const struct request_record *r, struct err *err)
 {
 	struct found *f = arg;
 	if (!access_may_read(f->grant->access ? f->grant : NULL, r->owner))
-		return err_set(err, E_NOT_FOUND, "no request \"%.64s\" is known", r->id);
+		return E_NOT_FOUND;
 	f->json = record_json(r);
 	return f->json ? 0 : err_set(err, E_MEMORY, "no memory for a request record");
 }

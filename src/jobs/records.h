@@ -35,7 +35,7 @@ struct record;  /* one that is open */
 #define RECORD_PROMPT_MAX     (1u << 20)  /* bytes of a prompt that are hashed */
 #define RECORDS_KEPT          1000        /* ended ones in memory, at least as many as there are */
 #define RECORDS_FLUSH_MS      500
-#define RECORDS_BATCH         256
+#define RECORDS_BATCH         1024
 #define RECORDS_PENDING_MAX   8192 /* ended and not yet written; more are lost */
 #define RECORDS_PRUNE_S       60
 #define RECORDS_PRUNE_BATCH   5000
@@ -127,7 +127,8 @@ typedef int (*record_fn)(void *arg, const struct request_record *r, struct err *
 /* [parks] The newest `limit` ones, newest first: those that are open, then those that ended. */
 int records_list(
     struct records *book, size_t limit, record_fn fn, void *arg, struct err *err) WARN_UNUSED;
-/* [parks] The latest with this id, or E_NOT_FOUND. */
+/* [parks] The latest with this id for which fn does not answer E_NOT_FOUND; ids are the clients' to
+ * choose, so that several may have one. E_NOT_FOUND. */
 int records_get(
     struct records *book, const char *id, record_fn fn, void *arg, struct err *err) WARN_UNUSED;
 /* The last that has ended. */

@@ -153,7 +153,6 @@ static int start_access(struct node *n, struct err *err)
 	struct access_options opt = {
 	    .world = n->world,
 	    .store = n->store,
-	    .identity = &n->identity,
 	    .require_key = c->require_key,
 	    .remote_keyless = c->keyless_remote,
 	    .share = c->share,

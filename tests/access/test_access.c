@@ -2,6 +2,7 @@
 #include "fiber_test.h"
 
 #include "access/access_priv.h"
+#include "crypto/identity.h"
 
 #include <stdio.h>
 
@@ -10,7 +11,6 @@
 struct rig {
 	struct world *world;
 	struct store *store;
-	struct identity identity;
 	struct access_options opt;
 	struct access *access;
 };
@@ -19,15 +19,12 @@ static void rig_up(struct rig *r)
 {
 	struct store_options store = {
 	    .world = r->world, .path = PATH, .schemas = &access_schema, .n_schemas = 1};
-	uint8_t seed[ED25519_SEED_SIZE] = {1};
 	struct err err = {0};
 
-	identity_from_seed(seed, &r->identity);
 	OK(file_mkdirs(r->world, "/data", 0700, NULL));
 	OK(store_open(&store, &r->store, NULL));
 	r->opt.world = r->world;
 	r->opt.store = r->store;
-	r->opt.identity = &r->identity;
 	if (access_new(&r->opt, &r->access, &err) != 0)
 		fail_msg("%s", err_text(&err));
 }
@@ -619,47 +616,8 @@ static void peers(struct rig *r)
 	rig_down(r);
 }
 
-/* ---- secrets --------------------------------------------------------------------------------- */
-
-static void take_secret(void *arg, const struct access_secret *s)
-{
-	struct buf *out = arg;
-
-	buf_printf(out, "%s=%s;", s->name, s->hint);
-}
-
-static void secrets(struct rig *r)
-{
-	struct buf out = BUF_INIT(5000), list = BUF_INIT(1000), file = BUF_INIT(1 << 20);
-	struct err err;
-
-	rig_up(r);
-	OK(access_secret_set(r->access, "openai", bytes_str("sk-0123456789abcdefWXYZ"), NULL));
-	OK(access_secret_set(r->access, "short", bytes_str("hunter2"), NULL));
-	OK(access_secret_set(r->access, "openai", bytes_str("sk-zyxwvutsrqponmlk9876"), NULL));
-	assert_int_equal(access_secret_set(r->access, "", bytes_str("x"), NULL), E_INVALID);
-	assert_int_equal(access_secret_set(r->access, "x", bytes_str(""), NULL), E_INVALID);
-	rig_again(r);
-	OK(access_secret_get(r->access, "openai", &out, NULL));
-	assert_string_equal(buf_cstr(&out), "sk-zyxwvutsrqponmlk9876");
-	OK(access_each_secret(r->access, take_secret, &list, NULL));
-	assert_string_equal(buf_cstr(&list), "openai=9876;short=;");
-	assert_int_equal(access_secret_get(r->access, "none", &out, NULL), E_NOT_FOUND);
-	OK(access_secret_remove(r->access, "short", NULL));
-	assert_int_equal(access_secret_remove(r->access, "short", NULL), E_NOT_FOUND);
-	/* Another identity, as when the database alone was copied. */
-	uint8_t seed[ED25519_SEED_SIZE] = {2};
-	identity_from_seed(seed, &r->identity);
-	assert_int_equal(access_secret_get(r->access, "openai", &out, &err), E_BAD_SIGNATURE);
-	assert_non_null(strstr(err.text, "set it anew"));
-	rig_down(r);
-	OK(file_read(r->world, PATH, 1 << 20, &file, NULL));
-	assert_null(memmem(file.p, file.n, "sk-zyxw", 7));
-	assert_null(memmem(file.p, file.n, "hunter2", 7));
-	buf_free(&out);
-	buf_free(&list);
-	buf_free(&file);
-}
+/* ---- estimates --------------------------------------------------------------------------------
+ */
 
 static void estimates(void **state)
 {
@@ -691,7 +649,6 @@ int main(void)
 	    RIG_TEST(token_limits),
 	    RIG_TEST(revoked_under_way),
 	    RIG_TEST(peers),
-	    RIG_TEST(secrets),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

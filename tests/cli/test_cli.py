@@ -280,6 +280,7 @@ def keys():
     key = done.stdout.strip()
     assert key.startswith("og-") and len(key) == 59 and key not in done.stderr
     assert api("/models") == 401 and api("/models", key) == 200 and api("/models", key[:-1]) == 401
+    check(gate("status"), OK, "/v1 (wants a key)")
     listed = check(gate("keys", "list"), OK, "laptop", "valid", "inference,models", "tiny*",
                    "60 requests/min").stdout
     assert key not in listed and listed.splitlines()[1].startswith(key[3:11]), listed
@@ -305,23 +306,6 @@ def keys():
     check(gate("keys", "revoke", "laptop"), OK, "no key is left")
     assert api("/models", key) == 200 and api("/models") == 200
     assert [k["state"] for k in json.loads(gate("keys", "--json").stdout)] == ["revoked"] * 2
-
-
-def secrets():
-    check(gate("secrets"), OK, "there are no secrets")
-    check(gate("secrets", "set", "openai"), USAGE, "standard input")
-    feed = f"{HOME}/secret"
-    open(feed, "w").write("sk-0123456789abcdefWXYZ\n")
-    done = check(gate("secrets", "set", "openai", stdin=open(feed)), OK)
-    assert "sk-" not in done.stdout + done.stderr
-    listed = check(gate("secrets", "list"), OK, "openai", "…WXYZ").stdout
-    assert "0123" not in listed + gate("secrets", "--json").stdout
-    for name in os.listdir(f"{HOME}/alpha"):
-        if name.startswith("gate.db"):
-            assert b"0123456789abcdef" not in open(f"{HOME}/alpha/{name}", "rb").read()
-            assert os.stat(f"{HOME}/alpha/{name}").st_mode & 0o777 == 0o600
-    check(gate("secrets", "remove", "openai"), OK)
-    check(gate("secrets", "remove", "openai"), NOT_FOUND)
 
 
 def trust():
@@ -555,7 +539,7 @@ def the_end():
 try:
     for story in (without_a_node, usage, usage_before_anything_else, no_permission, one_node,
                   asking, oversized, interrupt_at_the_prompt, interrupted, pairing_tells, itself, peers,
-                  keys, secrets, trust, records, a_damaged_database, completion, colours, several_nodes, engine_in_its_cage, the_end):
+                  keys, trust, records, a_damaged_database, completion, colours, several_nodes, engine_in_its_cage, the_end):
         story()
         print("ok", story.__name__)
 finally:

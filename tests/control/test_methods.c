@@ -1,4 +1,4 @@
-/* The methods for keys, trusted peers, secrets and request records. */
+/* The methods for keys, trusted peers and request records. */
 #include "http_talk.h"
 #include "site.h"
 
@@ -157,23 +157,6 @@ static void peers(struct net *n)
 	desk_down(&d);
 }
 
-static void secrets(struct net *n)
-{
-	struct desk d;
-
-	desk_up(n, &d, SITE_GUARDED);
-	is_json(called(&d, "secrets.set",
-		    json_pack("{s:s, s:s}", "name", "openai", "secret", "sk-0123456789abcWXYZ")),
-	    "true");
-	is_json(called(&d, "secrets.list", NULL),
-	    "[{\"ends_in\":\"WXYZ\",\"name\":\"openai\",\"set_ms\":*}]");
-	refused(&d, "secrets.set", json_pack("{s:s}", "name", "x"), E_INVALID);
-	refused(&d, "secrets.remove", json_pack("{s:s}", "name", "x"), E_NOT_FOUND);
-	is_json(called(&d, "secrets.remove", json_pack("{s:s}", "name", "openai")), "true");
-	is_json(called(&d, "secrets.list", NULL), "[]");
-	desk_down(&d);
-}
-
 /* ---- records --------------------------------------------------------------------------------- */
 
 struct following {
@@ -250,8 +233,8 @@ static void requests(struct net *n)
 static void without(struct net *n)
 {
 	static const char *const methods[] = {"keys.create", "keys.list", "keys.revoke",
-	    "peers.trust", "peers.untrust", "peers.trusted", "secrets.set", "secrets.list",
-	    "secrets.remove", "requests.list", "requests.get", "requests.follow"};
+	    "peers.trust", "peers.untrust", "peers.trusted", "requests.list", "requests.get",
+	    "requests.follow"};
 	struct desk d;
 
 	desk_up(n, &d, SITE_OPEN);
@@ -278,6 +261,6 @@ static void in_net(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    STORY(keys), STORY(peers), STORY(secrets), STORY(requests), STORY(without)};
+	    STORY(keys), STORY(peers), STORY(requests), STORY(without)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

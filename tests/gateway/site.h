@@ -50,10 +50,8 @@ static inline void site_guard(struct site *t)
 	struct store_options store = {
 	    .world = t->node.world, .path = "/data/gate.db", .schemas = schemas, .n_schemas = 2};
 	OK(store_open(&store, &t->store, NULL));
-	struct access_options access = {.world = t->node.world,
-	    .store = t->store,
-	    .identity = &t->node.id,
-	    .share = ACCESS_FRIENDS};
+	struct access_options access = {
+	    .world = t->node.world, .store = t->store, .share = ACCESS_FRIENDS};
 	OK(access_new(&access, &t->access, NULL));
 	struct records_options records = {
 	    .world = t->node.world, .store = t->store, .keep_count = 100, .keep_s = 3600};

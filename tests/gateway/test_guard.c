@@ -265,6 +265,12 @@ static void records(struct net *n)
 	assert_int_equal(from_afar(n, &a, line, o.bearer, NULL)->status, 200);
 	assert_int_equal(from_afar(n, &a, "GET /v1/requests/", m.bearer, NULL)->status, 404);
 	assert_int_equal(from_afar(n, &a, "GET /v1/requests/%zz", m.bearer, NULL)->status, 404);
+	/* Others who choose the same id stand in nobody's way. */
+	char header[256];
+	snprintf(header, sizeof header, "%sX-Request-Id: %s\r\n", y.bearer, id);
+	assert_int_equal(from_afar(n, &a, CHAT, header, ASK("tiny"))->status, 200);
+	has(from_afar(n, &a, line, m.bearer, NULL), "\"name\":\"mine\"");
+	has(from_afar(n, &a, line, y.bearer, NULL), "\"name\":\"yours\"");
 	/* Refusals after the body was read are records, too. */
 	request_id(from_afar(n, &a, CHAT, m.bearer, ASK("big")), id);
 	snprintf(line, sizeof line, "GET /v1/requests/%s", id);
