@@ -299,26 +299,29 @@ function fields(message) {
 
 const hexOfPeer = (id) => Buffer.from(id.toMultihash().bytes).toString('hex')
 
-async function announce(id, key) {
+async function announce(node, id, key) {
     const entry = `0a26${hexOfPeer(id)}` + '1208' + '047f000001060fa0' // /ip4/127.0.0.1/tcp/4000
-    const stream = await js.dialProtocol(multiaddr(ours.address), PROTOCOL)
+    const stream = await node.dialProtocol(multiaddr(ours.address), PROTOCOL)
     await write(stream, framed(`08021222${key}4a${(entry.length / 2).toString(16)}${entry}`))
     await stream.close()
 }
 
-async function hasProviders(key) {
-    const stream = await js.dialProtocol(multiaddr(ours.address), PROTOCOL)
+async function hasProviders(node, key) {
+    const stream = await node.dialProtocol(multiaddr(ours.address), PROTOCOL)
     await write(stream, framed(`08031222${key}`))
     const [answer] = await messages(stream, 1)
     await stream.close()
     return fields(answer).includes(9)
 }
 
+// From nodes of their own: forgeries cost the stream and are counted, and what came before is too.
 test('only what a peer says about itself makes a provider', async () => {
     const key = `1220${'22'.repeat(32)}`
-    // A forgery may cost the stream, as soon as it is seen.
-    await announce(peerIdFromString(idOf(other.address)), key).catch(() => {})
-    assert.equal(await hasProviders(key), false)
-    await announce(js.peerId, key)
-    assert.equal(await hasProviders(key), true)
+    const forger = await jsNode(), honest = await jsNode()
+    await announce(forger, peerIdFromString(idOf(other.address)), key).catch(() => {})
+    assert.equal(await hasProviders(honest, key), false)
+    await announce(honest, honest.peerId, key)
+    assert.equal(await hasProviders(honest, key), true)
+    await forger.stop()
+    await honest.stop()
 })
