@@ -170,11 +170,6 @@ void buf_u64be(struct buf *b, uint64_t v)
 	buf_put(b, raw, sizeof(raw));
 }
 
-void buf_str(struct buf *b, const char *s)
-{
-	buf_put(b, s, strlen(s));
-}
-
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
 	char small[256];

@@ -106,8 +106,12 @@ void buf_u8(struct buf *b, uint8_t v);
 void buf_u16be(struct buf *b, uint16_t v);
 void buf_u32be(struct buf *b, uint32_t v);
 void buf_u64be(struct buf *b, uint64_t v);
-void buf_str(struct buf *b, const char *s);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Inline, so that the length of a constant is one. */
+static inline void buf_str(struct buf *b, const char *s)
+{
+	buf_put(b, s, strlen(s));
+}
 void buf_consume(struct buf *b, size_t n);                    /* drops n bytes from the front */
 int buf_ok(const struct buf *b, struct err *err) WARN_UNUSED; /* 0 or E_TOO_LARGE */
 

@@ -117,6 +117,8 @@ static void became_member(struct cluster *c, struct peer *p)
 	if (p2p_protect(c->opt.host, &p->id, "member", &err) != 0)
 		rt_log(LOG_WARN, "cluster", "%s: %s", p->label, err_text(&err));
 	enter_catalog(c, p);
+	if (c->opt.gossip)
+		p2p_gossip_meet(c->opt.gossip, &p->id);
 	cluster_announce(c); /* our list of members grew */
 	c->save_due = true;
 }
@@ -125,6 +127,7 @@ static void lost_member(struct cluster *c, struct peer *p)
 {
 	p2p_unprotect(c->opt.host, &p->id, "member");
 	leave_catalog(c, p);
+	p->announced = false;
 	p->lost_at = rt_now();
 	p->next_dial = rt_now();
 	p->failures = 0;
@@ -264,7 +267,7 @@ static void forget_company(struct cluster *c, const struct peer *issuer)
 	struct peer *p, *next;
 	HASH_ITER (hh, c->peers, p, next) {
 		p->proof = 0;
-		p->welcomed = p->foreign = false;
+		p->welcomed = p->foreign = p->announced = false;
 		p->decision = UNDECIDED;
 		if (p != issuer)
 			p->was_member = false;
@@ -632,13 +635,20 @@ static void load_peers(struct cluster *c)
 	json_decref(list);
 }
 
+/* What is held against somebody is to be seen for a while. */
+static bool is_offender(const struct cluster *c, const struct peer *p)
+{
+	struct p2p_conduct conduct;
+	return p2p_conduct(c->opt.host, &p->id, &conduct);
+}
+
 static void connector(void *arg)
 {
 	struct cluster *c = arg;
 	int rc = 0;
 	while (rc != E_CANCELLED) {
 		dial_due(c);
-		table_forget_passing(c);
+		table_forget_passing(c, is_offender);
 		if (c->save_due)
 			save(c);
 		rc = waitq_wait_for(&c->dial, duration_ms(CONNECTOR_TICK_MS), NULL);
@@ -729,6 +739,8 @@ static int start(struct cluster *c, struct err *err)
 	if (rc == 0 && c->opt.kad)
 		rc = fiber_spawn(&c->scope, "rendezvous", rendezvous_fiber, c, err);
 	if (rc == 0)
+		rc = announce_start(c, err);
+	if (rc == 0)
 		rc = keep_bootstrap(c, err);
 	return rc ? rc : join_start(c, err);
 }
@@ -781,6 +793,7 @@ void cluster_close(struct cluster *c)
 		if (p->connected)
 			p2p_disconnect(c->opt.host, &p->id, "shutting down");
 	scope_close(&c->scope);
+	announce_end(c);
 	wait_for_handlers(c);
 	HASH_ITER (hh, c->peers, p, next)
 		if (p->entry)
@@ -800,6 +813,9 @@ void cluster_close(struct cluster *c)
 static void shown_address(const struct cluster *c, const struct peer *p, struct cluster_peer *row)
 {
 	struct p2p_conn_info conn;
+	struct p2p_peer_info info;
+	if (p2p_peer_info(c->opt.host, &p->id, &info))
+		row->n_conns = info.n_conns;
 	if (p->connected && p2p_preferred(c->opt.host, &p->id, &conn)) {
 		multiaddr_print(&conn.remote, row->address);
 		row->rtt = conn.rtt;
@@ -812,9 +828,30 @@ static void shown_address(const struct cluster *c, const struct peer *p, struct 
 	}
 }
 
+/* NULL without gossip, or memory. */
+static struct p2p_gossip_peer *gossip_peers(const struct cluster *c, size_t *n)
+{
+	struct p2p_gossip_peer *list =
+	    c->opt.gossip ? calloc(CLUSTER_PEERS_MAX, sizeof *list) : NULL;
+	*n = list ? p2p_gossip_peers(c->opt.gossip, list, CLUSTER_PEERS_MAX) : 0;
+	*n = *n < CLUSTER_PEERS_MAX ? *n : CLUSTER_PEERS_MAX;
+	return list;
+}
+
+static void shown_score(const struct p2p_gossip_peer *list, size_t n, struct cluster_peer *row)
+{
+	for (size_t i = 0; i < n; i++)
+		if (peer_id_equal(&list[i].id, &row->id)) {
+			row->gossips = true;
+			row->gossip_score = list[i].score;
+		}
+}
+
 void cluster_each(
     const struct cluster *c, void (*fn)(void *arg, const struct cluster_peer *p), void *arg)
 {
+	size_t n_gossip;
+	struct p2p_gossip_peer *gossip = gossip_peers(c, &n_gossip);
 	struct peer *p, *next;
 	HASH_ITER (hh, c->peers, p, next) {
 		struct cluster_peer row = {
@@ -828,6 +865,9 @@ void cluster_each(
 		memcpy(row.label, p->label, sizeof row.label);
 		memcpy(row.failure, p->failure, sizeof row.failure);
 		shown_address(c, p, &row);
+		row.offended = p2p_conduct(c->opt.host, &p->id, &row.conduct);
+		shown_score(gossip, n_gossip, &row);
 		fn(arg, &row);
 	}
+	free(gossip);
 }

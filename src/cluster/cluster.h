@@ -15,6 +15,7 @@
 #ifndef CLUSTER_CLUSTER_H
 #define CLUSTER_CLUSTER_H
 
+#include "p2p/gossip.h"
 #include "p2p/kad.h"
 #include "p2p/p2p.h"
 #include "provider/catalog.h"
@@ -39,6 +40,9 @@ struct cluster_options {
 	struct p2p_host *host;
 	struct p2p_kad
 	    *kad; /* where to meet members, too; NULL: nowhere. Closed after the cluster. */
+	/* To announce this node to members without a session; NULL: not. Should gossip with members
+	 * alone (cluster_is_member); closed after the cluster. */
+	struct p2p_gossip *gossip;
 	struct catalog *catalog; /* members are added here; local entries are announced */
 	const char *label;       /* this node's */
 	const char *data_dir;    /* cluster.json and peers.json live here */
@@ -90,8 +94,9 @@ enum cluster_peer_state {
 	PEER_ASKING,    /* it asks to join us: waits for cluster_accept */
 	PEER_WAITING,   /* we asked to join it: waits for its owner */
 	PEER_MEMBER,
-	PEER_FOREIGN, /* of another cluster, or no OpenGateway node */
-	PEER_LOST,    /* was a member; being dialled again */
+	PEER_ANNOUNCED, /* a member, as it has announced within three minutes; not connected */
+	PEER_FOREIGN,   /* of another cluster, or no OpenGateway node */
+	PEER_LOST,      /* was a member; being dialled again */
 };
 const char *cluster_peer_state_name(enum cluster_peer_state s);
 
@@ -103,7 +108,8 @@ enum cluster_source {
 	SOURCE_INBOUND = 8,  /* it dialled us */
 	SOURCE_SAVED = 16,   /* a member of an earlier run */
 	SOURCE_INVITATION = 32,
-	SOURCE_DHT = 64, /* found in the hash table under the cluster's key */
+	SOURCE_DHT = 64,     /* found in the hash table under the cluster's key */
+	SOURCE_GOSSIP = 128, /* it announced itself */
 };
 
 /* What carries the connection to a peer. */
@@ -128,7 +134,12 @@ struct cluster_peer {
 	int64_t last_seen_ms; /* wall time; 0 never */
 	char failure[160];    /* of the last attempt; "" if none */
 	size_t n_models;
+	unsigned n_conns; /* more than one for a while, when a better one has just been made */
 	bool inbound;
+	bool offended; /* it broke rules, within the last hour: */
+	struct p2p_conduct conduct;
+	bool gossips; /* we gossip with it, and this is its score: */
+	double gossip_score;
 };
 
 /* Calls `fn` for each row; it must not park. */

@@ -9,10 +9,17 @@
 #include "cluster/invite_priv.h"
 #include "cluster/pair_priv.h"
 #include "crypto/crypto.h"
+#include "p2p/reach.h"
 
 #include <uthash.h>
 
 #define MEMBER_PROTOCOL "/opengateway/member/1.0.0"
+
+#define PROOFS_KEPT 256
+struct shown_proof {
+	p2p_conn_id conn;
+	uint8_t proof[SHA256_SIZE];
+};
 
 /* Limits of one message between members. */
 #define MEMBER_FRAME_MAX  (256u << 10)
@@ -107,13 +114,18 @@ struct member_state {
 	size_t n_peers;
 };
 
-/* [parks] One length-prefixed JSON message. Reading: E_PROTOCOL for anything malformed. */
+/* [parks] One length-prefixed JSON message. Reading: E_TOO_LARGE, E_PROTOCOL for anything
+ * malformed.
+ */
 int hello_send(struct stream *s, const struct hello *h, struct err *err) WARN_UNUSED;
 int hello_recv(struct stream *s, struct hello *h, struct err *err) WARN_UNUSED;
 int answer_send(struct stream *s, const struct answer *a, struct err *err) WARN_UNUSED;
 int answer_recv(struct stream *s, struct answer *a, struct err *err) WARN_UNUSED;
 int state_send(struct stream *s, const struct member_state *st, struct err *err) WARN_UNUSED;
 int state_recv(struct stream *s, struct member_state *st, struct err *err) WARN_UNUSED;
+/* The same without a stream. `st` is zeroed before. */
+json_t *state_json(const struct member_state *st);
+void state_parse(const json_t *j, struct member_state *st);
 
 /* A question of the doctor, padded to see whether large messages pass, and its answer. */
 struct look {
@@ -122,6 +134,7 @@ struct look {
 struct seen {
 	int64_t now_ms;                /* the answerer's wall clock */
 	bool mdns_listens, mdns_heard; /* whether it has found the asker by mDNS */
+	enum p2p_mapping mapping;      /* of the router in front of it, as far as it looked */
 	size_t pad;                    /* as many as were asked with */
 };
 #define LOOK_PAD_MAX (64u << 10)
@@ -158,6 +171,13 @@ struct peer {
 	bool speaking;          /* our session towards it runs */
 	int holds;              /* fibers that keep this row in use */
 
+	/* By gossip; forgotten when a session with it ends, since that is the later news. */
+	bool announced;
+	struct instant announced_at;
+	int64_t announce_seq;
+	unsigned announces; /* within the rate, less those long ago */
+	struct instant announce_paid;
+
 	struct catalog_entry *entry; /* while it is a member */
 	struct member_state *state;  /* what it told last; NULL before */
 
@@ -180,10 +200,12 @@ struct cluster {
 	size_t n_pending;
 	uint64_t version; /* of what we announce */
 	struct waitq announce;
-	struct waitq dial; /* wakes the connector */
-	int dials;         /* under way */
-	int serving;       /* handlers under way */
-	uint64_t sessions; /* proved so far: their numbers */
+	struct waitq dial;                     /* wakes the connector */
+	int dials;                             /* under way */
+	int serving;                           /* handlers under way */
+	uint64_t sessions;                     /* proved so far: their numbers */
+	struct shown_proof shown[PROOFS_KEPT]; /* that came last: none may come over another */
+	size_t n_shown;
 	struct waitq served;
 	bool save_due;
 	struct sem state_turn; /* one writer of cluster.json and peers.json */
@@ -195,7 +217,8 @@ struct cluster {
 	struct guard guard;
 	bool joining; /* cluster_join or cluster_pair is under way */
 	struct pending_join *pending;
-	struct pairing *pairing; /* while a code is shown */
+	struct pairing *pairing;     /* while a code is shown */
+	struct announcer *announcer; /* NULL without gossip */
 };
 
 struct peer *table_find(const struct cluster *c, const struct peer_id *id);
@@ -203,8 +226,10 @@ struct peer *table_find(const struct cluster *c, const struct peer_id *id);
  * strangers, then lost members. */
 struct peer *table_add(struct cluster *c, const struct peer_id *id, enum cluster_source source);
 void table_add_addr(struct peer *p, const struct multiaddr *addr);
-/* Forgets who merely came and went: nothing is known of them that would help to meet again. */
-void table_forget_passing(struct cluster *c);
+/* Forgets who merely came and went: nothing is known of them that would help to meet again, and
+ * `keep` sees no reason. */
+void table_forget_passing(
+    struct cluster *c, bool (*keep)(const struct cluster *c, const struct peer *p));
 void table_free(struct cluster *c);
 bool peer_is_member(const struct peer *p);
 /* It belongs to another cluster now: no member that was lost. */
@@ -236,6 +261,19 @@ int session_admit(
     struct cluster *c, struct stream *s, const uint8_t *proof, struct err *err) WARN_UNUSED;
 /* Starts our side towards a peer that has just been connected. */
 void session_start(struct cluster *c, struct peer *p);
+
+/* What another machine calls 127.0.0.1 is not there for us. */
+void state_leave_out_loopback(struct member_state *st);
+
+/* ---- announce.c -------------------------------------------------------------------------------
+ */
+
+/* An announcement counts for so long; each node makes one a minute. */
+#define ANNOUNCED_FOR_MS 180000
+
+int announce_start(struct cluster *c, struct err *err) WARN_UNUSED;
+/* After the fibers of the cluster. */
+void announce_end(struct cluster *c);
 
 /* ---- rendezvous.c: for as long as the cluster lives; needs opt.kad -----------------------------
  */

@@ -24,6 +24,19 @@ static int tell(const struct exam *x, const struct doctor_finding *f, struct err
 
 /* ---- what others ask us ---------------------------------------------------------------------- */
 
+static bool is_relayed(const struct cluster *c, const struct peer_id *id)
+{
+	struct p2p_conn_info conn;
+	return p2p_preferred(c->opt.host, id, &conn) && conn.relay.n > 0;
+}
+
+static enum p2p_mapping mapping_of(struct cluster *c)
+{
+	struct p2p_mapping_info info;
+	p2p_mapping(c->opt.host, &info);
+	return info.kind;
+}
+
 static int answer_look(
     struct cluster *c, struct stream *s, const struct p2p_stream_info *info, struct err *err)
 {
@@ -40,6 +53,9 @@ static int answer_look(
 	    .mdns_heard = p && p->sources & SOURCE_MDNS,
 	    .pad = look.pad,
 	};
+	/* It takes a while, which the small question about the clock must not. */
+	if (look.pad > 0 && cluster_is_member(c, &info->peer) && is_relayed(c, &info->peer))
+		seen.mapping = mapping_of(c);
 	rc = seen_send(s, &seen, err);
 	return rc ? rc : stream_close_write(s, err);
 }
@@ -55,6 +71,7 @@ void doctor_serve(void *arg, struct stream *s, const struct p2p_stream_info *inf
 	scope_close(&sc);
 	if (rc) {
 		rt_log(LOG_DEBUG, "cluster", "a question about us: %s", err_text(&err));
+		p2p_report_end(c->opt.host, &info->peer, rc, err_text(&err));
 		stream_reset(s, rc);
 	}
 	stream_close(s);
@@ -208,9 +225,20 @@ static int mdns_both_ways(
 	return judge_mdns_pair(&facts, &f) ? tell(x, &f, err) : 0;
 }
 
+/* The routers matter where nothing but a relay leads there. */
+static int way(
+    const struct exam *x, const struct peer_id *id, const struct seen *seen, struct err *err)
+{
+	struct doctor_finding f;
+	if (!is_relayed(x->c, id))
+		return 0;
+	judge_relayed(mapping_of(x->c), seen->mapping, &f);
+	return tell(x, &f, err);
+}
+
 static int question(const struct exam *x, const struct peer_id *id, struct err *err)
 {
-	struct seen seen = {0}, large;
+	struct seen seen = {0}, large = {0};
 	struct doctor_finding f;
 	struct err why = {0};
 	int64_t ahead_ms;
@@ -233,6 +261,8 @@ static int question(const struct exam *x, const struct peer_id *id, struct err *
 	rc = scope_check(err);
 	if (rc == 0)
 		rc = tell(x, &f, err);
+	if (rc == 0)
+		rc = way(x, id, &large, err);
 	return rc ? rc : mdns_both_ways(x, id, &seen, err);
 }
 
@@ -254,7 +284,7 @@ static void take_row(void *arg, const struct cluster_peer *p)
 static bool settled(const struct cluster_peer *p)
 {
 	return p->state != PEER_CONNECTED && p->state != PEER_KNOWN &&
-	       p->state != PEER_CONNECTING && p->state != PEER_LOST;
+	       p->state != PEER_CONNECTING && p->state != PEER_LOST && p->state != PEER_ANNOUNCED;
 }
 
 /* The peer's row, once its membership is settled, or as it is after some seconds. */
@@ -365,6 +395,20 @@ static int note_peers(const struct exam *x, struct err *err)
 	return rc;
 }
 
+static int examine_router(const struct exam *x, struct err *err)
+{
+	struct p2p_host *h = x->c->opt.host;
+	struct p2p_mapping_info router;
+	struct p2p_reach_info reach;
+	struct p2p_portmap_info forward;
+	struct doctor_finding f;
+	p2p_mapping(h, &router);
+	p2p_reachability(h, &reach);
+	p2p_portmap(h, &forward);
+	bool dialable = reach.reach == P2P_REACH_PUBLIC || forward.addr.n > 0;
+	return judge_router(&router, dialable, &f) ? tell(x, &f, err) : 0;
+}
+
 static int examine_self(const struct exam *x, struct err *err)
 {
 	struct multiaddr *addrs = calloc(ADDRS_MAX, sizeof *addrs);
@@ -381,6 +425,8 @@ static int examine_self(const struct exam *x, struct err *err)
 	p2p_mdns_info(x->c->opt.host, &mdns);
 	judge_mdns(&mdns, duration_to_ms(instant_since(rt_now(), x->c->started)), &f);
 	rc = tell(x, &f, err);
+	if (rc == 0)
+		rc = examine_router(x, err);
 	return rc ? rc : note_peers(x, err);
 }
 

@@ -72,8 +72,43 @@ static bool begins(const struct p2p_probe *p, const char *text)
 	return p->n_said >= n && memcmp(p->said, text, n) == 0;
 }
 
+#define SWARM_NONCE 24 /* SPEC pnet: what a node with a swarm key says first, and at once */
+
+/* Nothing but bytes by chance, as many as a nonce has. */
+static bool said_a_nonce(const struct p2p_probe *p)
+{
+	unsigned odd = 0;
+	for (size_t i = 0; i < p->n_said; i++)
+		odd += (p->said[i] < 0x20 && !strchr("\r\n\t", p->said[i])) || p->said[i] > 0x7e;
+	return p->n_said == SWARM_NONCE && odd >= 4;
+}
+
+/* Who has a key and who has not, as far as it shows. */
+static bool judge_swarm_key(const struct p2p_probe *p, struct doctor_finding *f)
+{
+	const char *fix;
+	if (!p->swarm_key && said_a_nonce(p))
+		fix =
+		    "start this node with the swarm key file of that one (--swarm-key): it is in a "
+		    "private network, this one is not";
+	else if (!p->swarm_key)
+		return false;
+	else if (p->n_said == 0 || begins(p, "\x13/multistream"))
+		fix = "start that node with this one's swarm key file (--swarm-key), or this one "
+		      "without: it shows no sign of a key";
+	else if (p->n_said >= SWARM_NONCE)
+		fix = "give both nodes the same swarm key file (--swarm-key; compare them with "
+		      "sha256sum): theirs is another";
+	else
+		return false;
+	fault(f, "secure", "swarm-key", fix);
+	return true;
+}
+
 static void judge_secure(const struct p2p_probe *p, struct doctor_finding *f)
 {
+	if (!begins(p, "HTTP/") && judge_swarm_key(p, f))
+		return;
 	if (begins(p, "HTTP/"))
 		fault(f, "secure", "proxy",
 		    "bypass the proxy for this address, or use the P2P port (41145), not an HTTP "
@@ -83,19 +118,17 @@ static void judge_secure(const struct p2p_probe *p, struct doctor_finding *f)
 		    "update both nodes to the same version: they share no way to secure a "
 		    "connection");
 	else if (p->n_said > 0 && p->code == E_PROTOCOL)
-		fault(f, "secure", "not-libp2p",
-		    "use the P2P port that \"gate status\" shows there; with a swarm key, both "
-		    "nodes "
-		    "need the same one");
+		fault(
+		    f, "secure", "not-libp2p", "use the P2P port that \"gate status\" shows there");
 	else if (p->code == E_TIMEOUT)
 		fault(f, "secure", "silent",
 		    "look for a proxy, VPN or firewall on the way that accepts connections and "
 		    "passes nothing on");
 	else if (p->n_said == 0)
 		fault(f, "secure", "hung-up",
-		    "look at that node's log: it is full, has banned this node, uses a swarm key, "
-		    "or "
-		    "something on the way cuts the connection");
+		    "look at that node's log: it is full, has banned this node, or something on "
+		    "the "
+		    "way cuts the connection");
 	else
 		fault(f, "secure", "handshake-failed", "look at the log of the node there");
 }
@@ -203,6 +236,7 @@ void judge_membership(const struct cluster_peer *row, struct doctor_finding *f)
 		break;
 	case PEER_KNOWN:
 	case PEER_CONNECTING:
+	case PEER_ANNOUNCED:
 	case PEER_LOST:
 		fault(f, "cluster", "not-connected", "");
 		seen(f, "not connected%s%s", row->failure[0] ? ": " : "", row->failure);
@@ -260,6 +294,75 @@ bool judge_mdns_pair(const struct mdns_facts *m, struct doctor_finding *f)
 			"round");
 	}
 	return true;
+}
+
+/* ---- routers --------------------------------------------------------------------------------- */
+
+#define FORWARD_FIX(machine)                                                                       \
+	"forward the P2P port to " machine                                                         \
+	" in its router, or start its node with --map-port; until then a relay has to do"
+
+void judge_relayed(enum p2p_mapping ours, enum p2p_mapping theirs, struct doctor_finding *f)
+{
+	bool us = ours == P2P_MAPPING_BY_PEER, them = theirs == P2P_MAPPING_BY_PEER;
+	if (us || them) {
+		fault(f, "nat", "symmetric-nat",
+		    us ? FORWARD_FIX("this machine") : FORWARD_FIX("the other machine"));
+		seen(f,
+		    "relayed: the router%s in front of %s choose%s another port for each peer "
+		    "(symmetric NAT), so no hole can be made",
+		    us && them ? "s" : "",
+		    us && them ? "both nodes"
+		    : us       ? "this node"
+			       : "the other node",
+		    us && them ? "" : "s");
+	} else {
+		note(
+		    f, "nat", "relayed", "open or forward the P2P port of one of the two machines");
+		seen(
+		    f, "relayed: no direct way has been found so far; it is tried again and again");
+	}
+}
+
+static void seen_ports(const struct p2p_mapping_info *r, struct doctor_finding *f)
+{
+	char a[NETADDR_TEXT_MAX], b[NETADDR_TEXT_MAX];
+	size_t other = 1; /* one that differs from the first */
+	while (other + 1 < r->peers && other + 1 < P2P_MAPPING_SEEN_MAX &&
+	       netaddr_equal(&r->seen[0], &r->seen[other]))
+		other++;
+	netaddr_print(&r->seen[0], a);
+	netaddr_print(&r->seen[other], b);
+	seen(f,
+	    "the router in front of this node chooses another port for each peer (symmetric NAT): "
+	    "one sees %s, another %s",
+	    a, b);
+}
+
+bool judge_router(const struct p2p_mapping_info *r, bool dialable, struct doctor_finding *f)
+{
+	char at[NETADDR_TEXT_MAX];
+	switch (r->kind) {
+	case P2P_MAPPING_UNKNOWN:
+		return false;
+	case P2P_MAPPING_NONE:
+		well(f, "nat");
+		seen(f, "no router between this node and its peers translates addresses");
+		return true;
+	case P2P_MAPPING_ONE:
+		well(f, "nat");
+		netaddr_print(&r->seen[0], at);
+		seen(f, "the router in front of this node shows it to all peers as %s", at);
+		return true;
+	case P2P_MAPPING_BY_PEER:
+		if (dialable)
+			note(f, "nat", "symmetric-nat", "");
+		else
+			fault(f, "nat", "symmetric-nat", FORWARD_FIX("this machine"));
+		seen_ports(r, f);
+		return true;
+	}
+	BUG("mapping %d", (int)r->kind);
 }
 
 /* ---- this node ------------------------------------------------------------------------------- */

@@ -38,6 +38,14 @@ struct mdns_facts {
 };
 bool judge_mdns_pair(const struct mdns_facts *facts, struct doctor_finding *out);
 
+/* Why a relay has to carry the connection to a member: what the routers in front of both ends do.
+ */
+void judge_relayed(enum p2p_mapping ours, enum p2p_mapping theirs, struct doctor_finding *out);
+
+/* The router in front of this node. `dialable`: others can dial it all the same. False: nothing to
+ * say. */
+bool judge_router(const struct p2p_mapping_info *router, bool dialable, struct doctor_finding *out);
+
 /* This node's own state. */
 void judge_listening(const struct multiaddr *addrs, size_t n, struct doctor_finding *out);
 void judge_mdns(const struct p2p_mdns_info *info, int64_t up_ms, struct doctor_finding *out);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define INVITES_FILE_MAX (1u << 20)
+#define TOKEN_POINTS     10
 #define SOURCE_MAX       48 /* as much as the guard tells apart */
 
 static int64_t now_s(const struct cluster *c)
@@ -315,6 +316,7 @@ static int honour(struct cluster *c, struct peer *p, struct stream *s, struct in
 		rt_log(LOG_WARN, "cluster", "%s comes with invitation %s: refused, %s", p->label,
 		    text, cluster_invite_state_name(state));
 		guard_failed(&c->guard, source, now_s(c));
+		p2p_report(c->opt.host, &info->peer, P2P_TOKEN, TOKEN_POINTS, reason_of(state));
 		return session_refuse(s, reason_of(state), err);
 	}
 	invitation_proof(
@@ -351,5 +353,7 @@ int join_serve(struct cluster *c, struct peer *p, struct stream *s, const struct
 	guard_failed(&c->guard, source, now_s(c));
 	rt_log(LOG_WARN, "cluster", "%s at %s comes with an invitation that was not made here",
 	    p->label, info->remote);
+	p2p_report(c->opt.host, &info->peer, P2P_TOKEN, TOKEN_POINTS,
+	    "an invitation that was not made here, or was tampered with");
 	return session_refuse(s, "unknown invitation", err);
 }

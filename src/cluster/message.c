@@ -1,5 +1,6 @@
 /* Messages between members: a 4-byte big-endian length and a JSON object. Reading is strict about
  * sizes and types and takes nothing else on trust; members unknown to a version are ignored. */
+#include "base/encode.h"
 #include "cluster/cluster_priv.h"
 #include "dialect/json.h"
 
@@ -39,7 +40,7 @@ static int frame_recv(struct stream *s, json_t **out, struct err *err)
 		return rc;
 	uint32_t n = get_u32be(head);
 	if (n == 0 || n > MEMBER_FRAME_MAX)
-		return err_set(err, E_PROTOCOL, "a message of %u bytes", n);
+		return err_set(err, n == 0 ? E_PROTOCOL : E_TOO_LARGE, "a message of %u bytes", n);
 	uint8_t *text = malloc(n);
 	if (!text)
 		return err_set(err, E_MEMORY, "no memory for a message of %u bytes", n);
@@ -179,11 +180,15 @@ static json_t *addrs_json(const struct multiaddr *addrs, size_t n)
 
 static json_t *model_json(const struct model_entry *m)
 {
-	return json_pack("{s:s, s:I, s:I, s:b}", "id", m->id, "created", (json_int_t)m->created_s,
-	    "n_ctx", (json_int_t)m->n_ctx, "ready", m->ready);
+	json_t *j = json_pack("{s:s, s:I, s:I, s:b, s:I}", "id", m->id, "created",
+	    (json_int_t)m->created_s, "n_ctx", (json_int_t)m->n_ctx, "ready", m->ready, "abilities",
+	    (json_int_t)m->abilities);
+	if (m->hash[0])
+		json_object_set_new(j, "hash", json_string(m->hash));
+	return j;
 }
 
-int state_send(struct stream *s, const struct member_state *st, struct err *err)
+json_t *state_json(const struct member_state *st)
 {
 	json_t *models = json_array(), *peers = json_array();
 	for (size_t i = 0; i < st->n_models; i++)
@@ -195,11 +200,14 @@ int state_send(struct stream *s, const struct member_state *st, struct err *err)
 		    peers, json_pack("{s:s, s:o}", "id", id, "addrs",
 			       addrs_json(st->peers[i].addrs, st->peers[i].n_addrs)));
 	}
-	return frame_send(s,
-	    json_pack("{s:s, s:o, s:I, s:I, s:o, s:o}", "type", "state", "models", models,
-		"running", (json_int_t)st->running, "queued", (json_int_t)st->queued, "addrs",
-		addrs_json(st->addrs, st->n_addrs), "peers", peers),
-	    err);
+	return json_pack("{s:s, s:o, s:I, s:I, s:o, s:o}", "type", "state", "models", models,
+	    "running", (json_int_t)st->running, "queued", (json_int_t)st->queued, "addrs",
+	    addrs_json(st->addrs, st->n_addrs), "peers", peers);
+}
+
+int state_send(struct stream *s, const struct member_state *st, struct err *err)
+{
+	return frame_send(s, state_json(st), err);
 }
 
 /* Addresses that do not parse are of a kind we do not know: left out. */
@@ -228,12 +236,16 @@ static bool parse_model(const json_t *v, struct model_entry *m)
 	    .created_s = json_get_int(v, "created", 0),
 	    .n_ctx = (uint32_t)(json_get_int(v, "n_ctx", 0) & INT32_MAX),
 	    .ready = json_get_bool(v, "ready", false),
+	    .abilities = (unsigned)(json_get_int(v, "abilities", 0) & MODEL_ABILITIES_ALL),
 	};
+	uint8_t hash[(MODEL_HASH_MAX - 1) / 2];
+	if (json_get_hex(v, "hash", hash, sizeof hash))
+		hex_encode(bytes_of(hash, sizeof hash), m->hash);
 	memcpy(m->id, id, n + 1);
 	return true;
 }
 
-static void parse_state(const json_t *j, struct member_state *st)
+void state_parse(const json_t *j, struct member_state *st)
 {
 	size_t i;
 	json_t *v;
@@ -264,7 +276,7 @@ int state_recv(struct stream *s, struct member_state *st, struct err *err)
 		return rc;
 	memset(st, 0, sizeof *st);
 	if (strcmp(json_get_string(j, "type", ""), "state") == 0)
-		parse_state(j, st);
+		state_parse(j, st);
 	else
 		rc = err_set(err, E_PROTOCOL, "an unknown message");
 	json_decref(j);
@@ -314,11 +326,27 @@ int look_recv(struct stream *s, struct look *l, struct err *err)
 	return rc;
 }
 
+static const char *const mappings[] = {
+    [P2P_MAPPING_UNKNOWN] = "unknown",
+    [P2P_MAPPING_NONE] = "none",
+    [P2P_MAPPING_ONE] = "one-port",
+    [P2P_MAPPING_BY_PEER] = "port-by-peer",
+};
+
+static enum p2p_mapping parse_mapping(const char *name)
+{
+	for (size_t i = 0; i < sizeof mappings / sizeof *mappings; i++)
+		if (strcmp(name, mappings[i]) == 0)
+			return (enum p2p_mapping)i;
+	return P2P_MAPPING_UNKNOWN;
+}
+
 int seen_send(struct stream *s, const struct seen *a, struct err *err)
 {
 	return padded_send(s,
-	    json_pack("{s:s, s:I, s:b, s:b}", "type", "seen", "now_ms", (json_int_t)a->now_ms,
-		"mdns_listens", a->mdns_listens, "mdns_heard", a->mdns_heard),
+	    json_pack("{s:s, s:I, s:b, s:b, s:s}", "type", "seen", "now_ms", (json_int_t)a->now_ms,
+		"mdns_listens", a->mdns_listens, "mdns_heard", a->mdns_heard, "mapping",
+		mappings[a->mapping]),
 	    a->pad, err);
 }
 
@@ -335,6 +363,7 @@ int seen_recv(struct stream *s, struct seen *a, struct err *err)
 	a->now_ms = json_get_int(j, "now_ms", 0);
 	a->mdns_listens = json_get_bool(j, "mdns_listens", false);
 	a->mdns_heard = json_get_bool(j, "mdns_heard", false);
+	a->mapping = parse_mapping(json_get_string(j, "mapping", ""));
 	json_decref(j);
 	if (a->now_ms < 0 || a->now_ms > WALL_MAX_MS)
 		return err_set(err, E_PROTOCOL, "a clock beyond all years");

@@ -17,6 +17,9 @@
 #define FOREIGN_RETRY_MS   60000
 #define UNSURE_RETRIES     5 /* a peer that is still starting does not speak our protocol yet */
 #define INTERFACES_MAX     64
+/* Two nodes of one name and different keys meet once a minute, in good faith. */
+#define WRONG_KEY_POINTS 5
+#define REPLAY_POINTS    40
 
 /* ---- their side: a peer opened a stream to us ---------------------------------------------- */
 
@@ -107,6 +110,20 @@ static int serve_join(struct cluster *c, struct peer *p, struct stream *s,
 	return wait_decision(c, p, s, err);
 }
 
+/* A proof is made for one connection: on another one it cannot hold, and tells that somebody kept
+ * it. */
+static bool shown_before(struct cluster *c, p2p_conn_id conn, const uint8_t proof[SHA256_SIZE])
+{
+	size_t n = c->n_shown < PROOFS_KEPT ? c->n_shown : PROOFS_KEPT;
+	for (size_t i = 0; i < n; i++)
+		if (memcmp(c->shown[i].proof, proof, SHA256_SIZE) == 0)
+			return c->shown[i].conn != conn;
+	struct shown_proof *s = &c->shown[c->n_shown++ % PROOFS_KEPT];
+	s->conn = conn;
+	memcpy(s->proof, proof, SHA256_SIZE);
+	return false;
+}
+
 static int check_proof(struct cluster *c, struct peer *p, struct stream *s, const struct hello *h,
     const struct p2p_stream_info *info, struct err *err)
 {
@@ -121,15 +138,21 @@ static int check_proof(struct cluster *c, struct peer *p, struct stream *s, cons
 	if (rc)
 		return rc;
 	membership_proof(&c->membership, binding, &info->peer, &c->self, proof);
+	bool again = shown_before(c, info->conn, h->proof);
 	if (!secret_equal(proof, h->proof, sizeof proof)) {
 		rt_log(LOG_WARN, "cluster", "%s knows the cluster's id but not its key", p->label);
+		if (again)
+			p2p_report(c->opt.host, &info->peer, P2P_REPLAYED, REPLAY_POINTS,
+			    "a proof of membership from another connection");
+		else
+			p2p_report(c->opt.host, &info->peer, P2P_FORGED, WRONG_KEY_POINTS,
+			    "a proof of membership made with another key");
 		peer_set_foreign(p);
 		return session_refuse(s, "wrong key", err);
 	}
 	return 0;
 }
 
-/* What another machine calls 127.0.0.1 is not there for us. */
 static void leave_out_loopback(struct multiaddr *addrs, size_t *n)
 {
 	size_t kept = 0;
@@ -139,7 +162,7 @@ static void leave_out_loopback(struct multiaddr *addrs, size_t *n)
 	*n = kept;
 }
 
-static void leave_out_their_machine(struct member_state *st)
+void state_leave_out_loopback(struct member_state *st)
 {
 	leave_out_loopback(st->addrs, &st->n_addrs);
 	for (size_t i = 0; i < st->n_peers; i++)
@@ -165,7 +188,7 @@ static int serve_member(struct cluster *c, struct peer *p, struct stream *s,
 			break;
 		}
 		if (!near)
-			leave_out_their_machine(st);
+			state_leave_out_loopback(st);
 		cluster_peer_told(c, p, st);
 	}
 	return rc;
@@ -215,6 +238,7 @@ void session_serve(void *arg, struct stream *s, const struct p2p_stream_info *in
 	if (rc)
 		rt_log(LOG_DEBUG, "cluster", "session of %s: %s", p ? p->label : info->remote,
 		    err_text(&err));
+	p2p_report_end(c->opt.host, &info->peer, rc, err_text(&err));
 	stream_close(s);
 	if (--c->serving == 0)
 		waitq_wake_all(&c->served);
@@ -262,8 +286,16 @@ static int await_news(struct cluster *c, p2p_conn_id conn, uint64_t told, struct
 	return rc;
 }
 
-/* Our state, whenever it changed and at least at each heartbeat. */
-static int tell_state(struct cluster *c, struct stream *s, struct err *err)
+/* Whether another connection to the peer is the better one now: a direct one in place of a relay.
+ * The session moves there, so that the old one can end. */
+static bool should_move(const struct cluster *c, const struct peer *p, p2p_conn_id conn)
+{
+	struct p2p_conn_info best;
+	return p2p_preferred(c->opt.host, &p->id, &best) && best.id != conn;
+}
+
+/* Our state, whenever it changed and at least at each heartbeat. 0 when it is time to move. */
+static int tell_state(struct cluster *c, struct peer *p, struct stream *s, struct err *err)
 {
 	struct p2p_stream_info info;
 	if (!p2p_stream_info(s, &info))
@@ -272,7 +304,7 @@ static int tell_state(struct cluster *c, struct stream *s, struct err *err)
 	if (!st)
 		return err_set(err, E_MEMORY, "no memory for our state");
 	int rc = 0;
-	while (rc == 0) {
+	do {
 		uint64_t version = c->version;
 		cluster_local_state(c, st);
 		struct scope sc;
@@ -281,7 +313,7 @@ static int tell_state(struct cluster *c, struct stream *s, struct err *err)
 		scope_close(&sc);
 		if (rc == 0)
 			rc = await_news(c, info.conn, version, err);
-	}
+	} while (rc == 0 && !should_move(c, p, info.conn));
 	free(st);
 	return rc;
 }
@@ -331,10 +363,7 @@ static int speak(
 		p->welcomed = true;
 		p->foreign = false;
 		cluster_peer_changed(c, p);
-		rc = tell_state(c, s, err);
-		p->welcomed = false;
-		cluster_peer_changed(c, p);
-		return rc;
+		return 0;
 	case ANSWER_ADMITTED:
 		return cluster_joined(c, a, err);
 	case ANSWER_REFUSED:
@@ -352,20 +381,37 @@ struct out_session {
 	struct peer *p;
 };
 
-/* *conn is the connection that it ran on, 0 when it came to none. */
-static int speak_once(struct cluster *c, struct peer *p, p2p_conn_id *conn, struct err *err)
+static void let_go(struct stream **s)
+{
+	if (*s)
+		stream_close(*s);
+	*s = NULL;
+}
+
+/* Begins a session, and speaks until it ends or it is time to move: 0 with its stream still in
+ * *held, which the next one takes the place of. So we stay welcome all the time. *conn is the
+ * connection that it ran on, 0 when it came to none. */
+static int speak_once(
+    struct cluster *c, struct peer *p, struct stream **held, p2p_conn_id *conn, struct err *err)
 {
 	const char *protocols[] = {MEMBER_PROTOCOL};
-	struct stream *s;
+	struct stream *s = NULL;
 	struct p2p_stream_info info;
+	struct answer a = {.kind = ANSWER_REFUSED};
 	int rc = p2p_open_stream(c->opt.host, &p->id, protocols, 1, &s, NULL, err);
 	*conn = rc == 0 && p2p_stream_info(s, &info) ? info.conn : 0;
-	if (rc)
-		return rc;
-	struct answer a = {0};
-	rc = speak(c, p, s, &a, err);
+	if (rc == 0)
+		rc = speak(c, p, s, &a, err);
+	let_go(held);
+	*held = s;
 	secret_wipe(a.key, sizeof a.key);
-	stream_close(s);
+	if (rc == 0 && a.kind == ANSWER_OK && (rc = tell_state(c, p, s, err)) == 0)
+		return 0;
+	let_go(held);
+	if (p->welcomed) {
+		p->welcomed = false;
+		cluster_peer_changed(c, p);
+	}
 	return rc;
 }
 
@@ -377,11 +423,12 @@ static void out_fiber(void *arg)
 	struct cluster *c = o.c;
 	struct peer *p = o.p;
 	free(arg);
+	struct stream *held = NULL;
 	int unsure = 0;
 	while (p->connected && !c->closing) {
 		struct err err = {0};
 		p2p_conn_id conn;
-		int rc = speak_once(c, p, &conn, &err);
+		int rc = speak_once(c, p, &held, &conn, &err);
 		if (rc == E_CANCELLED)
 			break;
 		/* Of two connections the one that we spoke on ended: on with the other. */
@@ -400,6 +447,7 @@ static void out_fiber(void *arg)
 				break;
 		}
 	}
+	let_go(&held);
 	p->speaking = false;
 }
 

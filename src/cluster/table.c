@@ -79,12 +79,13 @@ void table_add_addr(struct peer *p, const struct multiaddr *addr)
 	p->addrs[0] = bare;
 }
 
-void table_forget_passing(struct cluster *c)
+void table_forget_passing(
+    struct cluster *c, bool (*keep)(const struct cluster *c, const struct peer *p))
 {
 	struct peer *p, *next;
 	HASH_ITER (hh, c->peers, p, next)
 		if (p->sources == SOURCE_INBOUND && p->n_addrs == 0 && !p->was_member &&
-		    p->decision == UNDECIDED && forgettable(p))
+		    p->decision == UNDECIDED && forgettable(p) && !keep(c, p))
 			forget(c, p);
 }
 
@@ -132,6 +133,9 @@ enum cluster_peer_state peer_state(const struct peer *p)
 		return PEER_FOREIGN;
 	if (p->connected)
 		return PEER_CONNECTED;
+	if (p->announced &&
+	    duration_to_ms(instant_since(rt_now(), p->announced_at)) < ANNOUNCED_FOR_MS)
+		return PEER_ANNOUNCED;
 	if (p->was_member)
 		return PEER_LOST;
 	return p->dialing ? PEER_CONNECTING : PEER_KNOWN;
@@ -152,6 +156,8 @@ const char *cluster_peer_state_name(enum cluster_peer_state s)
 		return "waiting for acceptance";
 	case PEER_MEMBER:
 		return "member";
+	case PEER_ANNOUNCED:
+		return "announced";
 	case PEER_FOREIGN:
 		return "other cluster";
 	case PEER_LOST:
@@ -206,6 +212,10 @@ int cluster_absent(const struct cluster *c, const char *who, struct err *err)
 		    "acceptance "
 		    "there",
 		    name);
+	case PEER_ANNOUNCED:
+		return err_set(err, E_UNAVAILABLE,
+		    "%s is a member, but not connected%s%s (gate doctor %s says more)", name,
+		    p->failure[0] ? ": " : "", p->failure, name);
 	case PEER_LOST:
 		return err_set(err, E_UNAVAILABLE,
 		    "%s is a member, but lost%s%s: it is being dialled "

@@ -49,6 +49,18 @@ CONTROL_METHOD(control_pair_enter);
 /* ---- methods_proxy.c ---- */
 CONTROL_METHOD(control_proxy_open);
 
+/* ---- methods_keys.c ---- */
+CONTROL_METHOD(control_keys_create);
+CONTROL_METHOD(control_keys_list);
+CONTROL_METHOD(control_keys_revoke);
+CONTROL_METHOD(control_peers_trust);
+CONTROL_METHOD(control_peers_untrust);
+CONTROL_METHOD(control_peers_trusted);
+
+/* ---- methods_requests.c ---- */
+CONTROL_METHOD(control_requests_list);
+CONTROL_METHOD(control_requests_get);
+CONTROL_METHOD(control_requests_follow);
 /* ---- methods_route.c ---- */
 CONTROL_METHOD(control_route_explain);
 CONTROL_METHOD(control_providers_list);

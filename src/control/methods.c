@@ -60,7 +60,7 @@ static json_t *sources_json(unsigned sources)
 		const char *name;
 	} names[] = {{SOURCE_BOOTSTRAP, "bootstrap"}, {SOURCE_MDNS, "mdns"},
 	    {SOURCE_EXCHANGE, "members"}, {SOURCE_INBOUND, "inbound"}, {SOURCE_SAVED, "saved"},
-	    {SOURCE_DHT, "dht"}, {SOURCE_INVITATION, "invitation"}};
+	    {SOURCE_DHT, "dht"}, {SOURCE_INVITATION, "invitation"}, {SOURCE_GOSSIP, "gossip"}};
 	json_t *list = json_array();
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (sources & names[i].source)
@@ -68,23 +68,36 @@ static json_t *sources_json(unsigned sources)
 	return list;
 }
 
+static json_t *conduct_json(const struct p2p_conduct *c)
+{
+	json_t *counts = json_object();
+	for (int i = 0; i < P2P_OFFENCES; i++)
+		if (c->counts[i])
+			json_object_set_new(counts, p2p_offence_name((enum p2p_offence)i),
+			    json_integer((json_int_t)c->counts[i]));
+	return json_pack("{s:I, s:b, s:f, s:o, s:s}", "points", (json_int_t)c->points, "banned",
+	    c->banned, "ban_left_s", (double)c->left.ns / 1e9, "offences", counts, "last", c->why);
+}
+
 struct listing {
 	json_t *list;
 	bool all;
 };
 
-/* Members, lost ones too, and whoever waits for a decision; with `all`, everyone heard of. */
+/* Members, lost ones too, whoever waits for a decision or broke rules; with `all`, everyone heard
+ * of. */
 static void list_peer(void *arg, const struct cluster_peer *p)
 {
 	struct listing *l = arg;
-	if (!l->all && p->state != PEER_MEMBER && p->state != PEER_LOST &&
-	    p->state != PEER_ASKING && p->state != PEER_WAITING)
+	if (!l->all && !p->offended && p->state != PEER_MEMBER && p->state != PEER_ANNOUNCED &&
+	    p->state != PEER_LOST && p->state != PEER_ASKING && p->state != PEER_WAITING)
 		return;
 	json_t *j = control_node_json(&p->id, p->label);
 	json_object_set_new(j, "state", json_string(cluster_peer_state_name(p->state)));
 	json_object_set_new(j, "address", json_string(p->address));
 	json_object_set_new(j, "path", json_string(cluster_path_name(p->path)));
 	json_object_set_new(j, "direction", json_string(p->inbound ? "inbound" : "outbound"));
+	json_object_set_new(j, "connections", json_integer((json_int_t)p->n_conns));
 	json_object_set_new(j, "sources", sources_json(p->sources));
 	json_object_set_new(j, "models", json_integer((json_int_t)p->n_models));
 	json_object_set_new(
@@ -94,6 +107,10 @@ static void list_peer(void *arg, const struct cluster_peer *p)
 	    j, "last_seen_ms", p->last_seen_ms ? json_integer(p->last_seen_ms) : json_null());
 	json_object_set_new(
 	    j, "last_failure", p->failure[0] ? json_string(p->failure) : json_null());
+	json_object_set_new(
+	    j, "gossip_score", p->gossips ? json_real(p->gossip_score) : json_null());
+	json_object_set_new(
+	    j, "misbehaviour", p->offended ? conduct_json(&p->conduct) : json_null());
 	json_array_append_new(l->list, j);
 }
 
@@ -206,6 +223,8 @@ static int node_status(struct control *c, const json_t *params, const struct rpc
 		    j, "joining", json_pack("{s:s, s:s}", "cluster", joining, "failure", failure));
 	json_object_set_new(j, "addresses", addresses_json(c));
 	json_object_set_new(j, "http", url_json(&c->opt.http, "/v1"));
+	json_object_set_new(
+	    j, "key_required", json_boolean(c->opt.access && access_guarded(c->opt.access)));
 	json_object_set_new(j, "control", url_json(&c->addr, "/rpc"));
 	json_object_set_new(j, "data_dir", json_string(c->opt.data_dir));
 	json_object_set_new(j, "peers", json_integer(members));
@@ -309,11 +328,22 @@ static int chat_ask(struct control *c, const json_t *params, const struct rpc_no
 	struct asking a = {.notify = notify, .text = BUF_INIT(ANSWER_TEXT_MAX)};
 	struct job job = {.req = req, .target_node = json_get_string(params, "target", NULL)};
 	serve_new_request_id(c->opt.world, job.ctx.request_id);
+	struct record_origin origin = {RECORD_COMMAND, NULL, NULL};
+	struct buf decisions = BUF_INIT(RECORD_CANDIDATES_MAX);
+	job.decisions = &decisions;
+	job.record =
+	    records_begin(c->opt.records, &origin, job.ctx.request_id, "command", req->model);
+	record_prompt(job.record, req);
 	struct instant began = rt_now();
 	struct scope sc;
 	scope_open(&sc, c->opt.request_limit);
 	rc = jobs_run(c->opt.jobs, &job, take_event, &a, err);
 	scope_close(&sc);
+	if (!decisions.failed)
+		record_candidates(job.record, buf_view(&decisions));
+	record_usage(job.record, &job.usage);
+	records_end(c->opt.records, job.record, rc, err_text(err));
+	buf_free(&decisions);
 	int64_t ms = duration_to_ms(instant_since(rt_now(), began));
 	rt_log(LOG_INFO, "control", "%s from a command: %s by %s in %lld ms", job.ctx.request_id,
 	    rc == 0 ? "answered" : err_info(rc)->text,
@@ -394,6 +424,15 @@ static const struct {
     {"cluster.join", control_cluster_join},
     {"pair.show", control_pair_show},
     {"pair.enter", control_pair_enter},
+    {"keys.create", control_keys_create},
+    {"keys.list", control_keys_list},
+    {"keys.revoke", control_keys_revoke},
+    {"peers.trust", control_peers_trust},
+    {"peers.untrust", control_peers_untrust},
+    {"peers.trusted", control_peers_trusted},
+    {"requests.list", control_requests_list},
+    {"requests.get", control_requests_get},
+    {"requests.follow", control_requests_follow},
     {"chat.ask", chat_ask},
     {"doctor.run", doctor_run},
     {"proxy.open", control_proxy_open},

@@ -23,6 +23,7 @@ struct message {
 	struct buf data; /* of the event being written */
 	bool begun;
 	enum block open;
+	bool sealed;         /* the open block has its signature */
 	size_t blocks;       /* begun so far; the open one is the last */
 	size_t *tool_blocks; /* for each tool call: its block */
 	size_t n_tools, tools_cap;
@@ -161,14 +162,18 @@ static void put_text(struct message *m, struct bytes text, struct buf *out)
 	put_delta(m, m->blocks - 1, "text_delta", "text", text, out);
 }
 
-static void put_thinking(struct message *m, struct bytes text, struct buf *out)
+static void put_thinking(struct message *m, const struct inference_event *e, struct buf *out)
 {
-	if (m->open != BLOCK_THINKING) {
+	if (m->open != BLOCK_THINKING || m->sealed) {
 		begin_block(m, BLOCK_THINKING, out);
 		buf_str(&m->data, "\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"");
 		end_begin(m, out);
 	}
-	put_delta(m, m->blocks - 1, "thinking_delta", "thinking", text, out);
+	m->sealed = e->seal.n > 0;
+	if (m->sealed)
+		put_delta(m, m->blocks - 1, "signature_delta", "signature", e->seal, out);
+	else
+		put_delta(m, m->blocks - 1, "thinking_delta", "thinking", e->text, out);
 }
 
 /* Remembers that the block about to begin is the next call's. */
@@ -251,7 +256,7 @@ static void write_event(struct dialect_writer *w, const struct inference_event *
 		put_text(m, e->text, out);
 		break;
 	case INFERENCE_REASONING:
-		put_thinking(m, e->text, out);
+		put_thinking(m, e, out);
 		break;
 	case INFERENCE_TOOL_CALL:
 		put_tool_call(m, e, out);
@@ -279,10 +284,11 @@ static void whole(struct dialect_writer *w, const struct inference_result *r, st
 
 	put_id(out, w->answer);
 	buf_str(out, ",\"content\":[");
-	if (c->reasoning.n > 0) {
+	if (c->reasoning.n > 0 || c->reasoning_seal.n > 0) {
 		buf_str(out, "{\"type\":\"thinking\",\"thinking\":");
 		json_put_text(out, buf_view(&c->reasoning));
-		buf_str(out, ",\"signature\":\"\"}");
+		put_member_text(out, "signature", c->reasoning_seal);
+		buf_u8(out, '}');
 		comma = ",";
 	}
 	if (c->text.n > 0) {

@@ -133,13 +133,16 @@ static int read_thinking(
 {
 	struct bytes more = {NULL, 0};
 	struct buf joined = BUF_INIT(SIZE_MAX / 2);
+	bool first = m->reasoning.n == 0 && m->reasoning_seal.n == 0;
 	int rc = reading_text(r, block, at, "thinking", REQUIRED, &more);
 
-	if (rc != 0 || m->reasoning.n == 0) {
-		if (rc == 0)
-			m->reasoning = more;
-		return rc;
+	if (rc == 0 && first) {
+		m->reasoning = more;
+		return reading_text(r, block, at, "signature", OPTIONAL, &m->reasoning_seal);
 	}
+	m->reasoning_seal = bytes_of(NULL, 0); /* none holds for several */
+	if (rc != 0)
+		return rc;
 	buf_bytes(&joined, m->reasoning);
 	buf_str(&joined, BETWEEN);
 	buf_bytes(&joined, more);

@@ -89,13 +89,25 @@ static void put_tool_use(struct buf *out, const struct inference_tool_call *call
 	buf_u8(out, '}');
 }
 
-/* Thoughts given back need their maker's signature, which we do not keep: they stay out. */
+/* Thoughts given back need their maker's signature: without one they stay out. */
+static void put_thinking(struct buf *out, const struct inference_message *m)
+{
+	if (m->reasoning_seal.n == 0)
+		return;
+	comma(out);
+	buf_str(out, "{\"type\":\"thinking\",\"thinking\":");
+	json_put_text(out, m->reasoning);
+	put_member_text(out, "signature", m->reasoning_seal);
+	buf_u8(out, '}');
+}
+
 static void put_message(struct buf *out, const struct inference_message *m)
 {
 	if (strcmp(m->role, "tool") == 0) {
 		put_tool_result(out, m);
 		return;
 	}
+	put_thinking(out, m);
 	put_blocks(out, m);
 	for (size_t i = 0; i < m->n_tool_calls; i++)
 		put_tool_use(out, &m->tool_calls[i]);
@@ -196,10 +208,16 @@ static void put_tool_choice(struct buf *out, const struct inference_request *req
 }
 
 /* While the results of calls are being given back, the turn of the calls must begin with its signed
- * thoughts, which we do not have. */
-static bool in_tool_turn(const struct inference_request *req)
+ * thoughts: whether it does not. */
+static bool in_unsigned_turn(const struct inference_request *req)
 {
-	return req->n_messages > 0 && strcmp(req->messages[req->n_messages - 1].role, "tool") == 0;
+	size_t i = req->n_messages;
+
+	if (i == 0 || strcmp(req->messages[i - 1].role, "tool") != 0)
+		return false;
+	while (i > 0 && strcmp(req->messages[i - 1].role, "tool") == 0)
+		i--;
+	return i == 0 || req->messages[i - 1].reasoning_seal.n == 0;
 }
 
 /* The budget that stands for the effort, below `max`; 0 for no thoughts. */
@@ -208,7 +226,7 @@ static int64_t budget_of(const struct inference_request *req, int64_t max)
 	int64_t budget = 0;
 
 	if (!req->reasoning_effort[0] || strcmp(req->reasoning_effort, "none") == 0 ||
-	    in_tool_turn(req) || req->continuation.text.n > 0)
+	    in_unsigned_turn(req) || req->continuation.text.n > 0)
 		return 0;
 	for (size_t i = 0; i < ANTHROPIC_EFFORTS; i++)
 		if (strcmp(anthropic_efforts[i].name, req->reasoning_effort) == 0)
@@ -458,6 +476,14 @@ static int begin_block(
 	return 0;
 }
 
+static int seal(
+    struct upstream_reader *r, const struct block_state *b, struct bytes text, struct err *err)
+{
+	const struct inference_event e = {.kind = INFERENCE_REASONING, .seal = text};
+
+	return b->kind == BLOCK_THINKING && text.n > 0 ? emit(r, &e, err) : 0;
+}
+
 static struct block_state *block_of(struct progress *p, const json_t *root)
 {
 	int64_t index = json_get_int(root, "index", -1);
@@ -482,10 +508,12 @@ static int fill_block(
 
 	if (!b)
 		return bad(err, "a piece of a block that did not begin");
+	if (strcmp(type, "signature_delta") == 0)
+		return seal(r, b, text_member(delta, "signature"), err);
 	for (size_t i = 0; i < sizeof deltas / sizeof deltas[0]; i++)
 		if (strcmp(deltas[i].type, type) == 0 && deltas[i].kind == b->kind)
 			return piece(r, b, text_member(delta, deltas[i].key), err);
-	return 0; /* signatures, citations */
+	return 0; /* citations */
 }
 
 /* A call without arguments has the empty object. */

@@ -191,6 +191,19 @@ static int add_call(struct inference_result *r, struct inference_choice *c,
 
 /* ---- the whole ----------------------------------------------------------------------------- */
 
+/* A seal is of all the thoughts: of several, each with its own, none holds for the whole. */
+static int add_thoughts(struct inference_result *r, struct inference_choice *c,
+    const struct inference_event *e, struct err *err)
+{
+	if (c->reasoning_seal.n > 0) {
+		c->reasoning_seal = bytes_of(NULL, 0);
+		c->resealed = true;
+	}
+	if (e->seal.n > 0 && !c->resealed)
+		return append(r, &c->reasoning_seal, e->seal, err);
+	return add_text(r, &c->reasoning, e->text, err);
+}
+
 static int end_choice(struct inference_result *r, struct inference_choice *c,
     const struct inference_event *e, struct err *err)
 {
@@ -216,7 +229,7 @@ static int of_choice(struct inference_result *r, const struct inference_event *e
 	if (e->kind == INFERENCE_TEXT)
 		return add_text(r, &c->text, e->text, err);
 	if (e->kind == INFERENCE_REASONING)
-		return add_text(r, &c->reasoning, e->text, err);
+		return add_thoughts(r, c, e, err);
 	if (e->kind == INFERENCE_TOOL_CALL)
 		return add_call(r, c, e, err);
 	return end_choice(r, c, e, err);

@@ -13,6 +13,8 @@
 
 struct inference_choice {
 	struct buf text, reasoning;
+	struct bytes reasoning_seal; /* empty also when there was more than one */
+	bool resealed;
 	struct inference_tool_call *tool_calls; /* children of the result */
 	size_t n_tool_calls;
 	struct inference_logprob *logprobs;

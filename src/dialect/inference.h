@@ -48,6 +48,9 @@ struct inference_message {
 	struct inference_part *parts;
 	size_t n_parts;
 	struct bytes reasoning; /* assistant: its thoughts, given back by the client */
+	/* What their maker sealed them with, and wants back to trust them; else empty. Others have
+	 * no use for it. */
+	struct bytes reasoning_seal;
 	struct inference_tool_call *tool_calls; /* assistant */
 	size_t n_tool_calls;
 	char *tool_call_id; /* tool: the call that it answers; may be NULL */
@@ -60,6 +63,8 @@ struct inference_tool {
 	char *description;       /* may be NULL */
 	struct bytes parameters; /* a JSON Schema, as JSON text; empty: none */
 	bool strict;             /* the arguments must be valid under it */
+	char *group; /* in Responses, whose group's tool it is: `name` is "group__tool"; may be NULL
+		      */
 };
 
 enum inference_tool_choice {
@@ -120,7 +125,7 @@ struct inference_request {
 	char *tool_name;             /* NAMED */
 	bool no_parallel_tool_calls; /* at most one call */
 	bool function_call;          /* asked and answered in OpenAI's form from before tools */
-	bool sealed_reasoning;       /* in Responses: thoughts are to be such as can be given back */
+	bool sealed_reasoning; /* in Responses: thoughts are to be such as can be given back */
 	/* COMPLETION */
 	struct bytes prompt;
 	struct bytes suffix; /* what follows the gap; empty: none */
@@ -199,6 +204,8 @@ struct inference_event {
 	enum inference_event_kind kind;
 	unsigned choice;   /* TEXT, REASONING, TOOL_CALL, CHOICE_END: which of the `choices` */
 	struct bytes text; /* TEXT, REASONING, NOTICE; TOOL_CALL: a piece of the arguments */
+	struct bytes
+	    seal; /* REASONING: of the thoughts so far (see reasoning_seal); without text */
 	/* TOOL_CALL: which call of the choice; id and name with its first event, then NULL. */
 	unsigned tool_index;
 	const char *tool_id, *tool_name;
@@ -244,6 +251,7 @@ enum model_ability {
 	MODEL_TOOLS = 1 << 3,
 	MODEL_VISION = 1 << 4
 };
+#define MODEL_ABILITIES_ALL ((1 << 5) - 1)
 
 #define MODEL_HASH_MAX 65 /* SHA-256 in hex */
 

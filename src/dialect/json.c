@@ -82,42 +82,71 @@ static const char *escape_of(uint8_t c)
 	}
 }
 
-/* Bytes at the front of `text` that stand for themselves. */
-static size_t plain_prefix(struct bytes text)
+#define EACH(byte) (0x0101010101010101u * (byte))
+
+static uint64_t zero_bytes(uint64_t x)
 {
-	size_t n = 0, len;
-	uint32_t cp;
+	return (x - EACH(0x01)) & ~x & EACH(0x80);
+}
 
-	while (n < text.n) {
-		uint8_t c = text.p[n];
+/* Eight at a time while they all are: any mark in a word means that one of its bytes is not. */
+const uint8_t *json_plain_run(const uint8_t *p, const uint8_t *end)
+{
+	while (end - p >= 8) {
+		uint64_t x, marks;
 
-		if (c < 0x20 || c == '"' || c == '\\')
+		memcpy(&x, p, 8);
+		marks = zero_bytes(x ^ EACH('"')) | zero_bytes(x ^ EACH('\\')) |
+			((x - EACH(0x20)) & ~x & EACH(0x80)) | (x & EACH(0x80));
+		if (marks != 0)
 			break;
-		len = c < 0x80 ? 1 : utf8_decode(text.p + n, text.n - n, &cp);
-		if (len == 0)
-			break;
-		n += len;
+		p += 8;
 	}
-	return n;
+	while (p < end && *p >= 0x20 && *p < 0x80 && *p != '"' && *p != '\\')
+		p++;
+	return p;
+}
+
+/* The first byte that does not stand for itself. */
+static const uint8_t *plain_text(const uint8_t *p, const uint8_t *end)
+{
+	for (;;) {
+		uint32_t cp;
+		size_t n;
+
+		p = json_plain_run(p, end);
+		n = p < end && *p >= 0x80 ? utf8_decode(p, (size_t)(end - p), &cp) : 0;
+		if (n == 0)
+			return p;
+		p += n;
+	}
+}
+
+static void put_escaped(struct buf *out, uint8_t c)
+{
+	const char *escape = escape_of(c);
+
+	if (escape)
+		buf_put(out, escape, 2);
+	else if (c > 0 && c < 0x20)
+		buf_printf(out, "\\u%04x", c);
+	else
+		buf_put(out, "\xef\xbf\xbd", 3);
 }
 
 void json_put_text(struct buf *out, struct bytes text)
 {
-	buf_u8(out, '"');
-	while (text.n > 0) {
-		size_t n = plain_prefix(text);
+	const uint8_t *p = text.p, *end = text.n ? text.p + text.n : text.p;
 
-		buf_put(out, text.p, n);
-		text = bytes_of(text.p + n, text.n - n);
-		if (text.n == 0)
-			break;
-		if (escape_of(text.p[0]))
-			buf_str(out, escape_of(text.p[0]));
-		else if (text.p[0] > 0 && text.p[0] < 0x20)
-			buf_printf(out, "\\u%04x", text.p[0]);
-		else
-			buf_str(out, "\xef\xbf\xbd");
-		text = bytes_of(text.p + 1, text.n - 1);
+	buf_u8(out, '"');
+	while (p < end) {
+		const uint8_t *run = p;
+
+		p = plain_text(p, end);
+		if (p > run)
+			buf_put(out, run, (size_t)(p - run));
+		if (p < end)
+			put_escaped(out, *p++);
 	}
 	buf_u8(out, '"');
 }

@@ -22,6 +22,10 @@ int json_write(const json_t *value, struct buf *out, struct err *err) WARN_UNUSE
  * which json_read and many a client refuse. */
 void json_put_text(struct buf *out, struct bytes text);
 
+/* The first byte from `p` on that is not plain ASCII text within a JSON string: a quote, a
+ * backslash, a control character, or one beyond ASCII; `end` when there is none. */
+const uint8_t *json_plain_run(const uint8_t *p, const uint8_t *end);
+
 /* Members of an object: the value when it is there with that type and in range, else `otherwise`.
  * Strings are borrowed from the object. */
 const char *json_get_string(const json_t *object, const char *key, const char *otherwise);

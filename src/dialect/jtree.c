@@ -50,32 +50,6 @@ static bool no_memory(struct reader *r)
 
 /* ---- strings ------------------------------------------------------------------------------- */
 
-#define EACH(byte) (0x0101010101010101u * (byte))
-
-static uint64_t zero_bytes(uint64_t x)
-{
-	return (x - EACH(0x01)) & ~x & EACH(0x80);
-}
-
-/* The first byte that is not plain ASCII text within a string, eight at a time while they all are:
- * any mark in a word means that one of its bytes is not. */
-static const uint8_t *plain_run(const uint8_t *p, const uint8_t *end)
-{
-	while (end - p >= 8) {
-		uint64_t x, marks;
-
-		memcpy(&x, p, 8);
-		marks = zero_bytes(x ^ EACH('"')) | zero_bytes(x ^ EACH('\\')) |
-			((x - EACH(0x20)) & ~x & EACH(0x80)) | (x & EACH(0x80));
-		if (marks != 0)
-			break;
-		p += 8;
-	}
-	while (p < end && *p >= 0x20 && *p < 0x80 && *p != '"' && *p != '\\')
-		p++;
-	return p;
-}
-
 static bool read_hex4(struct reader *r, uint32_t *out)
 {
 	uint32_t v = 0;
@@ -168,7 +142,7 @@ static bool skip_utf8(struct reader *r)
 static bool skip_run(struct reader *r)
 {
 	for (;;) {
-		r->p = plain_run(r->p, r->end);
+		r->p = json_plain_run(r->p, r->end);
 		if (r->p == r->end)
 			return fail(r, "a string without its end");
 		if (*r->p == '"' || *r->p == '\\')
@@ -494,10 +468,8 @@ int jtree_read(struct jtree *t, struct bytes text, const struct jnode **root, st
 
 /* ---- looking ------------------------------------------------------------------------------- */
 
-const struct jnode *jget(const struct jnode *object, const char *key)
+const struct jnode *jmember(const struct jnode *object, const char *key, size_t n)
 {
-	size_t n = strlen(key);
-
 	if (!jis(object, J_OBJECT))
 		return NULL;
 	for (const struct jnode *v = jfirst(object); v; v = jnext(object, v))

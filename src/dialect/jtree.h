@@ -111,7 +111,11 @@ static inline const struct jnode *jnext(const struct jnode *of, const struct jno
 }
 
 /* The member of an object; NULL when it has none, or is none. */
-const struct jnode *jget(const struct jnode *object, const char *key);
+const struct jnode *jmember(const struct jnode *object, const char *key, size_t n);
+static inline const struct jnode *jget(const struct jnode *object, const char *key)
+{
+	return jmember(object, key, strlen(key));
+}
 
 /* The integer, when it is one. */
 int64_t jget_int(const struct jnode *object, const char *key, int64_t otherwise);

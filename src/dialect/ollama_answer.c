@@ -4,6 +4,7 @@
 #include "dialect/json.h"
 #include "dialect/ollama.h"
 #include "dialect/ollama_priv.h"
+#include "dialect/openai_priv.h"
 #include "dialect/write_priv.h"
 
 #include <talloc.h>
@@ -166,7 +167,8 @@ static void write_event(struct dialect_writer *w, const struct inference_event *
 		break;
 	case INFERENCE_TEXT:
 	case INFERENCE_REASONING:
-		put_piece(w, e, out);
+		if (e->seal.n == 0) /* there is no place for it */
+			put_piece(w, e, out);
 		break;
 	case INFERENCE_TOOL_CALL:
 		if (inference_collect(a->calls, e, NULL) != 0)

@@ -19,6 +19,9 @@ extern const struct embedding_dialect openai_embeddings;
  * and tell more: token ids, and how far an answer has come that another node began. */
 extern const struct upstream openai_upstream, openai_cloud_upstream, gate_upstream;
 
+/* The first of these, or the second where the host is OpenAI's own or Azure's. */
+const struct upstream *openai_upstream_at(const char *host);
+
 /* ---- requests ------------------------------------------------------------------------------ */
 
 /* Reads the body of POST /v1/chat/completions. *out is a talloc child of `mem`; freeing it frees
@@ -31,6 +34,10 @@ int openai_request_parse(
  * tell each other. E_TOO_LARGE when `out` has no room. */
 int openai_request_write(
     const struct inference_request *req, struct buf *out, struct err *err) WARN_UNUSED;
+
+/* What of the request's `extra` would change the answer's meaning, refused by name: for those who
+ * understand no more than this dialect does. E_UNSUPPORTED. */
+int openai_refuse_extra(const struct inference_request *req, struct err *err) WARN_UNUSED;
 
 /* ---- answers ------------------------------------------------------------------------------- */
 
@@ -52,7 +59,8 @@ int openai_error_parse(struct bytes body, int status, struct err *err);
 #define OPENAI_MODELS_MAX 4096 /* entries of a list; longer ones are refused */
 
 /* Appends the list of `models`, one element for each id: id, object, created, owned_by, and of our
- * own `ready`, `context_length`, `node` (the first owner's NodeId) and `nodes` (all owners').
+ * own `ready`, `context_length`, `abilities`, `hash` (of the model's file, where all agree), `node`
+ * (the first owner's NodeId) and `nodes` (all owners'). Without memory the buffer fails.
  * Entries of one id may stand anywhere in the array. */
 void openai_models_write(struct buf *out, const struct model_entry *models, size_t n);
 /* Appends one element: all of `models` that have this id (at least one). */

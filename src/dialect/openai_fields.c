@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <talloc.h>
 
+#define OPENAI_MEMBERS_MAX 1024 /* of a request; each is compared with all that we know */
+
 static const struct field {
 	const char *name;
 	uint8_t n, kinds;
@@ -343,6 +345,9 @@ static int sort_out(struct openai_reading *r, enum inference_kind kind)
 	struct buf extra = BUF_INIT(2 * r->text.n + 64);
 	int rc = 0;
 
+	if (r->root->n > OPENAI_MEMBERS_MAX)
+		return err_set(
+		    r->err, E_INVALID, "the request has more than %d members", OPENAI_MEMBERS_MAX);
 	for (const struct jnode *v = jfirst(r->root); v; v = jnext(r->root, v)) {
 		int f = field_of(jkey(v), kind == INFERENCE_CHAT ? 1 : 2);
 

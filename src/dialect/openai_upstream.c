@@ -1,6 +1,8 @@
 /* OpenAI-compatible servers, asked: our own nodes, the original, and all the others. */
 #include "dialect/openai_priv.h"
 
+#include <strings.h>
+
 static int ask(const struct inference_request *req, enum openai_form form, const char **path,
     struct buf *out, struct err *err)
 {
@@ -48,3 +50,18 @@ const struct upstream gate_upstream = {.name = "gate", .request = node_request, 
 const struct upstream openai_upstream = {.name = "openai", .request = foreign_request, COMMON};
 const struct upstream openai_cloud_upstream = {
     .name = "openai.cloud", .request = cloud_request, COMMON};
+
+const struct upstream *openai_upstream_at(const char *host)
+{
+	static const char *const cloud[] = {"api.openai.com", ".openai.azure.com"};
+	size_t n = strlen(host);
+
+	for (size_t i = 0; i < sizeof(cloud) / sizeof(cloud[0]); i++) {
+		size_t m = strlen(cloud[i]);
+
+		if (n >= m && strcasecmp(host + n - m, cloud[i]) == 0 &&
+		    (n == m || cloud[i][0] == '.'))
+			return &openai_cloud_upstream;
+	}
+	return &openai_upstream;
+}

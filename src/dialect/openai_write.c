@@ -31,6 +31,7 @@ static void put_real(struct buf *out, const char *key, double v)
 {
 	char digits[40];
 
+	v = v == 0 ? 0 : v; /* no −0, which reads back as the integer 0 */
 	(void)snprintf(digits, sizeof(digits), "%.15g", v);
 	if (strtod(digits, NULL) != v)
 		(void)snprintf(digits, sizeof(digits), "%.17g", v);
@@ -105,7 +106,9 @@ static void put_calls(struct buf *out, const struct inference_message *m)
 	buf_u8(out, ']');
 }
 
-static void put_message(struct buf *out, const struct inference_message *m)
+/* The original refuses what it does not know, and thoughts of a turn that is over change nothing.
+ */
+static void put_message(struct buf *out, const struct inference_message *m, enum openai_form form)
 {
 	buf_str(out, "{\"role\":");
 	json_put_text(out, bytes_str(m->role));
@@ -113,7 +116,7 @@ static void put_message(struct buf *out, const struct inference_message *m)
 	put_content(out, m);
 	put_str(out, "name", m->name);
 	put_str(out, "tool_call_id", m->tool_call_id);
-	if (m->reasoning.n > 0) {
+	if (m->reasoning.n > 0 && form != OPENAI_FORM_CLOUD) {
 		put_key(out, "reasoning_content");
 		json_put_text(out, m->reasoning);
 	}
@@ -289,7 +292,7 @@ static void put_own(struct buf *out, const struct inference_request *req)
 
 /* ---- the whole ----------------------------------------------------------------------------- */
 
-static void put_input(struct buf *out, const struct inference_request *req)
+static void put_input(struct buf *out, const struct inference_request *req, enum openai_form form)
 {
 	if (req->kind == INFERENCE_COMPLETION) {
 		put_key(out, "prompt");
@@ -304,7 +307,7 @@ static void put_input(struct buf *out, const struct inference_request *req)
 	put_key(out, "messages");
 	for (size_t i = 0; i < req->n_messages; i++) {
 		buf_u8(out, i ? ',' : '[');
-		put_message(out, &req->messages[i]);
+		put_message(out, &req->messages[i], form);
 	}
 	buf_u8(out, ']');
 	put_tools(out, req);
@@ -315,7 +318,7 @@ int openai_put_request(
 {
 	buf_str(out, "{\"model\":");
 	json_put_text(out, bytes_str(req->model));
-	put_input(out, req);
+	put_input(out, req, form);
 	put_sampling(out, &req->sampling, form);
 	put_biases(out, req);
 	put_answer_form(out, req, form);

@@ -3,7 +3,8 @@
  *
  * SPEC openai: the API reference of Responses. Refused by name (E_UNSUPPORTED): what needs a memory
  * on our side (previous_response_id, conversation, background, prompt, item references), tools that
- * the server itself would run, files and audio. Answers repeat their request's parameters. */
+ * the server itself would run, files and audio. Groups of functions ("namespace") are functions.
+ * Answers repeat their request's parameters. */
 #ifndef DIALECT_RESPONSES_H
 #define DIALECT_RESPONSES_H
 

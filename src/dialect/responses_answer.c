@@ -26,6 +26,7 @@ struct item {
 	size_t index;
 	struct buf text;     /* or a call's arguments */
 	struct buf logprobs; /* of a text: JSON, without its brackets */
+	struct bytes seal;   /* of thoughts */
 	const char *call_id, *name;
 	bool done;
 };
@@ -97,9 +98,24 @@ static void put_summary_part(struct buf *out, const struct item *it)
 	buf_u8(out, '}');
 }
 
-/* Clients that keep nothing with the server give thoughts back only together with their sealed
- * form. Ours are readable as they are: the seal only says so. */
-#define SEAL "not-encrypted"
+/* A group's tool has a name of its own, beside its group's. */
+static void put_tool_name(
+    struct buf *out, const struct inference_request *req, const char *name, bool with_group)
+{
+	const char *group = NULL;
+
+	for (size_t i = 0; i < req->n_tools && !group; i++)
+		if (req->tools[i].group && strcmp(req->tools[i].name, name) == 0)
+			group = req->tools[i].group;
+	put_member_text(out, "name", bytes_str(group ? name + strlen(group) + 2 : name));
+	if (group && with_group)
+		put_member_text(out, "namespace", bytes_str(group));
+}
+
+static struct bytes seal_of(const struct item *it)
+{
+	return it->seal.n > 0 ? it->seal : bytes_str(RESPONSES_NO_SEAL);
+}
 
 /* With `empty`, as it was when it began. */
 static void put_item(struct buf *out, const struct dialect_answer *a, const struct item *it,
@@ -112,8 +128,10 @@ static void put_item(struct buf *out, const struct dialect_answer *a, const stru
 		buf_str(out, ",\"type\":\"reasoning\",\"summary\":[");
 		if (!empty)
 			put_summary_part(out, it);
-		buf_str(
-		    out, a->req->sealed_reasoning ? "],\"encrypted_content\":\"" SEAL "\"}" : "]}");
+		buf_u8(out, ']');
+		if (a->req->sealed_reasoning)
+			put_member_text(out, "encrypted_content", seal_of(it));
+		buf_u8(out, '}');
 		return;
 	case ITEM_TEXT:
 		buf_printf(out,
@@ -126,7 +144,7 @@ static void put_item(struct buf *out, const struct dialect_answer *a, const stru
 	case ITEM_CALL:
 		buf_printf(out, ",\"type\":\"function_call\",\"status\":\"%s\"", status);
 		put_member_text(out, "call_id", bytes_str(it->call_id));
-		put_member_text(out, "name", bytes_str(it->name));
+		put_tool_name(out, a->req, it->name, true);
 		put_member_text(out, "arguments", empty ? bytes_of(NULL, 0) : buf_view(&it->text));
 		buf_u8(out, '}');
 		return;
@@ -309,7 +327,7 @@ static void close_item(
 		buf_u8(&s->data, ']');
 	}
 	if (it->kind == ITEM_CALL)
-		put_member_text(&s->data, "name", bytes_str(it->name));
+		put_tool_name(&s->data, w->answer->req, it->name, false);
 	end_event(s, names->done, out);
 	if (names->part_done)
 		part_event(w, names->part_done, it, out);
@@ -416,19 +434,33 @@ static void put_delta(
 	end_event(s, type, out);
 }
 
+/* Thoughts with their seal are complete: others are another item. */
+static void keep_seal(struct item *it, struct bytes seal, struct buf *out)
+{
+	char *copy = talloc_strndup(it, (const char *)seal.p, seal.n);
+
+	if (copy)
+		it->seal = bytes_str(copy);
+	else
+		out->failed = true;
+}
+
 static void put_content(
     struct dialect_writer *w, enum item_kind kind, const struct inference_event *e, struct buf *out)
 {
 	struct response *s = w->state;
 
-	if (!s->open || s->open->kind != kind) {
+	if (!s->open || s->open->kind != kind || s->open->seal.n > 0) {
 		close_open(w, "completed", out);
 		s->open = add_item(s, kind, out);
 		if (!s->open)
 			return;
 		begin_item(w, s->open, out);
 	}
-	put_delta(w, s->open, e, out);
+	if (e->seal.n > 0)
+		keep_seal(s->open, e->seal, out);
+	else
+		put_delta(w, s->open, e, out);
 }
 
 /* The item of the tool call with this index, or NULL. */
@@ -530,10 +562,10 @@ static void whole(struct dialect_writer *w, const struct inference_result *r, st
 {
 	const struct inference_choice *c = &r->choices[0];
 	struct standing st = standing_of(c->finish, &r->usage);
-	struct item it = {.kind = ITEM_THOUGHTS, .text = c->reasoning};
+	struct item it = {.kind = ITEM_THOUGHTS, .text = c->reasoning, .seal = c->reasoning_seal};
 
 	begin_response(out, w, &st);
-	if (it.text.n > 0) {
+	if (it.text.n > 0 || it.seal.n > 0) {
 		put_item(out, w->answer, &it, "completed", false);
 		it.index++;
 	}

@@ -112,6 +112,19 @@ static int read_message(struct reading *r, const json_t *item, const struct plac
 	return rc ? rc : read_content(r, item, at, "content", limit, m);
 }
 
+/* A group's tool goes by both names, as few forms know of groups. */
+static int join_name(struct reading *r, const char *group, const struct place *at, char **name)
+{
+	char *joined = talloc_asprintf(r->mem, "%s__%s", group, *name);
+
+	if (!joined)
+		return reading_no_memory(r);
+	if (strlen(joined) >= INFERENCE_TOOL_NAME_MAX)
+		return reading_fail(r, E_INVALID, at, "name", "is too long with its group's");
+	*name = joined;
+	return 0;
+}
+
 static int read_call(struct reading *r, const json_t *item, const struct place *at)
 {
 	struct inference_tool_call *call;
@@ -124,6 +137,8 @@ static int read_call(struct reading *r, const json_t *item, const struct place *
 		rc = reading_string(r, item, at, "call_id", REQUIRED, &call->id);
 	if (rc == 0)
 		rc = reading_tool_name(r, item, at, &call->name);
+	if (rc == 0 && json_is_string(json_member(item, "namespace")))
+		rc = join_name(r, json_get_string(item, "namespace", ""), at, &call->name);
 	if (rc == 0)
 		rc = reading_text(r, item, at, "arguments", REQUIRED, &call->arguments);
 	return rc;
@@ -159,14 +174,26 @@ static int add_thoughts(
 	return rc;
 }
 
-/* Thoughts given back: as they were, or their summary when there is nothing else. What only their
- * maker can read is of no use here. */
+/* None holds for several. */
+static int read_seal(struct reading *r, const json_t *item, const struct place *at, bool first,
+    struct inference_message *m)
+{
+	const char *sealed = json_get_string(item, "encrypted_content", "");
+
+	m->reasoning_seal = bytes_of(NULL, 0);
+	if (!first || strcmp(sealed, RESPONSES_NO_SEAL) == 0)
+		return 0;
+	return reading_text(r, item, at, "encrypted_content", OPTIONAL, &m->reasoning_seal);
+}
+
+/* Thoughts given back: as they were, or their summary when there is nothing else. */
 static int read_reasoning(
     struct reading *r, const json_t *item, const struct place *at, size_t limit)
 {
 	struct buf thoughts = BUF_INIT(limit);
 	struct inference_message *m;
 	int rc = assistant(r, false, false, &m);
+	bool first = rc == 0 && m->reasoning.n == 0 && m->reasoning_seal.n == 0;
 
 	if (rc == 0 && m->reasoning.n > 0) {
 		buf_bytes(&thoughts, m->reasoning);
@@ -182,7 +209,7 @@ static int read_reasoning(
 	if (rc == 0 && thoughts.n > before)
 		rc = reading_copy(r, buf_view(&thoughts), &m->reasoning);
 	buf_free(&thoughts);
-	return rc;
+	return rc ? rc : read_seal(r, item, at, first, m);
 }
 
 static int read_item(struct reading *r, const json_t *item, const struct place *at, size_t limit)
@@ -215,7 +242,7 @@ static void drop_empty(struct inference_request *req)
 		const struct inference_message *m = &req->messages[i];
 
 		if (strcmp(m->role, "assistant") == 0 && m->content.n == 0 &&
-		    m->n_tool_calls == 0 && m->reasoning.n == 0)
+		    m->n_tool_calls == 0 && m->reasoning.n == 0 && m->reasoning_seal.n == 0)
 			continue;
 		req->messages[kept++] = *m;
 	}
@@ -254,8 +281,8 @@ static int read_input(struct reading *r, const json_t *root, size_t limit)
 
 /* ---- tools --------------------------------------------------------------------------------- */
 
-static int read_tool(
-    struct reading *r, const json_t *tool, const struct place *at, struct inference_tool *t)
+static int read_function(struct reading *r, const json_t *tool, const struct place *at,
+    const char *group, struct inference_tool *t)
 {
 	const char *type = json_get_string(tool, "type", "");
 	int rc;
@@ -266,12 +293,71 @@ static int read_tool(
 		return reading_fail(r, E_UNSUPPORTED, at, "type",
 		    "tools of the type \"%.32s\" are not supported, only functions", type);
 	rc = reading_tool_name(r, tool, at, &t->name);
+	if (rc == 0 && group)
+		rc = join_name(r, group, at, &t->name);
+	if (rc == 0 && group && !(t->group = talloc_strdup(r->mem, group)))
+		rc = reading_no_memory(r);
 	if (rc == 0)
 		rc = reading_string(r, tool, at, "description", OPTIONAL, &t->description);
 	if (rc == 0)
 		rc = reading_schema(r, tool, at, "parameters", OPTIONAL, &t->parameters);
 	if (rc == 0)
 		rc = reading_flag(r, tool, at, "strict", &t->strict);
+	return rc;
+}
+
+/* A search that is not to leave the server looks through what the server has stored: that is
+ * nothing here, and so there is no such tool. Codex sends it unasked. */
+static bool is_empty_search(const json_t *tool)
+{
+	return strcmp(json_get_string(tool, "type", ""), "web_search") == 0 &&
+	       !json_get_bool(tool, "external_web_access", true);
+}
+
+/* The functions of a group, which its client runs like any other's; NULL for a tool that is none.
+ */
+static const json_t *group_of(const json_t *tool)
+{
+	const json_t *tools = json_member(tool, "tools");
+
+	return strcmp(json_get_string(tool, "type", ""), "namespace") == 0 && json_is_array(tools)
+		   ? tools
+		   : NULL;
+}
+
+static size_t count_functions(const json_t *list)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *tool = json_array_get(list, i);
+
+		if (group_of(tool))
+			n += json_array_size(group_of(tool));
+		else if (!is_empty_search(tool))
+			n++;
+	}
+	return n;
+}
+
+/* One element of the list: a function or several, from `*next` on. */
+static int read_tool(
+    struct reading *r, const json_t *tool, const struct place *at, struct inference_tool **next)
+{
+	const json_t *group = group_of(tool);
+	char *name = NULL;
+	int rc = 0;
+
+	if (is_empty_search(tool))
+		return 0;
+	if (!group)
+		return read_function(r, tool, at, NULL, (*next)++);
+	rc = reading_tool_name(r, tool, at, &name);
+	for (size_t i = 0; rc == 0 && i < json_array_size(group); i++) {
+		const struct place in = place_at(at, "tools", i);
+
+		rc = read_function(r, json_array_get(group, i), &in, name, (*next)++);
+	}
 	return rc;
 }
 
@@ -303,16 +389,23 @@ static int read_tool_choice(struct reading *r, const json_t *root)
 
 static int read_tools(struct reading *r, const json_t *root)
 {
+	struct inference_tool *next;
 	bool parallel = true;
 	const json_t *list;
 	int rc = reading_array(r, root, NULL, "tools", INFERENCE_TOOLS_MAX, &list);
 
-	if (rc == 0 && json_array_size(list) > 0)
-		rc = reading_new_tools(r, json_array_size(list));
+	size_t n = count_functions(list);
+
+	if (rc == 0 && n > INFERENCE_TOOLS_MAX)
+		rc = reading_fail(
+		    r, E_INVALID, NULL, "tools", "more than %d tools", INFERENCE_TOOLS_MAX);
+	if (rc == 0 && n > 0)
+		rc = reading_new_tools(r, n);
+	next = r->req->tools;
 	for (size_t i = 0; rc == 0 && i < json_array_size(list); i++) {
 		const struct place at = place_at(NULL, "tools", i);
 
-		rc = read_tool(r, json_array_get(list, i), &at, &r->req->tools[i]);
+		rc = read_tool(r, json_array_get(list, i), &at, &next);
 	}
 	if (rc == 0)
 		rc = read_tool_choice(r, root);

@@ -144,7 +144,7 @@ static uint32_t build_root(struct builder *b, const struct grammar_shape *s, uin
 {
 	const uint8_t *line = s->prefix.n ? memchr(s->prefix.p, '\n', s->prefix.n) : NULL;
 	size_t mark = line ? (size_t)(line - s->prefix.p) : s->prefix.n;
-	struct bytes tail = bytes_of(s->prefix.p + mark, s->prefix.n - mark);
+	struct bytes tail = {s->prefix.n ? s->prefix.p + mark : NULL, s->prefix.n - mark};
 	struct grammar_sequence instead = {s->instead, 1};
 	if (s->instead)
 		return build_split(

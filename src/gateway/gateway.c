@@ -7,7 +7,9 @@
 #include "dialect/responses.h"
 #include "gateway/cors.h"
 #include "gateway/gateway_priv.h"
+#include "gateway/guard.h"
 #include "gateway/proxy_priv.h"
+#include "gateway/requests.h"
 #include "provider/peer.h"
 
 #include <stdlib.h>
@@ -31,7 +33,7 @@ struct gateway {
 	struct waitq served;
 };
 
-/* ---- inferences ---------------------------------------------------------------------------- */
+/* ---- inferences and embeddings ------------------------------------------------------------- */
 
 struct emitting {
 	struct serve_call *call;
@@ -56,27 +58,87 @@ static int emit_with_origin(void *arg, const struct inference_event *e, struct e
 	return m->emit(m->arg, e, err);
 }
 
-int gateway_infer(
-    void *arg, struct serve_call *call, inference_emit_fn emit, void *emit_arg, struct err *err)
+static int64_t usage_sum(const struct inference_usage *u)
 {
-	struct caller *caller = arg;
+	if (u->prompt_tok < 0 && u->completion_tok < 0)
+		return -1;
+	return (u->prompt_tok > 0 ? u->prompt_tok : 0) +
+	       (u->completion_tok > 0 ? u->completion_tok : 0);
+}
+
+/* Embeddings are told in few words: their model, and how much text there is. */
+static int64_t estimate(const struct serve_call *call)
+{
+	size_t bytes = 0;
+	if (!call->embed)
+		return access_estimate(call->req);
+	for (size_t i = 0; i < call->embed->n_inputs; i++)
+		bytes += call->embed->inputs[i].n;
+	return (int64_t)(bytes / 4) + 1;
+}
+
+static int run_job(struct caller *caller, struct emitting *m, struct err *err)
+{
 	struct gateway *g = caller->gateway;
+	struct serve_call *call = m->call;
 	if (caller->peer && call->ctx.hops == 0)
 		call->ctx.hops = 1;
-	struct emitting m = {
-	    .call = call,
-	    .job = {.req = call->req, .ctx = call->ctx, .target_node = call->target_node},
-	    .emit = emit,
-	    .arg = emit_arg,
-	};
+	struct buf decisions = BUF_INIT(RECORD_CANDIDATES_MAX);
+	struct record_origin origin = requests_origin(&caller->grant);
+	m->job.req = call->req;
+	m->job.ctx = call->ctx;
+	m->job.target_node = call->target_node;
+	m->job.decisions = &decisions;
+	m->job.record = records_begin(g->opt.records, &origin, call->ctx.request_id,
+	    call->dialect ? call->dialect->name : "embeddings", call->req->model);
+	if (!call->embed)
+		record_prompt(m->job.record, call->req);
 	struct instant began = rt_now();
-	int rc = jobs_run(g->opt.jobs, &m.job, emit_with_origin, &m, err);
+	int rc = guard_reserve(&caller->grant, call->req->model, estimate(call), err);
+	if (rc == 0)
+		rc = jobs_run(g->opt.jobs, &m->job, emit_with_origin, m, err);
+	caller->tokens = m->told ? usage_sum(&m->job.usage) : 0;
+	if (!decisions.failed)
+		record_candidates(m->job.record, buf_view(&decisions));
+	record_usage(m->job.record, &m->job.usage);
+	records_end(g->opt.records, m->job.record, rc, err_text(err));
+	buf_free(&decisions);
 	char from[PEER_ID_TEXT_MAX] = "a client";
 	if (caller->peer)
 		peer_id_print(caller->peer, from);
 	rt_log(LOG_INFO, "gateway", "%s from %s: %s%s%s in %lld ms", call->ctx.request_id, from,
-	    rc ? err_text(err) : "answered", m.job.served_by_label[0] ? " by " : "",
-	    m.job.served_by_label, (long long)duration_to_ms(instant_since(rt_now(), began)));
+	    rc ? err_text(err) : "answered", m->job.served_by_label[0] ? " by " : "",
+	    m->job.served_by_label, (long long)duration_to_ms(instant_since(rt_now(), began)));
+	return rc;
+}
+
+int gateway_infer(
+    void *arg, struct serve_call *call, inference_emit_fn emit, void *emit_arg, struct err *err)
+{
+	struct emitting m = {.call = call, .emit = emit, .arg = emit_arg};
+	return run_job(arg, &m, err);
+}
+
+static int ignore(void *arg, const struct inference_event *e, struct err *err)
+{
+	(void)arg;
+	(void)e;
+	(void)err;
+	return 0;
+}
+
+int gateway_embed(
+    void *arg, struct serve_call *call, void *mem, struct embedding_result *out, struct err *err)
+{
+	struct inference_request req = {.choices = 1};
+	struct emitting m = {.call = call, .emit = ignore};
+	memcpy(req.model, call->embed->model, sizeof req.model);
+	call->req = &req;
+	m.job.embed = call->embed;
+	m.job.mem = mem;
+	int rc = run_job(arg, &m, err);
+	call->req = NULL;
+	*out = m.job.embedded;
 	return rc;
 }
 
@@ -85,6 +147,7 @@ struct serve_service gateway_service(struct caller *caller)
 	return (struct serve_service){
 	    .world = caller->gateway->opt.world,
 	    .infer = gateway_infer,
+	    .embed = gateway_embed,
 	    .arg = caller,
 	    .limit = caller->gateway->opt.request_limit,
 	};
@@ -96,10 +159,22 @@ static int post_chat(struct http_exchange *x, void *arg, struct err *err)
 	return serve_inference(x, &openai_chat, &service, err);
 }
 
+static int post_completions(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct serve_service service = gateway_service(arg);
+	return serve_inference(x, &openai_completions, &service, err);
+}
+
 static int post_responses(struct http_exchange *x, void *arg, struct err *err)
 {
 	struct serve_service service = gateway_service(arg);
 	return serve_inference(x, &openai_responses, &service, err);
+}
+
+static int post_embeddings(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct serve_service service = gateway_service(arg);
+	return serve_embeddings(x, &openai_embeddings, &service, err);
 }
 
 /* ---- models and health --------------------------------------------------------------------- */
@@ -125,10 +200,17 @@ static struct model_entry *list_models(struct gateway *g, bool own_only, size_t 
 	return models;
 }
 
-/* Peers see what this node serves itself: what others serve they hear from those. */
+/* Peers see what this node serves itself: what others serve they hear from those. Nobody sees what
+ * it may not use. */
 struct model_entry *gateway_models(struct caller *caller, size_t *n)
 {
-	return list_models(caller->gateway, caller->peer != NULL, n);
+	struct model_entry *models = list_models(caller->gateway, caller->peer != NULL, n);
+	size_t kept = 0;
+	for (size_t i = 0; i < *n; i++)
+		if (access_allows_model(&caller->grant, models[i].id))
+			models[kept++] = models[i];
+	*n = kept;
+	return models;
 }
 
 int gateway_respond_json(struct http_exchange *x, struct buf *body, struct err *err)
@@ -241,11 +323,35 @@ static int preflight(struct http_exchange *x, struct err *err)
 	return http_respond(x, 204, NULL, bytes_str(""), err);
 }
 
+static int authorize(
+    struct caller *caller, struct http_exchange *x, const char *service, struct err *err)
+{
+	struct gateway *g = caller->gateway;
+	struct netaddr local, remote;
+	struct access_caller who = {.peer = caller->peer,
+	    .member = caller->peer && cluster_is_member(g->opt.cluster, caller->peer)};
+	if (!caller->peer && stream_netaddrs(caller->stream, &local, &remote))
+		who.address = &remote;
+	caller->tokens = -1;
+	if (service)
+		return guard_check_service(g->opt.access, who, x, &caller->grant, err);
+	return guard_check(g->opt.access, who, x, &caller->grant, err);
+}
+
+static int get_request(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct caller *caller = arg;
+	return requests_get(x, caller->gateway->opt.records, &caller->grant, err);
+}
+
 static const struct http_route openai_routes[] = {
     {"POST", "/v1/chat/completions", post_chat},
+    {"POST", "/v1/completions", post_completions},
+    {"POST", "/v1/embeddings", post_embeddings},
     {"POST", "/v1/responses", post_responses},
     {"GET", "/v1/models", get_models},
     {"GET", "/v1/models/*", get_model},
+    {"GET", REQUESTS_PATH "*", get_request},
     {"GET", "/health", get_health},
 };
 
@@ -294,13 +400,17 @@ static int handle(struct http_exchange *x, void *arg, struct err *err)
 	rc = proxy_header(http_request(x), "x-gate-service", &service, err);
 	if (rc)
 		return rc;
-	if (service) {
+	if (service)
 		caller->surface = &services_surface;
-		return pass_on(caller, x, service, err);
-	}
-	if (!caller->peer && strcmp(http_request(x)->method, "OPTIONS") == 0)
+	else if (!caller->peer && strcmp(http_request(x)->method, "OPTIONS") == 0)
 		return preflight(x, err);
-	return http_route(x, caller->surface->routes, caller->surface->n, arg, err);
+	rc = authorize(caller, x, service, err);
+	if (rc == 0 && service)
+		rc = pass_on(caller, x, service, err);
+	else if (rc == 0)
+		rc = http_route(x, caller->surface->routes, caller->surface->n, arg, err);
+	access_done(&caller->grant, caller->tokens);
+	return rc;
 }
 
 static void error_body(
@@ -348,7 +458,7 @@ static void admit_client(struct gateway *g, struct stream *s)
 	else if (!(caller = malloc(sizeof *caller)))
 		rc = err_set(&err, E_MEMORY, "no memory for a connection");
 	if (rc == 0) {
-		*caller = (struct caller){g, NULL, s, &openai_surface, NULL};
+		*caller = (struct caller){.gateway = g, .stream = s, .surface = &openai_surface};
 		rc = fiber_spawn(&g->scope, "client", client_fiber, caller, &err);
 	}
 	if (rc) {
@@ -384,7 +494,11 @@ static void accept_fiber(void *arg)
 static void serve_peer(void *arg, struct stream *s, const struct p2p_stream_info *info)
 {
 	struct gateway *g = arg;
-	struct caller caller = {g, &info->peer, s, &openai_surface, info->remote};
+	struct caller caller = {.gateway = g,
+	    .peer = &info->peer,
+	    .stream = s,
+	    .surface = &openai_surface,
+	    .remote = info->remote};
 	g->peers_served++;
 	serve(&caller, s, HTTP_ONE_SHOT);
 	stream_close(s);

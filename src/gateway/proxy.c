@@ -45,18 +45,20 @@ struct proxy {
 
 /* ---- who may use what ---------------------------------------------------------------------- */
 
-/* The one place that decides whether a peer (NULL: this node's own clients) may use a service. The
- * peer is a member of the cluster: others get no stream. */
+/* The one place that decides whether a peer (NULL: this node's own clients) may use a service.
+ * Others than members may have streams, where the node is public, but no services. */
 static bool may_use(const struct proxy *p, const struct service *s, const struct peer_id *peer)
 {
 	struct peer_id id;
-	if (!peer || s->what.n_only == 0)
+	if (!peer)
 		return true;
+	if (!cluster_is_member(p->opt.cluster, peer))
+		return false;
 	for (size_t i = 0; i < s->what.n_only; i++)
 		if (cluster_find(p->opt.cluster, s->what.only[i], &id, NULL) == 0 &&
 		    peer_id_equal(&id, peer))
 			return true;
-	return false;
+	return s->what.n_only == 0;
 }
 
 static bool is_called(const struct service *s, const char *name)

@@ -1,6 +1,7 @@
 /* One attempt: a provider is asked, watched for silence, its events are passed on, and what it
  * teaches about the provider is remembered. */
 #include "jobs/jobs_priv.h"
+#include "jobs/records.h"
 
 #include <string.h>
 
@@ -82,6 +83,7 @@ static int take_event(void *arg, const struct inference_event *e, struct err *er
 		return 0;
 	int rc = win(l, err);
 	if (rc == 0) {
+		record_event(l->run->job->record);
 		note(l->run, e);
 		rc = l->run->emit(l->run->arg, e, err);
 	}
@@ -191,13 +193,36 @@ static struct inference_request outgoing(const struct lane *l)
 	return req;
 }
 
+/* Embeddings come all at once: the end of an answer, which wins the race. */
+static int embed(struct lane *l, const struct inference_request *out)
+{
+	struct job *job = l->run->job;
+	struct embedding_request req = *job->embed;
+	struct embedding_result result;
+	memcpy(req.model, out->model, sizeof req.model);
+	int rc = provider_embed(l->e->provider, &req, &job->ctx, job->mem, &result, &l->err);
+	if (rc == 0)
+		rc = take_event(l,
+		    &(struct inference_event){.kind = INFERENCE_CHOICE_END, .finish = FINISH_STOP},
+		    &l->err);
+	if (rc == 0) {
+		struct inference_event e = {
+		    .kind = INFERENCE_FINISHED, .usage = {result.prompt_tok, 0, -1, -1}};
+		job->embedded = result;
+		rc = take_event(l, &e, &l->err);
+	}
+	return rc;
+}
+
 static void infer(struct lane *l)
 {
 	struct inference_request req = outgoing(l);
 	l->began = l->last_event = rt_now();
 	scope_open(&l->scope, DURATION_FOREVER);
 	l->rc = fiber_spawn(NULL, "stall", watch_stall, l, &l->err);
-	if (l->rc == 0)
+	if (l->rc == 0 && l->run->job->embed)
+		l->rc = embed(l, &req);
+	else if (l->rc == 0)
 		l->rc =
 		    provider_infer(l->e->provider, &req, &l->run->job->ctx, take_event, l, &l->err);
 	scope_close(&l->scope);
@@ -247,6 +272,13 @@ static int wait_in_line(struct lane *l)
 	return rc;
 }
 
+static unsigned begin_record(struct lane *l)
+{
+	struct job *job = l->run->job;
+	const struct model_entry *m = entry_model(l->e, job->req->model);
+	return record_attempt(job->record, l->e->node.label, m ? m->id : job->req->model);
+}
+
 void attempt(struct lane *l)
 {
 	struct catalog_standing *s = l->e->standing;
@@ -254,7 +286,9 @@ void attempt(struct lane *l)
 	if (l->rc == 0) {
 		breaker_begin(&s->breaker, rt_now());
 		count(l, 1, 0);
+		unsigned a = begin_record(l);
 		infer(l);
+		record_attempt_end(l->run->job->record, a, l->rc, err_text(&l->err));
 		count(l, -1, 0);
 		learn(l);
 		if (l->e->node.slots > 0)

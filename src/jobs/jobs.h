@@ -18,6 +18,7 @@
 #include "schedule/schedule.h"
 
 struct jobs;
+struct record;
 
 struct jobs_options {
 	struct world *world;
@@ -49,6 +50,11 @@ struct jobs_options {
 
 struct job {
 	const struct inference_request *req;
+	/* For embeddings: req has the model only; the events are those of an answer without text.
+	 */
+	const struct embedding_request *embed;
+	void *mem; /* the vectors become its talloc children */
+	struct embedding_result embedded;
 	struct request_context ctx;
 	const char *target_node; /* NodeId, PeerId or unique label; NULL: our choice */
 	bool has_strategy;
@@ -57,6 +63,7 @@ struct job {
 	 * lost, separated by commas. Its limit is the caller's; what does not fit makes it fail
 	 * (buf_ok). NULL: not wanted. */
 	struct buf *decisions;
+	struct record *record; /* told of attempts and events (records.h); NULL: none */
 	/* Filled before the first event; what answered last, where one continued another. */
 	struct peer_id served_by;
 	char served_by_label[NODE_LABEL_MAX];

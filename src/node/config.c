@@ -35,8 +35,10 @@ enum kind {
 	ADDRESSES, /* of nodes */
 	ORIGINS,
 	EXPOSURES,
+	SHARE,
 	ALIASES,
 	STRATEGY,
+	DHT_MODE,
 	LOG_LEVEL,
 	LOG_FORMAT
 };
@@ -72,6 +74,9 @@ static const struct setting settings[] = {
     {"mdns", "network.mdns", SWITCH, AT(mdns), "true", NULL, "find nodes on the local network"},
     {"dht", "network.dht", SWITCH, AT(dht), "true", NULL,
 	"meet members through a hash table that the nodes keep together"},
+    {"dht-mode", "network.dht_mode", DHT_MODE, AT(dht_mode), "auto", "MODE",
+	"server (keeps a part of the table), client (only asks), or auto: server if others can "
+	"dial this node"},
     {"relay", "network.relay", SWITCH, AT(relay), "true", NULL,
 	"carry connections between members that cannot reach each other"},
     {"map-port", "network.map_port", SWITCH, AT(map_port), "false", NULL,
@@ -112,6 +117,29 @@ static const struct setting settings[] = {
 	"requests that may wait for this node's model"},
     {"request-timeout", "jobs.request_timeout_s", POSITIVE, AT(request_timeout_s), "600", "SECONDS",
 	"limit for a whole answer"},
+    {"require-key", "access.require_key", SWITCH, AT(require_key), "false", NULL,
+	"programs on this machine need a key even while there is none"},
+    {"keyless-remote", "access.keyless_remote", SWITCH, AT(keyless_remote), "false", NULL,
+	"programs on other machines need no key either while there is none"},
+    {"rate-limit", "access.requests_per_minute", NUMBER, AT(requests_per_min), "0", "N",
+	"requests a minute from one address without a key; 0: no limit"},
+    {"token-limit", "access.tokens_per_minute", NUMBER, AT(tokens_per_min), "0", "N",
+	"tokens a minute for one address without a key; 0: no limit"},
+    {"share", "peers.share", SHARE, AT(share), "friends", "WITH",
+	"who of the network may use this node: private (nobody), friends (members and trusted "
+	"peers), public (everybody)"},
+    {"member-rate-limit", "peers.requests_per_minute", NUMBER, AT(member_requests_per_min), "0",
+	"N", "requests a minute from one member; 0: no limit"},
+    {"member-token-limit", "peers.tokens_per_minute", NUMBER, AT(member_tokens_per_min), "0", "N",
+	"tokens a minute for one member; 0: no limit"},
+    {"public-rate-limit", "peers.public_requests_per_minute", NUMBER, AT(public_requests_per_min),
+	"10", "N", "requests a minute from one stranger, with --share public; 0: no limit"},
+    {"public-token-limit", "peers.public_tokens_per_minute", NUMBER, AT(public_tokens_per_min),
+	"20000", "N", "tokens a minute for one stranger, with --share public; 0: no limit"},
+    {"keep-requests", "requests.keep", NUMBER, AT(keep_requests), "100000", "N",
+	"request records that are kept on disk; 0: none"},
+    {"keep-requests-days", "requests.keep_days", POSITIVE, AT(keep_requests_days), "30", "DAYS",
+	"how long they are kept"},
     {"strategy", "jobs.strategy", STRATEGY, AT(strategy), "prefer-local", "NAME",
 	"who answers: prefer-local, local-only, load-balance, cheapest or fastest"},
     {"hedge-ms", "jobs.hedge_ms", NUMBER, AT(hedge_ms), "0", "MS",
@@ -153,6 +181,18 @@ static int parse_switch(const char *text, bool *out, struct err *err)
 			return 0;
 		}
 	return err_set(err, E_INVALID, "\"%s\" is neither true nor false", text);
+}
+
+static int parse_dht_mode(const char *text, enum p2p_kad_mode *out, struct err *err)
+{
+	static const char *const words[] = {
+	    [P2P_KAD_CLIENT] = "client", [P2P_KAD_SERVER] = "server", [P2P_KAD_AUTO] = "auto"};
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (strcmp(text, words[i]) == 0) {
+			*out = (enum p2p_kad_mode)i;
+			return 0;
+		}
+	return err_set(err, E_INVALID, "\"%s\" is none of auto, server and client", text);
 }
 
 /* Labels are folder names and names in commands. */
@@ -372,6 +412,8 @@ static int put_value(struct config *c, const struct setting *s, const char *text
 		return put_number(text, 0, ENGINE_THREADS_MAX, at, err);
 	case SWITCH:
 		return parse_switch(text, at, err);
+	case DHT_MODE:
+		return parse_dht_mode(text, at, err);
 	case STRATEGY:
 		return parse_strategy(text, at, err);
 	case ADDRESSES:
@@ -380,6 +422,8 @@ static int put_value(struct config *c, const struct setting *s, const char *text
 	case ORIGINS:
 		list = list_of(c, s->kind);
 		return add_to_list(&list, text, err);
+	case SHARE:
+		return access_share_parse(text, at, err);
 	case LOG_LEVEL:
 		return log_level_parse(text, at, err);
 	case LOG_FORMAT:
@@ -561,6 +605,8 @@ static bool kind_fits(enum kind kind, enum toml_kind found)
 	case TOKEN:
 	case KERNELS:
 	case ADDRESS:
+	case DHT_MODE:
+	case SHARE:
 	case LOG_LEVEL:
 	case LOG_FORMAT:
 	case STRATEGY:

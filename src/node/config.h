@@ -4,10 +4,12 @@
 #ifndef NODE_CONFIG_H
 #define NODE_CONFIG_H
 
+#include "access/access.h"
 #include "base/log.h"
 #include "gateway/cors.h"
 #include "gateway/expose.h"
 #include "jobs/alias.h"
+#include "p2p/kad.h"
 #include "rt/world.h"
 #include "schedule/schedule.h"
 
@@ -48,6 +50,7 @@ struct config {
 	bool auto_accept_peers;
 	char join[CONFIG_TEXT_MAX]; /* a join token */
 	bool mdns, dht, relay, map_port;
+	enum p2p_kad_mode dht_mode;
 	uint32_t max_connections, network_memory_mib, bandwidth_kib;
 	char swarm_key[CONFIG_TEXT_MAX]; /* a file */
 	char model[CONFIG_TEXT_MAX];     /* a path, "embedded" or "none" */
@@ -64,6 +67,12 @@ struct config {
 	uint32_t threads, context;
 	uint32_t max_queue;
 	uint32_t request_timeout_s;
+	bool require_key, keyless_remote;
+	enum access_share share;
+	uint32_t requests_per_min, tokens_per_min;               /* of an address without a key */
+	uint32_t member_requests_per_min, member_tokens_per_min; /* of a member */
+	uint32_t public_requests_per_min, public_tokens_per_min; /* of a stranger */
+	uint32_t keep_requests, keep_requests_days;
 	enum log_level log_level;
 	enum log_format log_format;
 	struct config_place places[CONFIG_SETTINGS_MAX]; /* private */

@@ -21,6 +21,26 @@ static int map_port(struct p2p_host *h, struct err *err)
 	return 0;
 }
 
+static const char *const over_relays[] = {
+    "/http/1.1", GOSSIP_PROTOCOL_11, GOSSIP_PROTOCOL_10, GOSSIP_PROTOCOL_FLOOD};
+
+static int start_gossip(struct p2p_host *h, bool (*with)(void *arg, const struct peer_id *peer),
+    void *arg, struct p2p_gossip **out, struct err *err)
+{
+	struct p2p_gossip_options opt;
+	p2p_gossip_options_default(&opt);
+	opt.with = with;
+	opt.with_arg = arg;
+	return p2p_gossip_new(h, &opt, out, err);
+}
+
+void network_close(struct network *n)
+{
+	p2p_gossip_close(n->gossip);
+	p2p_kad_close(n->kad);
+	*n = (struct network){0};
+}
+
 int network_limits(const struct config *c, struct p2p_limits *l, struct err *err)
 {
 	uint64_t rate = (uint64_t)c->bandwidth_kib << 10;
@@ -39,14 +59,15 @@ int network_limits(const struct config *c, struct p2p_limits *l, struct err *err
 	return 0;
 }
 
-int network_services(
-    struct p2p_host *h, const struct config *c, struct p2p_kad **kad, struct err *err)
+int network_services(struct p2p_host *h, const struct config *c,
+    bool (*with)(void *arg, const struct peer_id *peer), void *arg, struct network *out,
+    struct err *err)
 {
 	int rc = p2p_autonat_start(h, NULL, err);
 	if (rc == 0)
 		rc = p2p_dcutr_start(h, err);
-	if (rc == 0)
-		rc = p2p_allow_limited(h, "/http/1.1", err);
+	for (size_t i = 0; rc == 0 && i < sizeof over_relays / sizeof *over_relays; i++)
+		rc = p2p_allow_limited(h, over_relays[i], err);
 	if (rc == 0 && c->relay)
 		rc = p2p_relay_serve(h, NULL, err);
 	if (rc == 0)
@@ -56,7 +77,8 @@ int network_services(
 	if (rc == 0 && c->dht) {
 		struct p2p_kad_options table;
 		p2p_kad_options_default(&table);
-		rc = p2p_kad_new(h, &table, kad, err);
+		table.mode = c->dht_mode;
+		rc = p2p_kad_new(h, &table, &out->kad, err);
 	}
-	return rc;
+	return rc ? rc : start_gossip(h, with, arg, &out->gossip, err);
 }

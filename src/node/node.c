@@ -1,11 +1,13 @@
 /* The composition root: makes the rooms' objects in order and ends them in reverse. */
 #include "node/node.h"
 
+#include "access/access.h"
 #include "cluster/cluster.h"
 #include "control/control.h"
 #include "crypto/crypto.h"
 #include "gateway/gateway.h"
 #include "jobs/jobs.h"
+#include "jobs/records.h"
 #include "node/network_priv.h"
 #include "p2p/p2p.h"
 #include "p2p/pnet.h"
@@ -20,6 +22,7 @@
 
 #define PING_EVERY_MS  3000 /* a member that falls silent is gone within 8 s */
 #define PING_ANSWER_MS 5000
+#define PORT_FILE_MAX  16
 
 struct node {
 	struct world *world;
@@ -34,7 +37,9 @@ struct node {
 	size_t n_aliases;
 	struct fleet *fleet;
 	struct p2p_host *host;
-	struct p2p_kad *kad; /* NULL: switched off */
+	struct network network;
+	struct access *access;
+	struct records *records;
 	struct jobs *jobs;
 	struct cluster *cluster;
 	struct gateway *gateway;
@@ -77,6 +82,10 @@ static int open_data_dir(struct node *n, struct err *err)
 		    "another node uses the data folder %s: give this one a name of its own with "
 		    "--node-id",
 		    n->config->data_dir);
+	struct err why = {0};
+	if (rc == 0 && file_tidy(n->world, n->config->data_dir, &why) != 0)
+		log_event(n->log, LOG_WARN, "node", "cannot tidy %s: %s", n->config->data_dir,
+		    err_text(&why));
 	return rc;
 }
 
@@ -117,6 +126,52 @@ static int load_identity(struct node *n, struct err *err)
 		secret_wipe(pem.p, pem.n);
 	buf_free(&pem);
 	return rc ? err_wrap(err, rc, "%s", path) : 0;
+}
+
+/* ---- what is kept -------------------------------------------------------------------------- */
+
+static int open_store(struct node *n, struct err *err)
+{
+	const struct store_schema schemas[] = {access_schema, fleet_schema, records_schema};
+	char path[CONFIG_TEXT_MAX + 32];
+	in_data_dir(n, "gate.db", path);
+	struct store_options opt = {.world = n->world,
+	    .path = path,
+	    .schemas = schemas,
+	    .n_schemas = sizeof schemas / sizeof *schemas};
+	return store_open(&opt, &n->store, err);
+}
+
+static struct access_limits limits_of(uint32_t requests, uint32_t tokens)
+{
+	return (struct access_limits){.requests_per_min = requests, .tokens_per_min = tokens};
+}
+
+static int start_access(struct node *n, struct err *err)
+{
+	const struct config *c = n->config;
+	struct access_options opt = {
+	    .world = n->world,
+	    .store = n->store,
+	    .require_key = c->require_key,
+	    .remote_keyless = c->keyless_remote,
+	    .share = c->share,
+	    .address = limits_of(c->requests_per_min, c->tokens_per_min),
+	    .member = limits_of(c->member_requests_per_min, c->member_tokens_per_min),
+	    .stranger = limits_of(c->public_requests_per_min, c->public_tokens_per_min),
+	};
+	return access_new(&opt, &n->access, err);
+}
+
+static int start_records(struct node *n, struct err *err)
+{
+	struct records_options opt = {
+	    .world = n->world,
+	    .store = n->store,
+	    .keep_count = n->config->keep_requests,
+	    .keep_s = INT64_C(86400) * n->config->keep_requests_days,
+	};
+	return records_new(&opt, &n->records, err);
 }
 
 /* ---- ports --------------------------------------------------------------------------------- */
@@ -203,6 +258,50 @@ static int bind_host(struct node *n, uint16_t port, struct err *err)
 	return rc;
 }
 
+/* The port that this node was given the last time, when nobody chose one: invitations and other
+ * people's notes name it. 0: unknown. */
+static uint16_t last_port(struct node *n)
+{
+	char path[CONFIG_TEXT_MAX + 32];
+	struct buf text = BUF_INIT(PORT_FILE_MAX);
+	unsigned long port = 0;
+	in_data_dir(n, "p2p_port", path);
+	if (file_read(n->world, path, PORT_FILE_MAX, &text, NULL) == 0)
+		port = strtoul(buf_cstr(&text), NULL, 10);
+	buf_free(&text);
+	return port <= UINT16_MAX ? (uint16_t)port : 0;
+}
+
+static void keep_port(struct node *n, uint16_t before)
+{
+	char path[CONFIG_TEXT_MAX + 32], text[PORT_FILE_MAX];
+	struct multiaddr addr;
+	struct multiaddr_tcp tcp;
+	struct err err = {0};
+	if (p2p_host_addrs(n->host, &addr, 1) == 0 || multiaddr_tcp(&addr, &tcp, NULL) != 0 ||
+	    tcp.port == before)
+		return;
+	in_data_dir(n, "p2p_port", path);
+	int length = snprintf(text, sizeof text, "%u\n", tcp.port);
+	if (file_write(n->world, path, bytes_of(text, (size_t)length), 0600, &err) != 0)
+		log_event(n->log, LOG_WARN, "node",
+		    "cannot note the P2P port for the next start: %s", err_text(&err));
+}
+
+static int bind_p2p(struct node *n, struct err *err)
+{
+	struct config_port wanted = n->config->port;
+	if (wanted.chosen)
+		return bind_port(n, "P2P", "--port", wanted, bind_host, err);
+	uint16_t last = last_port(n);
+	int rc = last == 0 || last == wanted.port ? E_IN_USE : bind_host(n, last, err);
+	if (rc == E_IN_USE)
+		rc = bind_port(n, "P2P", "--port", wanted, bind_host, err);
+	if (rc == 0)
+		keep_port(n, last);
+	return rc;
+}
+
 static void load_changed(void *arg)
 {
 	(void)arg; /* members hear of the load with the next heartbeat */
@@ -247,18 +346,6 @@ static int node_absent(void *arg, const char *name, struct err *err)
 {
 	struct node *n = arg;
 	return n->cluster ? cluster_absent(n->cluster, name, err) : 0;
-}
-
-static int open_store(struct node *n, struct err *err)
-{
-	char path[CONFIG_TEXT_MAX + 32];
-	const struct store_schema schemas[] = {fleet_schema};
-	struct store_options opt = {.world = n->world,
-	    .path = path,
-	    .schemas = schemas,
-	    .n_schemas = sizeof schemas / sizeof *schemas};
-	in_data_dir(n, "gate.db", path);
-	return store_open(&opt, &n->store, err);
 }
 
 static int start_fleet(struct node *n, struct err *err)
@@ -314,17 +401,26 @@ static int start_jobs(struct node *n, struct err *err)
 	return n->jobs ? 0 : err_set(err, E_MEMORY, "no memory for jobs");
 }
 
-/* Only members may use this node, and its bandwidth. */
+static const char *const for_members[] = {
+    P2P_RELAY_HOP, GOSSIP_PROTOCOL_11, GOSSIP_PROTOCOL_10, GOSSIP_PROTOCOL_FLOOD};
+
+/* Who may use this node is a matter of access; its bandwidth, and hearing who else is a member, one
+ * of membership. */
 static bool may_open(void *arg, const struct p2p_stream_info *info)
 {
 	struct node *n = arg;
-	return (strcmp(info->protocol, "/http/1.1") != 0 &&
-		   strcmp(info->protocol, P2P_RELAY_HOP) != 0) ||
-	       (n->cluster && cluster_is_member(n->cluster, &info->peer));
+	bool member = n->cluster && cluster_is_member(n->cluster, &info->peer);
+	if (strcmp(info->protocol, "/http/1.1") == 0)
+		return access_admits_peer(n->access, &info->peer, member);
+	for (size_t i = 0; i < sizeof for_members / sizeof *for_members && !member; i++)
+		if (strcmp(info->protocol, for_members[i]) == 0)
+			return false;
+	return true;
 }
 
-/* Only members may be our relays: who relays sees when we talk, and with whom. */
-static bool may_relay(void *arg, const struct peer_id *peer)
+/* Only members may be our relays: who relays sees when we talk, and with whom. The same goes for
+ * gossip. */
+static bool is_member(void *arg, const struct peer_id *peer)
 {
 	struct node *n = arg;
 	return n->cluster && cluster_is_member(n->cluster, peer);
@@ -358,11 +454,12 @@ static int start_cluster(struct node *n, struct err *err)
 	};
 	if (rc == 0) {
 		p2p_set_gate(n->host, may_open, n);
-		rc = p2p_relay_trust(n->host, may_relay, n, err);
+		rc = p2p_relay_trust(n->host, is_member, n, err);
 	}
 	if (rc == 0) {
-		rc = network_services(n->host, c, &n->kad, err);
-		opt.kad = n->kad;
+		rc = network_services(n->host, c, is_member, n, &n->network, err);
+		opt.kad = n->network.kad;
+		opt.gossip = n->network.gossip;
 	}
 	if (rc == 0) {
 		rc = cluster_new(&opt, &n->cluster, err);
@@ -379,6 +476,8 @@ static int bind_gateway(struct node *n, uint16_t port, struct err *err)
 	    .catalog = n->catalog,
 	    .cluster = n->cluster,
 	    .host = n->host,
+	    .access = n->access,
+	    .records = n->records,
 	    .label = n->config->node_id,
 	    .max_connections = GATEWAY_CONNECTIONS_DEFAULT,
 	    .request_limit = duration_s(n->config->request_timeout_s),
@@ -418,6 +517,8 @@ static int bind_control(struct node *n, uint16_t port, struct err *err)
 	    .cluster = n->cluster,
 	    .catalog = n->catalog,
 	    .jobs = n->jobs,
+	    .access = n->access,
+	    .records = n->records,
 	    .fleet = n->fleet,
 	    .request_limit = duration_s(n->config->request_timeout_s),
 	    .stop = stop_asked,
@@ -469,16 +570,20 @@ static int start(struct node *n, struct err *err)
 		rc = open_data_dir(n, err);
 	if (rc == 0)
 		rc = load_identity(n, err);
-	if (rc == 0 && !(n->catalog = catalog_new()))
-		rc = err_set(err, E_MEMORY, "no memory for the catalog");
 	if (rc == 0)
 		rc = open_store(n, err);
+	if (rc == 0)
+		rc = start_access(n, err);
+	if (rc == 0)
+		rc = start_records(n, err);
+	if (rc == 0 && !(n->catalog = catalog_new()))
+		rc = err_set(err, E_MEMORY, "no memory for the catalog");
 	if (rc == 0)
 		rc = start_engine(n, err);
 	if (rc == 0)
 		rc = start_jobs(n, err);
 	if (rc == 0)
-		rc = bind_port(n, "P2P", "--port", c->port, bind_host, err);
+		rc = bind_p2p(n, err);
 	if (rc == 0)
 		rc = start_cluster(n, err);
 	if (rc == 0)
@@ -525,13 +630,14 @@ void node_close(struct node *n)
 	fleet_close(n->fleet);
 	if (n->engine)
 		catalog_remove(n->catalog, n->engine);
-	p2p_kad_close(n->kad);
+	network_close(&n->network);
 	p2p_host_close(n->host);
 	jobs_free(n->jobs);
 	catalog_free(n->catalog);
 	free(n->aliases);
-	if (n->store)
-		store_close(n->store);
+	records_close(n->records);
+	access_close(n->access);
+	store_close(n->store);
 	if (n->lock)
 		file_unlock(n->lock);
 	identity_wipe(&n->identity);

@@ -4,10 +4,13 @@
 #include "rt/world_uv.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#define LOG_BUFFER 4096
 
 enum exit_status {
 	EXIT_OK = 0,
@@ -92,6 +95,7 @@ static void run_world(struct program *p)
 		p->status = EXIT_FAILED;
 		return;
 	}
+	setvbuf(stderr, NULL, _IOLBF, LOG_BUFFER); /* a line is one write */
 	p->log = log_new(p->config->node_id, p->config->log_level, p->config->log_format,
 	    log_write_file, stderr, wall_clock, p->world);
 	if (p->log && rt_start(p->world->rt, "node", p->log, main_fiber, p, &err) == 0)

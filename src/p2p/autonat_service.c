@@ -117,11 +117,12 @@ static int answer(
 		rc = autonat_dial_decode(buf_view(&b), &m, err);
 	if (rc == 0)
 		serve_dial(a, &m, info, &response);
-	else if (rc == E_PROTOCOL)
+	else if (rc == E_PROTOCOL || rc == E_TOO_LARGE)
 		refuse(&response, AUTONAT_BAD_REQUEST, "malformed");
 	autonat_dial_free(&m);
 	buf_reset(&b);
-	if (rc == 0 || rc == E_PROTOCOL) {
+	p2p_report_end(a->host, &info->peer, rc, err_text(err));
+	if (rc == 0 || rc == E_PROTOCOL || rc == E_TOO_LARGE) {
 		autonat_response_encode(&response, &b);
 		rc = buf_ok(&b, err);
 		if (rc == 0)

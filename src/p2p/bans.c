@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <uthash.h>
 
@@ -11,6 +12,7 @@ struct ban {
 	unsigned points; /* as they were at `at` */
 	struct instant at;
 	bool banned; /* at `at` */
+	uint32_t counts[P2P_OFFENCES];
 	char why[BAN_WHY_MAX];
 	UT_hash_handle hh;
 };
@@ -34,6 +36,13 @@ static unsigned points_now(const struct ban *e, struct instant now)
 static bool banned_now(const struct ban *e, struct instant now)
 {
 	return e->banned && points_now(e, now) > BAN_POINTS_FREE;
+}
+
+/* Of a ban. */
+static struct instant end_of(const struct ban *e)
+{
+	return instant_add(
+	    e->at, duration_ms((int64_t)(e->points - BAN_POINTS_FREE) * BAN_FALL_MS));
 }
 
 static struct ban *find(const struct bans *b, const struct peer_id *peer)
@@ -82,8 +91,8 @@ static struct ban *get(struct bans *b, const struct peer_id *peer, struct instan
 	return e;
 }
 
-bool bans_offend(struct bans *b, const struct peer_id *peer, unsigned points, const char *why,
-    struct instant now)
+bool bans_offend(struct bans *b, const struct peer_id *peer, enum p2p_offence kind, unsigned points,
+    const char *why, struct instant now)
 {
 	struct ban *e = get(b, peer, now);
 
@@ -94,6 +103,7 @@ bool bans_offend(struct bans *b, const struct peer_id *peer, unsigned points, co
 	points += points_now(e, now);
 	e->points = points < BAN_POINTS_MAX ? points : BAN_POINTS_MAX;
 	e->at = now;
+	e->counts[kind] += e->counts[kind] < UINT32_MAX;
 	e->banned = before || e->points >= BAN_POINTS;
 	(void)snprintf(e->why, sizeof e->why, "%s", why);
 	return e->banned && !before;
@@ -106,13 +116,27 @@ bool bans_check(const struct bans *b, const struct peer_id *peer, struct instant
 
 	if (!e || !banned_now(e, now))
 		return false;
-	if (left) {
-		struct instant end = instant_add(
-		    e->at, duration_ms((int64_t)(e->points - BAN_POINTS_FREE) * BAN_FALL_MS));
-		*left = instant_since(end, now);
-	}
+	if (left)
+		*left = instant_since(end_of(e), now);
 	if (why)
 		*why = e->why;
+	return true;
+}
+
+bool bans_conduct(
+    const struct bans *b, const struct peer_id *peer, struct instant now, struct p2p_conduct *out)
+{
+	const struct ban *e = find(b, peer);
+
+	if (!e)
+		return false;
+	*out = (struct p2p_conduct){.points = points_now(e, now), .banned = banned_now(e, now)};
+	if (out->points == 0 && duration_to_ms(instant_since(now, e->at)) >= BAN_RECALL_MS)
+		return false;
+	if (out->banned)
+		out->left = instant_since(end_of(e), now);
+	memcpy(out->counts, e->counts, sizeof out->counts);
+	memcpy(out->why, e->why, sizeof out->why);
 	return true;
 }
 

@@ -16,6 +16,8 @@
 #define IDLE_STREAM_S 30
 /* For a broken rule of the connection's own protocols: the third in a few minutes is a ban. */
 #define OFFENCE_POINTS 40
+/* For one on a stream, which an older version may break in good faith. */
+#define SLIP_POINTS 10
 /* js-libp2p ends a connection that opens eleven streams before its upgrade is through. */
 #define EARLY_STREAMS_MAX 8
 
@@ -137,23 +139,30 @@ static struct conn *conn_of(struct res_idle *item)
 	return (struct conn *)((uint8_t *)item - offsetof(struct conn, account.idle));
 }
 
+static struct conn *conn_with(const struct account *a)
+{
+	return (struct conn *)((uintptr_t)a - offsetof(struct conn, account));
+}
+
+static bool may_give_way(const struct account *a)
+{
+	return a->place && !is_protected(conn_with(a));
+}
+
 /* The stranger's inbound connection that is missed least: the one without streams for longest, or
  * else the one with the stream that is idle for longest. */
 static struct conn *victim(struct p2p_host *h)
 {
 	struct res_idle *item = h->resources.idle_conns.oldest;
-	struct p2p_stream_info info;
+	const struct account *a;
 
 	/* Few have a reservation. */
 	while (item && relay_holds(h, &conn_of(item)->peer->id))
 		item = item->newer;
 	if (item)
 		return conn_of(item);
-	struct ystream *ys = account_idlest(&h->resources, duration_s(IDLE_STREAM_S));
-	if (!ys || !ystream_info((struct stream *)ys, &info))
-		return NULL;
-	struct conn *c = conn_find(h, info.conn);
-	return c && c->account.place && !is_protected(c) ? c : NULL;
+	a = account_idlest(&h->resources, duration_s(IDLE_STREAM_S), may_give_way);
+	return a ? conn_with(a) : NULL;
 }
 
 bool conn_room_in(struct p2p_host *h)
@@ -244,7 +253,7 @@ static void conn_fiber(void *arg)
 	int code = session_run(c->session, &err);
 	/* A bad tag is no proof: whoever carries the bytes can change them. */
 	if (!c->closing && code == E_PROTOCOL)
-		p2p_report(h, &c->peer->id, OFFENCE_POINTS, err_text(&err));
+		p2p_report(h, &c->peer->id, P2P_MALFORMED, OFFENCE_POINTS, err_text(&err));
 	account_close(&c->account);
 	unlink_conn(h, c);
 	say_closed(c, code, c->closing ? c->why : err_text(&err));
@@ -357,6 +366,7 @@ int conn_start(struct p2p_host *h, struct upgraded *up, enum p2p_direction direc
 		session_probe(old->session);
 	link_conn(h, c);
 	c->peer->failures = 0;
+	c->peer->was_relayed |= c->relay.n > 0;
 	c->peer->dial_after = (struct instant){0};
 	if (direction == P2P_OUTBOUND)
 		peer_add_addr(c->peer, remote);
@@ -388,12 +398,47 @@ int conn_check_ban(const struct p2p_host *h, const struct peer_id *peer, struct 
 	    (long long)(duration_to_ms(left) / 1000 + 1), why);
 }
 
-void p2p_report(struct p2p_host *h, const struct peer_id *peer, unsigned points, const char *why)
+const char *p2p_offence_name(enum p2p_offence kind)
+{
+	switch (kind) {
+	case P2P_MALFORMED:
+		return "malformed";
+	case P2P_OVERSIZED:
+		return "oversized";
+	case P2P_FORGED:
+		return "forged";
+	case P2P_REPLAYED:
+		return "replayed";
+	case P2P_TOKEN:
+		return "token";
+	case P2P_OFFENCES:
+		break;
+	}
+	BUG("offence %d", (int)kind);
+}
+
+void p2p_report_end(struct p2p_host *h, const struct peer_id *peer, int code, const char *why)
+{
+	if (code == E_PROTOCOL)
+		p2p_report(h, peer, P2P_MALFORMED, SLIP_POINTS, why);
+	else if (code == E_TOO_LARGE)
+		p2p_report(h, peer, P2P_OVERSIZED, SLIP_POINTS, why);
+	else if (code == E_BAD_SIGNATURE || code == E_WRONG_PEER)
+		p2p_report(h, peer, P2P_FORGED, OFFENCE_POINTS, why);
+}
+
+bool p2p_conduct(const struct p2p_host *h, const struct peer_id *peer, struct p2p_conduct *out)
+{
+	return bans_conduct(h->bans, peer, rt_now(), out);
+}
+
+void p2p_report(struct p2p_host *h, const struct peer_id *peer, enum p2p_offence kind,
+    unsigned points, const char *why)
 {
 	char id[PEER_ID_TEXT_MAX];
 	struct err err = {0};
 
-	if (!bans_offend(h->bans, peer, points, why, rt_now()) ||
+	if (!bans_offend(h->bans, peer, kind, points, why, rt_now()) ||
 	    conn_check_ban(h, peer, &err) == 0)
 		return;
 	peer_id_print(peer, id);
@@ -432,8 +477,9 @@ static bool idle_over(const struct conn *c, struct instant now)
 	struct session_stats st;
 
 	session_stats(c->session, &st);
-	return st.streams_in + st.streams_out == 0 && !is_protected(c) &&
-	       instant_since(now, st.last_stream).ns >= c->host->timeouts.idle.ns;
+	return st.streams_in + st.streams_out == 0 &&
+	       instant_since(now, st.last_stream).ns >= c->host->timeouts.idle.ns &&
+	       !is_protected(c);
 }
 
 void conns_tick(struct p2p_host *h)

@@ -69,6 +69,21 @@ static bool is_neighbour(struct bytes ip, const struct multiaddr *own, size_t n_
 	return false;
 }
 
+static bool within_reach(const struct multiaddr *a, const struct multiaddr *own, size_t n_own)
+{
+	enum multiaddr_reach reach = multiaddr_reach(a);
+	struct bytes ip = ip_of(a);
+
+	return ip.n > 0 && (reach == MA_REACH_PUBLIC ||
+			       (reach == MA_REACH_PRIVATE && is_neighbour(ip, own, n_own)));
+}
+
+bool dcutr_worth(const struct multiaddr *theirs, const struct multiaddr *own, size_t n_own)
+{
+	return !multiaddr_is_relayed(theirs) &&
+	       (multiaddr_reach(theirs) == MA_REACH_NAME || within_reach(theirs, own, n_own));
+}
+
 size_t dcutr_targets(const struct addr_list *theirs, const struct multiaddr *own, size_t n_own,
     struct netaddr *out, size_t cap)
 {
@@ -76,14 +91,12 @@ size_t dcutr_targets(const struct addr_list *theirs, const struct multiaddr *own
 
 	for (size_t i = 0; i < theirs->n && n < cap; i++) {
 		const struct multiaddr *a = &theirs->v[i];
-		enum multiaddr_reach reach = multiaddr_reach(a);
 		struct bytes ip = ip_of(a);
 		struct multiaddr_tcp tcp;
 		struct netaddr to = {0};
 
-		if (ip.n == 0 || multiaddr_tcp(a, &tcp, NULL) != 0 || tcp.port == 0 ||
-		    (reach != MA_REACH_PUBLIC &&
-			!(reach == MA_REACH_PRIVATE && is_neighbour(ip, own, n_own))))
+		if (!within_reach(a, own, n_own) || multiaddr_tcp(a, &tcp, NULL) != 0 ||
+		    tcp.port == 0)
 			continue;
 		to.family = ip.n == 4 ? NET_IP4 : NET_IP6;
 		memcpy(to.ip, ip.p, ip.n);

@@ -3,6 +3,7 @@
  * of Noise and yamux on what comes of it, B the server's, though both have dialled; should one's
  * dial reach the other's listener first, the roles are the same. SPEC libp2p DCUtR. */
 #include "p2p/dcutr_priv.h"
+#include "p2p/direct_priv.h"
 #include "p2p/framed_priv.h"
 #include "p2p/host_priv.h"
 #include "p2p/pnet_priv.h"
@@ -17,8 +18,10 @@
 #define PUNCH_LIMIT_S 5   /* one attempt */
 #define KNOCK_EVERY   100 /* milliseconds between dials that were turned away */
 #define PEERS_AT_ONCE 32
-/* What others can start: each exchange may dial for PUNCH_LIMIT_S wherever they say. */
+/* What others can start: each exchange may dial for PUNCH_LIMIT_S wherever they say. On one
+ * connection so many, and another one each FOLLOW_AGAIN_S. */
 #define FOLLOWS_PER_CONN ATTEMPTS
+#define FOLLOW_AGAIN_S   30
 #define FOLLOWS_AT_ONCE  8
 
 struct dcutr {
@@ -229,9 +232,16 @@ static int begin(struct dcutr *d, struct conn *c, struct err *err)
 {
 	if (!c || c->relay.n == 0 || c->direction != P2P_OUTBOUND)
 		return err_set(err, E_PROTOCOL, "not on a connection that we made through a relay");
+	while (c->followed > 0 &&
+	       instant_since(rt_now(), c->follow_paid).ns >= duration_s(FOLLOW_AGAIN_S).ns) {
+		c->followed--;
+		c->follow_paid = instant_add(c->follow_paid, duration_s(FOLLOW_AGAIN_S));
+	}
 	if (c->following || c->followed >= FOLLOWS_PER_CONN || d->following >= FOLLOWS_AT_ONCE)
 		return err_set(err, E_LIMIT, "%u attempts on this connection, %u in all",
 		    c->followed, d->following);
+	if (c->followed == 0)
+		c->follow_paid = rt_now();
 	c->following = true;
 	c->followed++;
 	d->following++;
@@ -264,6 +274,7 @@ static void serve(void *arg, struct stream *s, const struct p2p_stream_info *inf
 	}
 	if (rc != 0) {
 		rt_log(LOG_DEBUG, "p2p", "%s: dcutr: %s", s->remote, err_text(&err));
+		p2p_report_end(d->host, &info->peer, rc, err_text(&err));
 		stream_reset(s, rc);
 	}
 	stream_close(s);
@@ -368,8 +379,28 @@ static void lead_fiber(void *arg)
 	} else {
 		rt_log(LOG_INFO, "p2p", "%s stays reachable by relay only", id);
 	}
+	struct conn *c = conn_find(l->d->host, l->conn);
+	if (c && c->direct) {
+		c->direct->running = false;
+		direct_plan_wait(c->direct, rt_now(), world_random_u64(l->d->host->world));
+	}
 	l->d->running--;
 	talloc_free(l);
+}
+
+int dcutr_once(struct p2p_host *h, uint64_t conn, struct err *err)
+{
+	const struct conn *c = conn_find(h, conn);
+
+	if (!c)
+		return err_set(err, E_NOT_FOUND, "the relayed connection is gone");
+	struct lead l = {.d = h->dcutr, .peer = c->peer->id, .conn = conn};
+	if (is_direct(h, &l.peer))
+		return 0;
+	if (!h->dcutr || c->relay.n == 0 || c->direction != P2P_INBOUND ||
+	    !peer_speaks(c->peer, PROTOCOL_DCUTR))
+		return err_set(err, E_UNSUPPORTED, "a hole is not for us to make");
+	return attempt(&l, err);
 }
 
 /* ---- public -------------------------------------------------------------------------------- */
@@ -383,14 +414,16 @@ static void on_event(void *arg, const struct p2p_event *e)
 	if (!c || c->relay.n == 0 || c->direction != P2P_INBOUND || c->led ||
 	    !peer_speaks(c->peer, PROTOCOL_DCUTR) || d->running == PEERS_AT_ONCE)
 		return;
-	if (!(l = talloc_zero(d, struct lead)))
+	if (!c->direct && !(c->direct = talloc_zero(c, struct direct_plan)))
+		return;
+	if (c->direct->running || !(l = talloc_zero(d, struct lead)))
 		return;
 	*l = (struct lead){.d = d, .peer = e->peer, .conn = e->conn};
 	if (fiber_spawn(&d->host->scope, "p2p dcutr", lead_fiber, l, NULL) != 0) {
 		talloc_free(l);
 		return;
 	}
-	c->led = true;
+	c->led = c->direct->running = true;
 	d->running++;
 }
 
@@ -405,6 +438,11 @@ int p2p_dcutr_start(struct p2p_host *h, struct err *err)
 	d->host = h;
 	int rc = p2p_handle(h, PROTOCOL_DCUTR, serve, d, err);
 	if (rc != 0) {
+		talloc_free(d);
+		return rc;
+	}
+	if ((rc = direct_start(h, err)) != 0) {
+		p2p_unhandle(h, PROTOCOL_DCUTR);
 		talloc_free(d);
 		return rc;
 	}

@@ -14,6 +14,12 @@
 #define BACKOFF_FIRST_MS  500
 #define BACKOFF_DOUBLINGS 6 /* at most 32 s */
 
+enum dial_way {
+	DIAL_ANY,
+	DIAL_DIRECT, /* not through relays */
+	DIAL_RELAY   /* nor, and from a listener's port */
+};
+
 /* One socket address of a dial, or one circuit. */
 struct target {
 	struct dial *dial;
@@ -30,7 +36,7 @@ struct dial {
 	struct dial *next;
 	struct p2p_host *host;
 	struct peer_id peer; /* empty: whoever answers */
-	bool direct;         /* not through relays */
+	enum dial_way way;
 	struct multiaddr *addrs;
 	size_t n_addrs;
 	struct target targets[TARGETS_MAX];
@@ -83,7 +89,7 @@ static int add_circuit(struct dial *d, const struct multiaddr *a, const struct m
 	struct target *t = &d->targets[d->n_targets];
 	struct peer_id relay_id;
 
-	if (d->direct)
+	if (d->way != DIAL_ANY)
 		return err_set(err, E_INVALID, "a circuit where a direct address is needed");
 	if (d->peer.n == 0)
 		return err_set(err, E_INVALID, "a circuit to nobody: no /p2p behind it");
@@ -159,7 +165,7 @@ static int reach(struct target *t, p2p_conn_id *conn, struct err *err)
 	int rc = E_NOT_FOUND;
 
 	/* Who is to tell us where it sees us (a relay) should see the listener's port. */
-	if (d->direct)
+	if (d->way == DIAL_RELAY)
 		rc = host_dial_from_port(h, &t->to, &raw, err);
 	if (rc == E_NOT_FOUND || rc == E_IN_USE)
 		rc = world_tcp_dial(h->world, &t->to, &raw, err);
@@ -340,7 +346,7 @@ static void back_off(struct p2p_host *h, const struct dial *d)
 {
 	struct peer *p = d->peer.n > 0 ? peer_find(h, &d->peer) : NULL;
 
-	if (!p || d->rc == E_CANCELLED || d->rc == E_LIMIT)
+	if (!p || d->way != DIAL_ANY || d->rc == E_CANCELLED || d->rc == E_LIMIT)
 		return;
 	unsigned doublings = p->failures < BACKOFF_DOUBLINGS ? p->failures : BACKOFF_DOUBLINGS;
 	p->failures++;
@@ -385,7 +391,7 @@ struct wish {
 	const struct peer_id *peer;
 	const struct multiaddr *addrs;
 	size_t n;
-	bool direct;
+	enum dial_way way;
 };
 
 static int dial_new(struct p2p_host *h, const struct wish *wish, struct dial **out, struct err *err)
@@ -396,7 +402,7 @@ static int dial_new(struct p2p_host *h, const struct wish *wish, struct dial **o
 		return err_set(err, E_MEMORY, "no memory to dial");
 	d->host = h;
 	d->peer = *wish->peer;
-	d->direct = wish->direct;
+	d->way = wish->way;
 	if (!gather(d, wish->addrs, wish->n)) {
 		talloc_free(d);
 		return err_set(err, E_MEMORY, "no memory to dial");
@@ -435,7 +441,7 @@ static struct dial *find_dial(const struct p2p_host *h, const struct wish *wish)
 	for (; d; d = d->next) {
 		if (d->scope && scope_cancelled(d->scope))
 			continue;
-		if (d->direct != wish->direct || !peer_id_equal(&d->peer, wish->peer))
+		if (d->way != wish->way || !peer_id_equal(&d->peer, wish->peer))
 			continue;
 		if (wish->peer->n > 0 || (wish->n == 1 && d->n_addrs == 1 &&
 					     multiaddr_equal(&d->addrs[0], &wish->addrs[0])))
@@ -486,17 +492,19 @@ static int dial_or_join(
 }
 
 static int dial(struct p2p_host *h, const struct peer_id *peer, const struct multiaddr *addrs,
-    size_t n_addrs, bool direct, p2p_conn_id *out, struct err *err)
+    size_t n_addrs, enum dial_way way, p2p_conn_id *out, struct err *err)
 {
 	struct peer_id who;
-	struct wish wish = {.peer = &who, .addrs = addrs, .n = n_addrs, .direct = direct};
+	struct wish wish = {.peer = &who, .addrs = addrs, .n = n_addrs, .way = way};
 	p2p_conn_id conn = 0;
 	int rc = target_peer(h, peer, addrs, n_addrs, &who, err);
 
 	if (rc != 0)
 		return rc;
 	const struct peer *p = who.n > 0 ? peer_find(h, &who) : NULL;
-	const struct conn *c = !p ? NULL : direct ? conn_direct(h, p) : conn_preferred(h, p);
+	const struct conn *c = !p                ? NULL
+			       : way == DIAL_ANY ? conn_preferred(h, p)
+						 : conn_direct(h, p);
 	if (c)
 		conn = c->id;
 	else if (who.n > 0 && (rc = conn_check_ban(h, &who, err)) != 0)
@@ -511,11 +519,17 @@ static int dial(struct p2p_host *h, const struct peer_id *peer, const struct mul
 int p2p_dial(struct p2p_host *h, const struct peer_id *peer, const struct multiaddr *addrs,
     size_t n_addrs, p2p_conn_id *out, struct err *err)
 {
-	return dial(h, peer, addrs, n_addrs, false, out, err);
+	return dial(h, peer, addrs, n_addrs, DIAL_ANY, out, err);
 }
 
 int dial_direct(struct p2p_host *h, const struct peer_id *peer, const struct multiaddr *addrs,
     size_t n, p2p_conn_id *out, struct err *err)
 {
-	return dial(h, peer, addrs, n, true, out, err);
+	return dial(h, peer, addrs, n, DIAL_DIRECT, out, err);
+}
+
+int dial_relay(struct p2p_host *h, const struct peer_id *peer, const struct multiaddr *addrs,
+    size_t n, p2p_conn_id *out, struct err *err)
+{
+	return dial(h, peer, addrs, n, DIAL_RELAY, out, err);
 }

@@ -29,7 +29,7 @@ int framed_read(struct stream *s, struct buf *out, struct err *err)
 	if (rc <= 0)
 		return rc;
 	if (length > out->max)
-		return err_set(err, E_PROTOCOL, "a message of %llu bytes, %zu are allowed",
+		return err_set(err, E_TOO_LARGE, "a message of %llu bytes, %zu are allowed",
 		    (unsigned long long)length, out->max);
 	if ((rc = buf_reserve(out, (size_t)length)) != 0)
 		return err_set(err, rc, "no memory for a message");

@@ -1,7 +1,7 @@
 /* Gossip: publish and subscribe among many peers. SPEC libp2p pubsub, gossipsub-v1.0,
- * gossipsub-v1.1.
+ * gossipsub-v1.1, gossipsub-v1.2.
  *
- * Peers that speak /meshsub/1.1.0, /meshsub/1.0.0 or /floodsub/1.0.0 are served. Every message is
+ * Peers that speak /meshsub/1.2.0, 1.1.0 or 1.0.0, or /floodsub/1.0.0, are served. Every message is
  * signed by its author (StrictSign) and checked before anybody sees it.
  *
  * Who misbehaves loses score, and with it, step by step: our gossip, our own messages, our ear. The
@@ -21,8 +21,9 @@ struct p2p_gossip;
 #define GOSSIP_TOPICS_MAX  256                     /* that we subscribe to or publish on */
 #define GOSSIP_SEQNO_SIZE  8
 #define GOSSIP_ID_MAX      64 /* bytes of a message id */
-#define GOSSIP_PROTOCOLS_N 3
+#define GOSSIP_PROTOCOLS_N 4
 
+#define GOSSIP_PROTOCOL_12    "/meshsub/1.2.0"
 #define GOSSIP_PROTOCOL_11    "/meshsub/1.1.0"
 #define GOSSIP_PROTOCOL_10    "/meshsub/1.0.0"
 #define GOSSIP_PROTOCOL_FLOOD "/floodsub/1.0.0"
@@ -46,6 +47,7 @@ struct gossip_params {
 	unsigned ihave_messages_max;    /* from a peer, per heartbeat */
 	unsigned ihave_ids_max;         /* in one IHAVE of ours; asked of a peer per heartbeat */
 	unsigned iwant_repeats_max;     /* the same message to the same peer */
+	size_t idontwant_min;           /* bytes of content that make an IDONTWANT worth it */
 	unsigned opportunistic_ticks;   /* heartbeats between opportunistic grafts */
 	unsigned opportunistic_peers;
 	unsigned direct_ticks; /* heartbeats between attempts to reach direct peers */
@@ -99,6 +101,10 @@ struct p2p_gossip_options {
 	size_t n_direct;
 	size_t queue_control; /* bytes waiting for one peer, above which control is dropped */
 	size_t queue_data;    /* … above which messages are dropped */
+	/* With whom to gossip at all; NULL: with everybody. Must not park. Who may only later is
+	 * met by p2p_gossip_meet. */
+	bool (*with)(void *arg, const struct peer_id *peer);
+	void *with_arg;
 };
 void p2p_gossip_options_default(struct p2p_gossip_options *opt);
 
@@ -119,11 +125,13 @@ enum gossip_verdict {
  * park. */
 typedef enum gossip_verdict (*p2p_gossip_fn)(void *arg, const struct p2p_gossip_message *m);
 
-/* Serves the three protocols on `host`, which must outlive it, and opens a stream to each peer that
+/* Serves the protocols above on `host`, which must outlive it, and opens a stream to each peer that
  * speaks one, as soon as identify says so. E_EXISTS when they are served already, E_INVALID for
  * parameters against the rules, E_MEMORY, E_LIMIT. Its fibers live below the current scope. */
 int p2p_gossip_new(struct p2p_host *host, const struct p2p_gossip_options *opt,
     struct p2p_gossip **out, struct err *err) WARN_UNUSED;
+/* Begins to gossip with a connected peer whom options.with lets in now. */
+void p2p_gossip_meet(struct p2p_gossip *g, const struct peer_id *peer);
 /* [parks] Before p2p_host_close. Not from a handler. NULL is nothing to do. */
 void p2p_gossip_close(struct p2p_gossip *g);
 

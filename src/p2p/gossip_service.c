@@ -25,9 +25,9 @@
 #define PROTECT_TAG      "gossip direct"
 
 static const char *const protocols[GOSSIP_PROTOCOLS_N] = {
-    GOSSIP_PROTOCOL_11, GOSSIP_PROTOCOL_10, GOSSIP_PROTOCOL_FLOOD};
+    GOSSIP_PROTOCOL_12, GOSSIP_PROTOCOL_11, GOSSIP_PROTOCOL_10, GOSSIP_PROTOCOL_FLOOD};
 static const enum gossip_protocol kinds[GOSSIP_PROTOCOLS_N] = {
-    GOSSIP_MESHSUB_11, GOSSIP_MESHSUB_10, GOSSIP_FLOODSUB};
+    GOSSIP_MESHSUB_12, GOSSIP_MESHSUB_11, GOSSIP_MESHSUB_10, GOSSIP_FLOODSUB};
 
 struct queued {
 	struct queued *next;
@@ -45,6 +45,7 @@ struct member {
 	struct member *next, *prev;
 	struct peer_id id;
 	const char *protocol;
+	p2p_conn_id conn;    /* that our stream runs on */
 	struct scope *scope; /* while its fiber runs */
 	struct queue control, data;
 	struct waitq work;
@@ -281,11 +282,22 @@ static void renew(struct member *m)
 	drain(m->gossip);
 }
 
+/* Another connection to the peer is the better one now, a direct one in place of a relay. */
+static bool should_move(const struct member *m)
+{
+	const struct p2p_host *h = m->gossip->host;
+	const struct peer *p = peer_find(h, &m->id);
+	const struct conn *best = p ? conn_preferred(h, p) : NULL;
+
+	return best && best->id != m->conn;
+}
+
+/* 0 when it is time to move. */
 static int write_on(struct member *m, struct stream *s, struct err *err)
 {
 	int rc = 0;
 
-	while (rc == 0) {
+	while (rc == 0 && !should_move(m)) {
 		if (!m->control.first && !m->data.first && m->overrun)
 			renew(m);
 		else if (!m->control.first && !m->data.first)
@@ -296,19 +308,25 @@ static int write_on(struct member *m, struct stream *s, struct err *err)
 	return rc;
 }
 
-/* One stream's life. *worked: something went out on it. */
+/* One stream's life: 0 when the next one should follow at once, on a better connection. *worked:
+ * something went out on it. */
 static int serve_stream(struct member *m, bool *worked, struct err *err)
 {
+	struct p2p_stream_info info;
 	struct stream *s;
 	int rc = p2p_open_stream(m->gossip->host, &m->id, &m->protocol, 1, &s, NULL, err);
 
 	if (rc != 0)
 		return rc;
+	m->conn = p2p_stream_info(s, &info) ? info.conn : 0;
 	rc = write_batch(m, s, err);
 	*worked = rc == 0;
 	if (rc == 0)
 		rc = write_on(m, s, err);
-	stream_reset(s, rc);
+	if (rc == 0)
+		rc = stream_close_write(s, err);
+	if (rc != 0)
+		stream_reset(s, rc);
 	stream_close(s);
 	return rc;
 }
@@ -323,6 +341,8 @@ static void write_until_gone(struct member *m)
 		int rc = serve_stream(m, &worked, &err);
 		if (rc == E_CANCELLED)
 			return;
+		if (rc == 0)
+			continue;
 		failures = worked ? 1 : failures + 1;
 		worked = false;
 		/* What was under way is lost; the next stream begins with all that matters. */
@@ -420,7 +440,8 @@ static void attach(struct p2p_gossip *g, const struct peer_id *id, size_t protoc
 	struct err err = {0};
 	int rc;
 
-	if (g->closed || find_member(g, id) || (m = calloc(1, sizeof *m)) == NULL)
+	if (g->closed || find_member(g, id) || (g->opt.with && !g->opt.with(g->opt.with_arg, id)) ||
+	    (m = calloc(1, sizeof *m)) == NULL)
 		return;
 	m->gossip = g;
 	m->id = *id;
@@ -458,6 +479,12 @@ static void attach_identified(struct p2p_gossip *g, const struct peer_id *id)
 	}
 	if (m)
 		detach(m);
+}
+
+void p2p_gossip_meet(struct p2p_gossip *g, const struct peer_id *peer)
+{
+	attach_identified(g, peer);
+	drain(g);
 }
 
 static void on_event(void *arg, const struct p2p_event *e)
@@ -552,6 +579,7 @@ static void read_stream(struct p2p_gossip *g, struct stream *s, const struct p2p
 	rc = read_all(g, &rd, &err);
 	if (rc == E_PROTOCOL)
 		rt_log(LOG_INFO, "gossip", "%s: %s", s->remote, err_text(&err));
+	p2p_report_end(g->host, &info->peer, rc, err_text(&err));
 	*(rd.prev ? &rd.prev->next : &g->readers) = rd.next;
 	if (rd.next)
 		rd.next->prev = rd.prev;
@@ -600,6 +628,9 @@ static void heartbeat_fiber(void *arg)
 	while (fiber_sleep(g->opt.params.heartbeat) == 0) {
 		gossip_router_heartbeat(g->router, rt_now());
 		drain(g);
+		for (struct member *m = g->members; m; m = m->next)
+			if (should_move(m))
+				waitq_wake_one(&m->work);
 	}
 }
 

@@ -497,6 +497,7 @@ int p2p_host_new(
 	h->identity = *opt->identity;
 	h->limits = opt->limits;
 	count_resources(h);
+	h->shaking.free = SHAKING_MAX;
 	h->peers_seed = world_random_u64(world);
 	h->timeouts = opt->timeouts;
 	/* Grows over restarts, as long as the clock does. */

@@ -31,6 +31,9 @@
 #define TAGS_MAX       8
 #define TAG_SIZE       32
 #define PEER_BUCKETS   4096
+/* Steps of inbound handshakes in a turn of the loop: each takes a good part of a millisecond, and
+ * hundreds may come at once. */
+#define SHAKING_MAX 4
 /* What a handshake under way counts as. */
 #define HALF_OPEN_MEMORY 16384
 
@@ -52,6 +55,7 @@ struct peer {
 	size_t n_addrs;
 	struct identify said; /* what identify and pushes told */
 	bool identified;
+	bool was_relayed; /* a relay has carried a connection to it */
 	char tags[TAGS_MAX][TAG_SIZE];
 	size_t n_tags;
 	unsigned failures; /* dials in a row that failed */
@@ -72,9 +76,11 @@ struct conn {
 	uint8_t binding[P2P_BINDING_SIZE];
 	struct peer_id relay; /* empty: a direct connection */
 	bool limited, punched;
-	bool led;          /* DCUtR was tried on it */
-	bool following;    /* they lead an exchange of DCUtR on it now */
-	unsigned followed; /* such exchanges so far */
+	bool led;                   /* DCUtR was tried on it */
+	bool following;             /* they lead an exchange of DCUtR on it now */
+	unsigned followed;          /* such exchanges, less those long ago */
+	struct instant follow_paid; /* up to when they were taken off */
+	struct direct_plan *direct; /* for a relayed one: when to try without; NULL: not yet */
 	struct session *session;
 	struct scope *scope; /* on its fiber's stack, while that runs */
 	struct instant opened;
@@ -109,6 +115,8 @@ struct relay_service;
 struct relay_listening;
 struct autonat;
 struct dcutr;
+struct direct_plan;
+struct mapping;
 struct portmap;
 
 /* Addresses that are ours beside those of the listeners. */
@@ -139,6 +147,7 @@ struct p2p_host {
 	} more_addrs[ADDR_SOURCES];
 	struct half_open *half_first, *half_last;
 	size_t n_half_open;
+	struct sem shaking; /* inbound handshakes that compute in one turn of the loop */
 
 	struct handler handlers[HANDLERS_MAX];
 	size_t n_handlers;
@@ -179,6 +188,7 @@ struct p2p_host {
 	struct autonat *autonat;
 	struct dcutr *dcutr;
 	struct portmap *portmap;
+	struct mapping *mapping; /* NULL: never asked for */
 };
 
 /* ---- host.c ---- */
@@ -205,8 +215,9 @@ struct peer *peer_find(const struct p2p_host *h, const struct peer_id *id);
 struct peer *peer_get(struct p2p_host *h, const struct peer_id *id);
 bool peer_has_addr(const struct peer *p, const struct multiaddr *bare);
 void peer_add_addr(struct peer *p, const struct multiaddr *addr);
-/* Takes over what identify (or a push: absent fields stay) said; `msg` is empty afterwards. */
-void peer_learn(struct peer *p, struct identify *msg, bool push);
+/* Takes over what identify (or a push: absent fields stay) said; `msg` is empty afterwards. What is
+ * wrong with its signed record, which then does not count: E_BAD_SIGNATURE, E_WRONG_PEER … */
+int peer_learn(struct peer *p, struct identify *msg, bool push, struct err *err) WARN_UNUSED;
 bool peer_speaks(const struct peer *p, const char *protocol);
 bool peer_protected(const struct peer *p);
 /* After a connection or a tag of it came or went: whether it may be dropped, whether it is known.
@@ -246,8 +257,13 @@ int conn_check_ban(
     const struct p2p_host *h, const struct peer_id *peer, struct err *err) WARN_UNUSED;
 
 /* ---- dial.c ---- */
-/* [parks] p2p_dial without relays: neither a relayed connection nor a circuit address will do. */
+/* [parks] p2p_dial without relays: neither a relayed connection nor a circuit address will do. That
+ * it fails says nothing about other ways: the peer is dialled by those as soon as before. */
 int dial_direct(struct p2p_host *h, const struct peer_id *peer, const struct multiaddr *addrs,
+    size_t n, p2p_conn_id *out, struct err *err) WARN_UNUSED;
+/* [parks] The same from a listener's port where that is possible: a relay is to tell us where it
+ * sees that. */
+int dial_relay(struct p2p_host *h, const struct peer_id *peer, const struct multiaddr *addrs,
     size_t n, p2p_conn_id *out, struct err *err) WARN_UNUSED;
 
 /* ---- relay_service.c ---- */
@@ -269,6 +285,10 @@ int upgrade_outbound(struct p2p_host *h, struct stream *raw, const struct peer_i
  * NULL), found out under an identity that is made for this. The caller closes `raw`. */
 int upgrade_probe(struct p2p_host *h, struct stream *raw, const struct peer_id *expect,
     struct peer_id *met, struct err *err) WARN_UNUSED;
+/* [parks] upgrade_outbound under an identity made for the moment: a second connection of ours could
+ * cost us the first. */
+int upgrade_passing(struct p2p_host *h, struct stream *raw, const struct peer_id *expect,
+    struct upgraded *out, struct err *err) WARN_UNUSED;
 int upgrade_inbound(
     struct p2p_host *h, struct stream *raw, struct upgraded *out, struct err *err) WARN_UNUSED;
 

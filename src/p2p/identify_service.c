@@ -119,12 +119,15 @@ static void listen_to(
 
 	if (rc == 0 && p) {
 		struct conn *c = conn_find(h, conn);
-		peer_learn(p, id, push);
+		rc = peer_learn(p, id, push, &err);
+		p2p_report_end(h, peer, rc, err_text(&err));
+		rc = 0; /* what is not signed counts all the same */
 		if (c)
 			c->identified = true;
 		host_emit(h,
 		    &(struct p2p_event){.kind = P2P_PEER_IDENTIFIED, .peer = *peer, .conn = conn});
 	} else if (rc != E_CANCELLED) {
+		p2p_report_end(h, peer, rc, err_text(&err));
 		rt_log(LOG_DEBUG, "p2p", "%s: not identified: %s", s->remote, err_text(&err));
 	}
 	if (rc != 0)

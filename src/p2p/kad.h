@@ -18,7 +18,11 @@ struct p2p_kad;
 
 enum p2p_kad_mode {
 	P2P_KAD_CLIENT,
-	P2P_KAD_SERVER
+	P2P_KAD_SERVER,
+	/* A server as long as others can dial us, else a client: AutoNAT (p2p/reach.h) says so, and
+	 * while it does not know, that somebody has dialled us within the hour. Others are told of
+	 * each change. */
+	P2P_KAD_AUTO
 };
 
 #define P2P_KAD_PREFIX_DEFAULT "/opengateway"
@@ -64,11 +68,11 @@ void p2p_kad_close(struct p2p_kad *k);
 
 /* "<prefix>/kad/1.0.0" */
 const char *p2p_kad_protocol(const struct p2p_kad *k);
-/* Changes sides, as when we become reachable. Connected peers are told. E_LIMIT, E_EXISTS. */
+/* Changes sides. Connected peers are told. E_LIMIT, E_EXISTS. */
 int p2p_kad_set_mode(struct p2p_kad *k, enum p2p_kad_mode mode, struct err *err) WARN_UNUSED;
 
 struct p2p_kad_info {
-	enum p2p_kad_mode mode;
+	enum p2p_kad_mode mode;                   /* as it is now: client or server */
 	size_t peers;                             /* in the routing table */
 	size_t candidates;                        /* that are to be checked */
 	size_t records, provided_keys, providers; /* kept for others and ourselves */

@@ -43,7 +43,9 @@ struct p2p_kad {
 	struct p2p_host *host;
 	struct scope scope;
 	char protocol[P2P_PROTOCOL_MAX + 1];
-	enum p2p_kad_mode mode;
+	enum p2p_kad_mode mode; /* client or server */
+	bool automatic;
+	struct instant dialled; /* by others, last; ns 0: never */
 	bool closed;
 	struct p2p_kad_options options;
 	struct p2p_kad_validator validators[KAD_VALIDATORS_MAX];

@@ -150,6 +150,8 @@ static int add_provider(struct answering *a, const struct kad_message *m, struct
 		named = true;
 		rc = put_addrs(a, &sender, p->addrs.v, p->addrs.n);
 	}
+	if (!named && m->providers.n > 0)
+		rc = err_set(err, E_WRONG_PEER, "a provider record in another's name");
 	if (rc == 0 && named)
 		rc = kad_store_provide(
 		    &a->k->store, m->key, a->from, sender.addrs.v, sender.addrs.n, rt_now(), err);
@@ -256,7 +258,7 @@ static int serve_all(struct p2p_kad *k, struct kad_serving *s, struct err *err)
 	struct buf in = BUF_INIT(KAD_REQUEST_MAX), out = BUF_INIT(KAD_ANSWER_MAX);
 	int rc = 1;
 
-	while (rc > 0 && !k->closed)
+	while (rc > 0 && !k->closed && k->mode == P2P_KAD_SERVER)
 		rc = serve_one(k, s, &in, &out, err);
 	buf_free(&in);
 	buf_free(&out);
@@ -329,6 +331,7 @@ void kad_serve(void *arg, struct stream *s, const struct p2p_stream_info *info)
 	if (rc != 0) {
 		k->refused_in++;
 		rt_log(LOG_DEBUG, "p2p", "%s: kad stream ended: %s", s->remote, err_text(&err));
+		p2p_report_end(k->host, &info->peer, rc, err_text(&err));
 		stream_reset(s, rc);
 	}
 	stream_close(s);

@@ -1,13 +1,16 @@
 /* The DHT's life: options, who is suggested to the table, checks, refresh, republishing. */
 #include "p2p/kad_priv.h"
+#include "p2p/reach.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <talloc.h>
 
-#define IDLE_CHECK_S  15 /* a checker without work looks again */
-#define VISIT_S       10 /* SPEC kad-dht, "Bootstrap process": each lookup up to 10 s */
-#define CLOSE_S       10 /* for handlers to end once their streams are reset */
+#define LOOK_S        5    /* between looks at how we are reached */
+#define DIALLED_S     3600 /* for so long that somebody dialled us means something */
+#define IDLE_CHECK_S  15   /* a checker without work looks again */
+#define VISIT_S       10   /* SPEC kad-dht, "Bootstrap process": each lookup up to 10 s */
+#define CLOSE_S       10   /* for handlers to end once their streams are reset */
 #define AWAIT_PEERS_S 60
 
 /* ---- addresses ----------------------------------------------------------------------------- */
@@ -260,7 +263,7 @@ static void suggest_connected(struct p2p_kad *k)
 	}
 }
 
-int p2p_kad_set_mode(struct p2p_kad *k, enum p2p_kad_mode mode, struct err *err)
+static int take_side(struct p2p_kad *k, enum p2p_kad_mode mode, struct err *err)
 {
 	int rc = 0;
 
@@ -275,6 +278,63 @@ int p2p_kad_set_mode(struct p2p_kad *k, enum p2p_kad_mode mode, struct err *err)
 	return rc;
 }
 
+/* ---- which side ---------------------------------------------------------------------------- */
+
+/* Whether somebody who is connected has dialled us across a network: not through a hole, which only
+ * its maker can pass. */
+static bool dialled(const struct p2p_host *h)
+{
+	for (const struct conn *c = h->conns; c; c = c->next)
+		if (c->direction == P2P_INBOUND && c->relay.n == 0 && !c->punched &&
+		    !c->peer->was_relayed && multiaddr_reach(&c->remote) != MA_REACH_LOOPBACK)
+			return true;
+	return false;
+}
+
+static enum p2p_kad_mode fitting_side(struct p2p_kad *k)
+{
+	struct p2p_reach_info info;
+
+	p2p_reachability(k->host, &info);
+	if (dialled(k->host))
+		k->dialled = rt_now();
+	switch (info.reach) {
+	case P2P_REACH_PUBLIC:
+		return P2P_KAD_SERVER;
+	case P2P_REACH_PRIVATE:
+		return P2P_KAD_CLIENT;
+	case P2P_REACH_UNKNOWN:
+		break;
+	}
+	bool lately =
+	    k->dialled.ns != 0 && instant_since(rt_now(), k->dialled).ns < duration_s(DIALLED_S).ns;
+	return lately ? P2P_KAD_SERVER : P2P_KAD_CLIENT;
+}
+
+static void side_fiber(void *arg)
+{
+	struct p2p_kad *k = arg;
+	struct err err;
+
+	while (fiber_sleep(duration_s(LOOK_S)) == 0) {
+		enum p2p_kad_mode was = k->mode;
+		if (!k->automatic)
+			continue;
+		if (take_side(k, fitting_side(k), &err) != 0)
+			rt_log(LOG_WARN, "p2p", "kad: cannot serve: %s", err_text(&err));
+		else if (k->mode != was)
+			rt_log(LOG_INFO, "p2p", "%s the hash table",
+			    k->mode == P2P_KAD_SERVER ? "others can dial us: serving"
+						      : "nobody can dial us: only asking");
+	}
+}
+
+int p2p_kad_set_mode(struct p2p_kad *k, enum p2p_kad_mode mode, struct err *err)
+{
+	k->automatic = mode == P2P_KAD_AUTO;
+	return take_side(k, k->automatic ? fitting_side(k) : mode, err);
+}
+
 static int start(struct p2p_kad *k, enum p2p_kad_mode mode, struct err *err)
 {
 	int rc = 0;
@@ -284,6 +344,8 @@ static int start(struct p2p_kad *k, enum p2p_kad_mode mode, struct err *err)
 		rc = fiber_spawn(&k->scope, "p2p kad check", check_fiber, k, err);
 	if (rc == 0)
 		rc = fiber_spawn(&k->scope, "p2p kad refresh", refresh_fiber, k, err);
+	if (rc == 0)
+		rc = fiber_spawn(&k->scope, "p2p kad side", side_fiber, k, err);
 	if (rc == 0)
 		rc = p2p_kad_set_mode(k, mode, err);
 	return rc;

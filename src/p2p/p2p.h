@@ -203,11 +203,36 @@ void p2p_unprotect(struct p2p_host *h, const struct peer_id *peer, const char *t
 
 bool p2p_connected(const struct p2p_host *h, const struct peer_id *peer);
 
+enum p2p_offence {
+	P2P_MALFORMED, /* against the rules of a protocol */
+	P2P_OVERSIZED, /* more bytes than it allows */
+	P2P_FORGED,    /* a signature or proof that does not hold */
+	P2P_REPLAYED,  /* what held once, in another place */
+	P2P_TOKEN,     /* an invitation that expired, was revoked, or was never made */
+	P2P_OFFENCES
+};
+const char *p2p_offence_name(enum p2p_offence kind);
+
 /* Misbehaviour. Reports add up, and fade by 10 points a minute: at 100 points the peer's
  * connections end and it is neither dialled nor let in (E_FORBIDDEN, with the reason) until it is
  * down to 50. More points last longer, to 25 minutes at most. The host itself reports what breaks a
  * connection's protocols with 40, as far as it is proved to come from the peer. */
-void p2p_report(struct p2p_host *h, const struct peer_id *peer, unsigned points, const char *why);
+void p2p_report(struct p2p_host *h, const struct peer_id *peer, enum p2p_offence kind,
+    unsigned points, const char *why);
+/* How a protocol's handler ended: reported with 10 points where the code says that the peer broke a
+ * rule (E_PROTOCOL, E_TOO_LARGE), with 40 where it lied (E_BAD_SIGNATURE, E_WRONG_PEER). */
+void p2p_report_end(struct p2p_host *h, const struct peer_id *peer, int code, const char *why);
+
+/* What a peer has done within the last hour. */
+struct p2p_conduct {
+	unsigned points;
+	bool banned;
+	struct duration left; /* while it is banned */
+	uint32_t counts[P2P_OFFENCES];
+	char why[96]; /* the last report */
+};
+/* False for one that nothing is held against. */
+bool p2p_conduct(const struct p2p_host *h, const struct peer_id *peer, struct p2p_conduct *out);
 /* *left and *why (both may be NULL): for how long, and the last report, valid until the calling
  * fiber parks. */
 bool p2p_banned(
@@ -223,6 +248,7 @@ struct p2p_peer_info {
 	size_t n_addrs;
 	bool identified;
 	bool connected;
+	unsigned n_conns;
 };
 /* False for a peer never heard of. */
 bool p2p_peer_info(const struct p2p_host *h, const struct peer_id *peer, struct p2p_peer_info *out);
@@ -286,6 +312,7 @@ struct p2p_probe {
 	struct peer_id met;   /* who proved to be there; empty if nobody did */
 	uint8_t said[64];     /* how the answer began */
 	size_t n_said;
+	bool swarm_key; /* we spoke under a private network's key */
 };
 
 /* [parks] Tries an address afresh, step by step, one attempt per socket address that its name

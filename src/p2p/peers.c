@@ -186,22 +186,26 @@ static bool may_lead_to(const struct peer *p, const struct multiaddr *addr)
 }
 
 /* A signed record weighs more than the bare list beside it. */
-static void learn_addrs(struct peer *p)
+static int learn_addrs(struct peer *p, struct err *err)
 {
 	const struct addr_list *list = &p->said.listen;
 	struct peer_record record = {0};
+	int rc = 0;
 
-	if (p->said.record.n > 0 &&
-	    peer_record_open(buf_view(&p->said.record), &record, NULL) == 0 &&
-	    peer_id_equal(&record.peer, &p->id))
+	if (p->said.record.n > 0)
+		rc = peer_record_open(buf_view(&p->said.record), &record, err);
+	if (rc == 0 && p->said.record.n > 0 && !peer_id_equal(&record.peer, &p->id))
+		rc = err_set(err, E_WRONG_PEER, "a peer record of another peer");
+	if (rc == 0 && p->said.record.n > 0)
 		list = &record.addrs;
 	for (size_t i = list->n < P2P_PEER_ADDRS_MAX ? list->n : P2P_PEER_ADDRS_MAX; i > 0; i--)
 		if (may_lead_to(p, &list->v[i - 1]))
 			peer_add_addr(p, &list->v[i - 1]);
 	peer_record_free(&record);
+	return rc;
 }
 
-void peer_learn(struct peer *p, struct identify *msg, bool push)
+int peer_learn(struct peer *p, struct identify *msg, bool push, struct err *err)
 {
 	if (push) {
 		identify_apply_push(&p->said, msg);
@@ -211,7 +215,7 @@ void peer_learn(struct peer *p, struct identify *msg, bool push)
 		*msg = (struct identify){0};
 	}
 	p->identified = true;
-	learn_addrs(p);
+	return learn_addrs(p, err);
 }
 
 bool peer_speaks(const struct peer *p, const char *protocol)
@@ -296,6 +300,8 @@ bool p2p_peer_info(const struct p2p_host *h, const struct peer_id *peer, struct 
 	    .identified = p->identified,
 	    .connected = p->conns != NULL,
 	};
+	for (const struct conn *c = p->conns; c; c = c->peer_next)
+		out->n_conns++;
 	return true;
 }
 

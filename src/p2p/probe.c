@@ -122,7 +122,7 @@ size_t p2p_probe(
 		return 1;
 	}
 	for (size_t i = 0; i < n; i++) {
-		out[i] = (struct p2p_probe){.at = found[i]};
+		out[i] = (struct p2p_probe){.at = found[i], .swarm_key = h->swarm_key != NULL};
 		try_one(h, &out[i]);
 	}
 	return n;

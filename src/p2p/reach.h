@@ -41,9 +41,12 @@ void p2p_reachability(const struct p2p_host *h, struct p2p_reach_info *out);
 /* ---- DCUtR --------------------------------------------------------------------------------- */
 
 /* From now on relayed connections are followed by attempts at a direct one: both ends dial at the
- * same time, each from the port that it listens on, three times. Where one succeeds, new streams
- * use it, and the relayed connection ends when its last stream has. SPEC libp2p DCUtR. E_EXISTS,
- * E_MEMORY, E_LIMIT. */
+ * same time, each from the port that it listens on, three times. Where that fails, both try again
+ * for as long as the connection is relayed, by dialling what addresses are known and by one more
+ * such attempt: after 30 s, then less and less often down to each 10 minutes, and soon after either
+ * side's addresses have changed or mDNS has seen the peer. Once a direct connection stands, new
+ * streams use it, and the relayed connection ends when its last stream has. SPEC libp2p DCUtR.
+ * E_EXISTS, E_MEMORY, E_LIMIT. */
 int p2p_dcutr_start(struct p2p_host *h, struct err *err) WARN_UNUSED;
 
 struct p2p_dcutr_stats {
@@ -52,6 +55,26 @@ struct p2p_dcutr_stats {
 	uint32_t attempts;  /* at a hole, both roles */
 };
 void p2p_dcutr_stats(const struct p2p_host *h, struct p2p_dcutr_stats *out);
+
+/* ---- how the router maps ports ----------------------------------------------------------------
+ */
+
+enum p2p_mapping {
+	P2P_MAPPING_UNKNOWN, /* fewer than two peers beyond the router to ask */
+	P2P_MAPPING_NONE,    /* peers see this machine's own address */
+	P2P_MAPPING_ONE,     /* one port for all peers: holes can be made */
+	P2P_MAPPING_BY_PEER  /* another port, or address, for each peer: "symmetric NAT" */
+};
+
+#define P2P_MAPPING_SEEN_MAX 3
+struct p2p_mapping_info {
+	enum p2p_mapping kind;
+	unsigned peers;                            /* beyond the router, that told */
+	struct netaddr seen[P2P_MAPPING_SEEN_MAX]; /* where they see the port that we listen on */
+};
+/* [parks] Asks connected peers that this host has dialled, at most some seconds; what was found
+ * holds for 90 s. SPEC RFC 5780, endpoint-independent and -dependent mapping. */
+void p2p_mapping(struct p2p_host *h, struct p2p_mapping_info *out);
 
 /* ---- the router ---------------------------------------------------------------------------- */
 

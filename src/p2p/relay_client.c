@@ -96,7 +96,7 @@ int relay_reach(struct p2p_host *h, const struct multiaddr *relay, const struct 
 	int rc;
 
 	INVARIANT(multiaddr_peer(relay, &relay_id));
-	if ((rc = dial_direct(h, &relay_id, relay, 1, &conn, err)) != 0)
+	if ((rc = dial_relay(h, &relay_id, relay, 1, &conn, err)) != 0)
 		return err_wrap(err, rc, "the relay");
 	if ((rc = p2p_open_stream_on(h, conn, &hop, 1, &s, NULL, err)) != 0)
 		return err_wrap(err, rc, "the relay");

@@ -298,7 +298,7 @@ static int hear(const struct relay_service *r, struct stream *s, struct relay_ho
 	scope_close(&sc);
 	m->voucher = (struct bytes){0}; /* it borrowed from `in` */
 	buf_free(&in);
-	*status = rc == E_PROTOCOL ? RELAY_MALFORMED : RELAY_NO_STATUS;
+	*status = rc == E_PROTOCOL || rc == E_TOO_LARGE ? RELAY_MALFORMED : RELAY_NO_STATUS;
 	if (rc == 0 && m->type == RELAY_HOP_STATUS)
 		*status = RELAY_UNEXPECTED;
 	if (rc == 0 && m->type == RELAY_HOP_CONNECT && m->peer.n == 0)
@@ -315,6 +315,8 @@ static int answer(
 	struct peer_id target;
 	int rc = hear(r, s, &m, &status, err);
 	enum relay_hop_type type = m.type;
+
+	p2p_report_end(r->host, &info->peer, rc, err_text(err));
 
 	target = m.peer;
 	relay_hop_free(&m);

@@ -141,7 +141,7 @@ static int reserve(
 	int rc;
 
 	scope_open(&sc, duration_s(RESERVE_LIMIT_S));
-	rc = dial_direct(l->host, &c->relay, &c->addr, c->addr.n > 0, conn, err);
+	rc = dial_relay(l->host, &c->relay, &c->addr, c->addr.n > 0, conn, err);
 	if (rc == 0)
 		rc = request(l, c, *conn, err);
 	scope_close(&sc);

@@ -6,6 +6,10 @@
 #include <stdlib.h>
 
 #define GOODBYE_LIMIT_S 1
+/* After so many bytes all others have their turn, however fast the next come. */
+#define TURN_BYTES ((size_t)64 << 10)
+/* What a stream that begins counts as: its fiber and its first answer. */
+#define OPEN_BYTES 1024
 
 /* ---- ends ---------------------------------------------------------------------------------- */
 
@@ -42,6 +46,7 @@ static struct ystream *accept_stream(struct session *s, struct yamux_stream *cor
 	struct ystream *ys;
 	struct err err = {0};
 
+	s->work += OPEN_BYTES;
 	if (s->n_in >= s->opt.max_in || ystream_new(s, core, true, &ys, &err) != 0) {
 		rt_log(LOG_DEBUG, "p2p", "%s: a stream is refused: %s", s->remote,
 		    s->n_in >= s->opt.max_in ? "the connection has as many as it may"
@@ -143,6 +148,11 @@ static int feed(struct session *s, struct bytes v, struct err *err)
 			if (s->header_have == YAMUX_HEADER)
 				rc = frame_begin(s, err);
 		}
+		s->work += n;
+		if (s->work >= TURN_BYTES) {
+			s->work = 0;
+			fiber_yield();
+		}
 		v = bytes_of(v.p + n, v.n - n);
 	}
 	return rc;
@@ -227,6 +237,7 @@ static void end_streams(struct session *s)
 	struct yamux_stream *y, *next;
 
 	s->over = true;
+	ring_free(&s->spare, s->opt.account);
 	s->core.goaway_received = true;
 	s->body = NULL;
 	waitq_wake_all(&s->openable);
@@ -317,6 +328,8 @@ void session_tick(struct session *s)
 	if (s->over)
 		return;
 	keepalive(s, now);
+	if (instant_since(now, s->last_read).ns > duration_s(1).ns)
+		ring_free(&s->spare, s->opt.account);
 }
 
 void session_probe(struct session *s)

@@ -52,22 +52,50 @@ static const struct stream_ops ahead_ops = {
     .write = ahead_write,
 };
 
-static int send_message(struct noise_handshake *hs, struct stream *s, struct err *err)
+/* A handshake and where it takes place. */
+struct shaking {
+	struct noise_handshake *hs;
+	struct stream *s;
+	struct sem *turns; /* NULL: it computes at once */
+};
+
+/* The computing of many strangers' handshakes must not keep the loop from everybody else: they wait
+ * for each other and let the others run. */
+static int turn_begin(const struct shaking *k, struct err *err)
+{
+	int rc = k->turns ? sem_acquire(k->turns, err) : 0;
+
+	if (rc == 0 && k->turns)
+		fiber_yield();
+	return rc;
+}
+
+static void turn_end(const struct shaking *k)
+{
+	if (k->turns)
+		sem_release(k->turns);
+}
+
+static int send_message(const struct shaking *k, struct err *err)
 {
 	struct buf out = BUF_INIT(NOISE_HANDSHAKE_MAX + NOISE_PREFIX);
-	int rc = noise_handshake_send(hs, &out, err);
+	int rc = turn_begin(k, err);
 
+	if (rc != 0)
+		return rc;
+	rc = noise_handshake_send(k->hs, &out, err);
+	turn_end(k);
 	if (rc == 0)
-		rc = stream_write(s, out.p, out.n, err);
+		rc = stream_write(k->s, out.p, out.n, err);
 	buf_free(&out);
 	return rc;
 }
 
-static int receive_message(struct noise_handshake *hs, struct stream *s, struct err *err)
+static int receive_message(const struct shaking *k, struct err *err)
 {
 	uint8_t prefix[NOISE_PREFIX] = {0};
 	struct buf in = BUF_INIT(NOISE_HANDSHAKE_MAX);
-	int rc = stream_read_full(s, prefix, sizeof prefix, err);
+	int rc = stream_read_full(k->s, prefix, sizeof prefix, err);
 	size_t n = get_u16be(prefix);
 
 	if (rc != 0)
@@ -77,9 +105,11 @@ static int receive_message(struct noise_handshake *hs, struct stream *s, struct 
 	if ((rc = buf_reserve(&in, n)) != 0)
 		return err_set(err, rc, "no memory for a handshake message");
 	if (n > 0)
-		rc = stream_read_full(s, in.p, n, err);
-	if (rc == 0)
-		rc = noise_handshake_receive(hs, bytes_of(in.p, n), err);
+		rc = stream_read_full(k->s, in.p, n, err);
+	if (rc == 0 && (rc = turn_begin(k, err)) == 0) {
+		rc = noise_handshake_receive(k->hs, bytes_of(in.p, n), err);
+		turn_end(k);
+	}
 	buf_free(&in);
 	return rc;
 }
@@ -94,21 +124,21 @@ static int shake_hands(struct p2p_host *h, struct stream *s, const struct identi
 	    .muxers_n = 1,
 	    .expected = expect,
 	};
-	struct noise_handshake *hs;
+	struct shaking k = {.s = s, .turns = role == NOISE_RESPONDER ? &h->shaking : NULL};
 	enum noise_turn turn;
 	int rc;
 
 	world_random(h->world, config.static_secret, sizeof config.static_secret);
 	world_random(h->world, config.ephemeral_secret, sizeof config.ephemeral_secret);
-	rc = noise_handshake_new(&config, &hs, err);
+	rc = noise_handshake_new(&config, &k.hs, err);
 	secret_wipe(&config, sizeof config);
 	if (rc != 0)
 		return rc;
-	while (rc == 0 && (turn = noise_handshake_turn(hs)) != NOISE_DONE)
-		rc = turn == NOISE_SEND ? send_message(hs, s, err) : receive_message(hs, s, err);
+	while (rc == 0 && (turn = noise_handshake_turn(k.hs)) != NOISE_DONE)
+		rc = turn == NOISE_SEND ? send_message(&k, err) : receive_message(&k, err);
 	if (rc == 0)
-		rc = noise_handshake_finish(hs, out, err);
-	noise_handshake_free(hs);
+		rc = noise_handshake_finish(k.hs, out, err);
+	noise_handshake_free(k.hs);
 	return rc;
 }
 
@@ -147,8 +177,8 @@ static int finish(struct ahead *a, enum noise_role role, struct noise_result *ke
 	return rc;
 }
 
-static int secure_raw(struct p2p_host *h, struct stream *raw, enum noise_role role,
-    const struct peer_id *expect, struct upgraded *out, struct err *err)
+static int secure_raw(struct p2p_host *h, struct stream *raw, const struct identity *as,
+    enum noise_role role, const struct peer_id *expect, struct upgraded *out, struct err *err)
 {
 	struct ahead a = {.stream = {&ahead_ops, raw->remote}, .raw = raw};
 	struct noise_result keys;
@@ -158,26 +188,26 @@ static int secure_raw(struct p2p_host *h, struct stream *raw, enum noise_role ro
 	if (rc != 0 && rc != E_CANCELLED && h->swarm_key)
 		rc = err_wrap(err, rc, "in the private network" PNET_HINT);
 	if (rc == 0)
-		rc = shake_hands(h, &a.stream, &h->identity, role, expect, &keys, err);
+		rc = shake_hands(h, &a.stream, as, role, expect, &keys, err);
 	if (rc == 0)
 		rc = finish(&a, role, &keys, out, err);
 	return rc;
 }
 
-static int upgrade(struct p2p_host *h, struct stream *raw, enum noise_role role,
-    const struct peer_id *expect, struct upgraded *out, struct err *err)
+static int upgrade(struct p2p_host *h, struct stream *raw, const struct identity *as,
+    enum noise_role role, const struct peer_id *expect, struct upgraded *out, struct err *err)
 {
 	uint8_t nonce[PNET_NONCE_SIZE];
 	struct stream *inside;
 	int rc;
 
 	if (!h->swarm_key)
-		return secure_raw(h, raw, role, expect, out, err);
+		return secure_raw(h, raw, as, role, expect, out, err);
 	world_random(h->world, nonce, sizeof nonce);
 	rc = pnet_wrap(raw, h->swarm_key, nonce, &inside, err);
 	if (rc != 0)
 		return rc;
-	rc = secure_raw(h, inside, role, expect, out, err);
+	rc = secure_raw(h, inside, as, role, expect, out, err);
 	if (rc != 0)
 		pnet_unwrap(inside);
 	return rc;
@@ -186,23 +216,40 @@ static int upgrade(struct p2p_host *h, struct stream *raw, enum noise_role role,
 int upgrade_outbound(struct p2p_host *h, struct stream *raw, const struct peer_id *expect,
     struct upgraded *out, struct err *err)
 {
-	return upgrade(h, raw, NOISE_INITIATOR, expect, out, err);
+	return upgrade(h, raw, &h->identity, NOISE_INITIATOR, expect, out, err);
+}
+
+static void pass_by(struct p2p_host *h, struct identity *out)
+{
+	uint8_t seed[ED25519_SEED_SIZE];
+
+	world_random(h->world, seed, sizeof seed);
+	identity_from_seed(seed, out);
+	secret_wipe(seed, sizeof seed);
+}
+
+int upgrade_passing(struct p2p_host *h, struct stream *raw, const struct peer_id *expect,
+    struct upgraded *out, struct err *err)
+{
+	struct identity passing;
+
+	pass_by(h, &passing);
+	int rc = upgrade(h, raw, &passing, NOISE_INITIATOR, expect, out, err);
+	identity_wipe(&passing);
+	return rc;
 }
 
 static int probe_raw(struct p2p_host *h, struct stream *raw, const struct peer_id *expect,
     struct peer_id *met, struct err *err)
 {
 	struct ahead a = {.stream = {&ahead_ops, raw->remote}, .raw = raw};
-	uint8_t seed[ED25519_SEED_SIZE];
 	struct noise_result keys;
 	struct identity passing;
 	int rc = agree(&a.stream, NOISE_INITIATOR, secure_protocols, err);
 
 	if (rc != 0)
 		return rc;
-	world_random(h->world, seed, sizeof seed);
-	identity_from_seed(seed, &passing);
-	secret_wipe(seed, sizeof seed);
+	pass_by(h, &passing);
 	rc = shake_hands(h, &a.stream, &passing, NOISE_INITIATOR, expect, &keys, err);
 	identity_wipe(&passing);
 	if (rc != 0)
@@ -233,5 +280,5 @@ int upgrade_probe(struct p2p_host *h, struct stream *raw, const struct peer_id *
 
 int upgrade_inbound(struct p2p_host *h, struct stream *raw, struct upgraded *out, struct err *err)
 {
-	return upgrade(h, raw, NOISE_RESPONDER, NULL, out, err);
+	return upgrade(h, raw, &h->identity, NOISE_RESPONDER, NULL, out, err);
 }

@@ -16,6 +16,7 @@
 #define RESTART_FIRST_MS 200
 #define RESTART_MAX_MS   30000
 #define STEADY_MS        60000 /* a child that lived so long starts afresh in the count */
+#define HASH_ASK_MS      5000
 #define EXIT_LIMIT_MS    3000
 
 struct engine_provider {
@@ -53,7 +54,7 @@ static int read_models(struct http_client *http, struct model_entry *out, struct
 	return rc;
 }
 
-static int ask_models(struct engine_provider *e, struct err *err)
+static int ask_models(struct engine_provider *e, struct model_entry *out, struct err *err)
 {
 	struct stream *s;
 	int rc = mux_open(e->mux, &s, err);
@@ -63,7 +64,7 @@ static int ask_models(struct engine_provider *e, struct err *err)
 	rc = http_client_new(s, &http, err);
 	if (rc)
 		return rc;
-	rc = read_models(http, &e->entry, err);
+	rc = read_models(http, out, err);
 	http_client_free(http);
 	return rc;
 }
@@ -117,6 +118,32 @@ static void settle(struct engine_provider *e, int rc, const struct err *why)
 	waitq_wake_all(&e->settle);
 }
 
+/* The hash of a large file becomes known while it serves already. */
+static void learn_hash(void *arg)
+{
+	struct engine_provider *e = arg;
+	while (!e->entry.hash[0] && fiber_sleep(duration_ms(HASH_ASK_MS)) == 0) {
+		struct model_entry told;
+		if (ask_models(e, &told, NULL) != 0 || !told.hash[0])
+			continue;
+		memcpy(e->entry.hash, told.hash, sizeof e->entry.hash);
+		e->opt.changed(e->opt.arg);
+	}
+}
+
+/* Until the child ends. */
+static void stay(struct engine_provider *e, struct err *why)
+{
+	struct scope sc;
+	scope_open(&sc, DURATION_FOREVER);
+	if (fiber_spawn(&sc, "hash", learn_hash, e, NULL) != 0)
+		rt_log(LOG_WARN, "engine", "the model's file stays without a hash: no memory");
+	int rc = mux_wait(e->mux, why);
+	scope_close(&sc);
+	if (rc != E_CANCELLED)
+		death(e, why);
+}
+
 /* Starts a child and stays with it until it ends. */
 static void live(struct engine_provider *e, struct err *why)
 {
@@ -124,7 +151,7 @@ static void live(struct engine_provider *e, struct err *why)
 	if (rc == 0) {
 		struct scope sc;
 		scope_open(&sc, duration_ms(ENGINE_LOAD_LIMIT_MS));
-		rc = ask_models(e, why);
+		rc = ask_models(e, &e->entry, why);
 		scope_close(&sc);
 		if (rc == E_CLOSED || rc == E_RESET)
 			rc = death(e, why);
@@ -134,8 +161,7 @@ static void live(struct engine_provider *e, struct err *why)
 		set_ready(e, true, NULL);
 		rt_log(LOG_INFO, "engine", "model %s is ready (context %u tokens)", e->entry.id,
 		    e->entry.n_ctx);
-		if (mux_wait(e->mux, why) != E_CANCELLED)
-			death(e, why);
+		stay(e, why);
 	}
 	struct mux *mux = e->mux;
 	e->mux = NULL;
@@ -187,6 +213,19 @@ static int engine_infer(struct provider *base, const struct inference_request *r
 	return upstream_infer_once(s, &engine_server, req, ctx, emit, arg, err);
 }
 
+static int engine_embed(struct provider *base, const struct embedding_request *req,
+    const struct request_context *ctx, void *mem, struct embedding_result *out, struct err *err)
+{
+	struct engine_provider *e = (struct engine_provider *)base;
+	if (!e->ready)
+		return err_set(err, E_UNAVAILABLE, "the engine is not ready: %s", e->reason);
+	struct stream *s;
+	int rc = mux_open(e->mux, &s, err);
+	if (rc)
+		return err_wrap(err, rc, "engine");
+	return upstream_embed_once(s, &engine_server, req, ctx, mem, out, err);
+}
+
 static void engine_status(struct provider *base, struct provider_status *out)
 {
 	struct engine_provider *e = (struct engine_provider *)base;
@@ -212,6 +251,7 @@ static void engine_close(struct provider *base)
 static const struct provider_ops engine_ops = {
     .kind = "engine",
     .infer = engine_infer,
+    .embed = engine_embed,
     .status = engine_status,
     .models = engine_models,
     .close = engine_close,

@@ -1,4 +1,4 @@
-/* HTTP over the pipe between a node and its engine: /v1/chat/completions and /v1/models. */
+/* HTTP over the pipe between a node and its engine: the OpenAI dialect. */
 #include "provider/engine_serve.h"
 
 #include "dialect/openai.h"
@@ -17,15 +17,23 @@ static int infer(
     void *arg, struct serve_call *call, inference_emit_fn emit, void *emit_arg, struct err *err)
 {
 	struct engine_server *server = arg;
+	int rc = openai_refuse_extra(call->req, err);
+	if (rc)
+		return rc;
 	return server->backend->infer(server->backend->arg, call->req, emit, emit_arg, err);
 }
 
-static int post_chat(struct http_exchange *x, void *arg, struct err *err)
+static int post(struct http_exchange *x, const struct dialect *dialect, void *arg, struct err *err)
 {
 	struct engine_server *server = arg;
 	struct serve_service service = {
 	    .world = server->world, .infer = infer, .arg = server, .limit = DURATION_FOREVER};
-	return serve_inference(x, &openai_chat, &service, err);
+	return serve_inference(x, dialect, &service, err);
+}
+
+static int post_chat(struct http_exchange *x, void *arg, struct err *err)
+{
+	return post(x, &openai_chat, arg, err);
 }
 
 static int get_models(struct http_exchange *x, void *arg, struct err *err)
@@ -45,8 +53,32 @@ static int get_models(struct http_exchange *x, void *arg, struct err *err)
 	return rc;
 }
 
+static int post_completions(struct http_exchange *x, void *arg, struct err *err)
+{
+	return post(x, &openai_completions, arg, err);
+}
+
+static int embed(
+    void *arg, struct serve_call *call, void *mem, struct embedding_result *out, struct err *err)
+{
+	const struct engine_backend *backend = ((struct engine_server *)arg)->backend;
+	if (!backend->embed)
+		return err_set(err, E_UNSUPPORTED, "this engine makes no embeddings");
+	return backend->embed(backend->arg, mem, call->embed, out, err);
+}
+
+static int post_embeddings(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct engine_server *server = arg;
+	struct serve_service service = {
+	    .world = server->world, .embed = embed, .arg = server, .limit = DURATION_FOREVER};
+	return serve_embeddings(x, &openai_embeddings, &service, err);
+}
+
 static const struct http_route routes[] = {
     {"POST", "/v1/chat/completions", post_chat},
+    {"POST", "/v1/completions", post_completions},
+    {"POST", "/v1/embeddings", post_embeddings},
     {"GET", "/v1/models", get_models},
 };
 

@@ -36,7 +36,7 @@ struct gguf_backend {
 	struct gap_tokens gap;
 	struct model_entry entry;
 	/* Written by a worker, read by the loop once it has ended. */
-	struct scope hashing;
+	struct scope hashing; /* only where the file is too large to hash while loading */
 	char hash[MODEL_HASH_MAX];
 };
 

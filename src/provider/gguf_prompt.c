@@ -398,6 +398,13 @@ static int continued_tokens(const struct gguf_backend *b, const struct inference
 	return rc;
 }
 
+/* The ends of the scale mean never and always, however far apart a model's logits are (a grammar
+ * wins over both). SPEC openai: logit_bias. */
+static float bias_of(double bias)
+{
+	return bias >= 100 ? 1e6f : bias <= -100 ? -1e6f : (float)bias;
+}
+
 static int copy_biases(const struct gguf_backend *b, const struct inference_request *req,
     struct gguf_prompt *p, struct err *err)
 {
@@ -409,7 +416,7 @@ static int copy_biases(const struct gguf_backend *b, const struct inference_requ
 		if (id < 0 || (size_t)id >= tokenizer_n_vocab(b->tokenizer))
 			return err_set_param(
 			    err, E_INVALID, "logit_bias", "this model has no token %d", id);
-		p->biases[i] = (struct logit_bias){id, (float)req->biases[i].bias};
+		p->biases[i] = (struct logit_bias){id, bias_of(req->biases[i].bias)};
 	}
 	return 0;
 }

@@ -18,22 +18,45 @@ struct peer_provider {
 	size_t n_models;
 };
 
+static struct upstream_server server_of(const struct peer_provider *p)
+{
+	return (struct upstream_server){
+	    .dialect = &gate_upstream, .host = p->host_name, .base_path = "", .node = true};
+}
+
+static int open_stream(struct peer_provider *p, const struct request_context *ctx,
+    struct stream **out, struct err *err)
+{
+	if (ctx->hops >= HOPS_MAX)
+		return err_set(err, E_LOOP, "the request has passed %u nodes already", ctx->hops);
+	const char *protocols[] = {HTTP_OVER_P2P};
+	int rc = p2p_open_stream(p->host, &p->id, protocols, 1, out, NULL, err);
+	if (rc == E_UNSUPPORTED) /* it does not serve us: others may */
+		rc = err_set(err, E_UNAVAILABLE, "it does not serve us at present");
+	return rc;
+}
+
 static int peer_infer(struct provider *base, const struct inference_request *req,
     const struct request_context *ctx, inference_emit_fn emit, void *arg, struct err *err)
 {
 	struct peer_provider *p = (struct peer_provider *)base;
-	if (ctx->hops >= HOPS_MAX)
-		return err_set(err, E_LOOP, "the request has passed %u nodes already", ctx->hops);
-	const char *protocols[] = {HTTP_OVER_P2P};
+	struct upstream_server server = server_of(p);
 	struct stream *s;
-	int rc = p2p_open_stream(p->host, &p->id, protocols, 1, &s, NULL, err);
-	if (rc == E_UNSUPPORTED) /* it does not serve us: others may */
-		rc = err_set(err, E_UNAVAILABLE, "it does not serve us at present");
-	if (rc)
-		return err_wrap(err, rc, "%s", p->name);
-	struct upstream_server server = {
-	    .dialect = &gate_upstream, .host = p->host_name, .base_path = "", .node = true};
-	rc = upstream_infer_once(s, &server, req, ctx, emit, arg, err);
+	int rc = open_stream(p, ctx, &s, err);
+	if (rc == 0)
+		rc = upstream_infer_once(s, &server, req, ctx, emit, arg, err);
+	return rc ? err_wrap(err, rc, "%s", p->name) : 0;
+}
+
+static int peer_embed(struct provider *base, const struct embedding_request *req,
+    const struct request_context *ctx, void *mem, struct embedding_result *out, struct err *err)
+{
+	struct peer_provider *p = (struct peer_provider *)base;
+	struct upstream_server server = server_of(p);
+	struct stream *s;
+	int rc = open_stream(p, ctx, &s, err);
+	if (rc == 0)
+		rc = upstream_embed_once(s, &server, req, ctx, mem, out, err);
 	return rc ? err_wrap(err, rc, "%s", p->name) : 0;
 }
 
@@ -64,6 +87,7 @@ static void peer_close(struct provider *base)
 static const struct provider_ops peer_ops = {
     .kind = "peer",
     .infer = peer_infer,
+    .embed = peer_embed,
     .status = peer_status,
     .models = peer_models,
     .close = peer_close,

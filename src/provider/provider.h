@@ -37,6 +37,10 @@ struct provider_ops {
 	void (*status)(struct provider *p, struct provider_status *out);
 	const struct model_entry *(*models)(struct provider *p, size_t *n);
 	void (*close)(struct provider *p);
+	/* NULL: it makes no embeddings. */
+	int (*embed)(struct provider *p, const struct embedding_request *req,
+	    const struct request_context *ctx, void *mem, struct embedding_result *out,
+	    struct err *err);
 };
 
 /* Implementations embed this first. */
@@ -55,6 +59,16 @@ static inline int provider_infer(struct provider *p, const struct inference_requ
     const struct request_context *ctx, inference_emit_fn emit, void *arg, struct err *err)
 {
 	return p->ops->infer(p, req, ctx, emit, arg, err);
+}
+
+/* [parks] One vector for each input; out->values is a talloc child of `mem`. Errors as
+ * provider_infer. */
+static inline int provider_embed(struct provider *p, const struct embedding_request *req,
+    const struct request_context *ctx, void *mem, struct embedding_result *out, struct err *err)
+{
+	if (!p->ops->embed)
+		return err_set(err, E_UNSUPPORTED, "%s makes no embeddings", p->name);
+	return p->ops->embed(p, req, ctx, mem, out, err);
 }
 
 /* Never parks: what is known now. */

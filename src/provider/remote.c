@@ -2,6 +2,7 @@
 #include "provider/remote.h"
 
 #include "crypto/hash.h"
+#include "dialect/openai.h"
 #include "http/pool.h"
 #include "provider/upstream.h"
 
@@ -203,6 +204,28 @@ static int remote_infer(struct provider *base, const struct inference_request *r
 	return rc ? as_provider_fault(r, rc, err) : 0;
 }
 
+struct embedding {
+	const struct embedding_request *req;
+	const struct request_context *ctx;
+	void *mem;
+	struct embedding_result *out;
+};
+
+static int embed(struct remote_provider *r, struct http_client *http, void *arg, struct err *err)
+{
+	const struct embedding *e = arg;
+	return upstream_embed(http, &r->server, e->req, e->ctx, e->mem, e->out, err);
+}
+
+static int remote_embed(struct provider *base, const struct embedding_request *req,
+    const struct request_context *ctx, void *mem, struct embedding_result *out, struct err *err)
+{
+	struct remote_provider *r = (struct remote_provider *)base;
+	struct embedding e = {req, ctx, mem, out};
+	int rc = exchange(r, embed, &e, err);
+	return rc ? as_provider_fault(r, rc, err) : 0;
+}
+
 static void remote_status(struct provider *base, struct provider_status *out)
 {
 	const struct remote_provider *r = (const struct remote_provider *)base;
@@ -235,6 +258,7 @@ static void remote_close(struct provider *base)
 static const struct provider_ops remote_ops = {
     .kind = "remote",
     .infer = remote_infer,
+    .embed = remote_embed,
     .status = remote_status,
     .models = remote_models,
     .close = remote_close,
@@ -282,8 +306,10 @@ int remote_provider_new(const struct remote_options *opt, struct provider **out,
 	r->opt.key = NULL;
 	strip_version(&r->opt.url);
 	snprintf(r->name, sizeof r->name, "%s", opt->name);
+	if (opt->dialect == &openai_upstream)
+		r->opt.dialect = openai_upstream_at(r->opt.url.host);
 	r->server = (struct upstream_server){
-	    .dialect = opt->dialect, .host = r->opt.url.authority, .base_path = r->opt.url.path};
+	    .dialect = r->opt.dialect, .host = r->opt.url.authority, .base_path = r->opt.url.path};
 	set_key(r, opt->key);
 	scope_init(&r->scope, opt->scope);
 	int rc = http_pool_new(opt->world, &r->opt.url, opt->tls, &r->pool, err);

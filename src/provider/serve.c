@@ -100,11 +100,12 @@ static void add_retry_after(struct http_exchange *x, const struct err *why)
 	http_response_header(x, "retry-after", seconds);
 }
 
-int serve_error(
-    struct http_exchange *x, const struct dialect *d, const struct err *why, struct err *err)
+/* In the form of some dialect. */
+static int respond_error(struct http_exchange *x,
+    void (*form)(const struct err *why, struct buf *out), const struct err *why, struct err *err)
 {
 	struct buf body = BUF_INIT(ERROR_MAX);
-	d->error(why, &body);
+	form(why, &body);
 	int rc = buf_ok(&body, err);
 	if (rc == 0) {
 		add_retry_after(x, why);
@@ -115,21 +116,27 @@ int serve_error(
 	return rc;
 }
 
+int serve_error(
+    struct http_exchange *x, const struct dialect *d, const struct err *why, struct err *err)
+{
+	return respond_error(x, d->error, why, err);
+}
+
 /* ---- streaming ----------------------------------------------------------------------------- */
 
-static void identify_answer(struct out *o)
+static void identify_answer(struct http_exchange *x, const struct serve_call *call)
 {
-	if (o->call->served_by[0])
-		http_response_header(o->x, HEADER_SERVED_BY, o->call->served_by);
-	if (o->call->served_by_label[0])
-		http_response_header(o->x, "x-served-by-label", o->call->served_by_label);
+	if (call->served_by[0])
+		http_response_header(x, HEADER_SERVED_BY, call->served_by);
+	if (call->served_by_label[0])
+		http_response_header(x, "x-served-by-label", call->served_by_label);
 }
 
 static int begin_stream(struct out *o, struct err *err)
 {
 	if (http_response_begun(o->x))
 		return 0;
-	identify_answer(o);
+	identify_answer(o->x, o->call);
 	http_response_header(o->x, "cache-control", "no-cache");
 	http_response_header(o->x, "x-accel-buffering", "no");
 	if (strcmp(o->call->dialect->stream_type, SSE_MEDIA_TYPE) == 0)
@@ -226,7 +233,7 @@ static int respond_whole(struct out *o, const struct inference_result *result, s
 	o->call->dialect->whole(writer_now(o), result, &document);
 	int rc = buf_ok(&document, err);
 	if (rc == 0) {
-		identify_answer(o);
+		identify_answer(o->x, o->call);
 		rc = http_respond(o->x, 200, "application/json", buf_view(&document), err);
 	}
 	buf_free(&document);
@@ -271,16 +278,19 @@ static int answer_failure(struct out *o, const struct err *why, struct err *err)
 	return rc ? err_set(err, rc, "%s; the client could not be told", err_text(why)) : 0;
 }
 
+static struct duration limit_of(const struct serve_service *svc, const struct serve_call *call)
+{
+	if (call->deadline_ms >= 0 && duration_ms(call->deadline_ms).ns < svc->limit.ns)
+		return duration_ms(call->deadline_ms);
+	return svc->limit;
+}
+
 static int run_limited(struct out *o, const struct serve_service *svc, struct err *err)
 {
-	struct duration limit = svc->limit;
-	int64_t deadline_ms = o->call->deadline_ms;
-	if (deadline_ms >= 0 && duration_ms(deadline_ms).ns < limit.ns)
-		limit = duration_ms(deadline_ms);
 	bool answered = false;
 	struct err why = {0};
 	struct scope sc;
-	scope_open(&sc, limit);
+	scope_open(&sc, limit_of(svc, o->call));
 	int rc =
 	    o->call->req->stream ? run_stream(o, svc, &why) : run_whole(o, svc, &answered, &why);
 	scope_close(&sc);
@@ -316,22 +326,28 @@ static int run(struct http_exchange *x, const struct serve_service *svc, struct 
 	return rc;
 }
 
+/* The head and the body of an exchange; its errors are for the server to answer. */
+static int take_request(struct http_exchange *x, const struct serve_service *svc,
+    struct serve_call *call, struct buf *body, struct err *err)
+{
+	const struct http_head *head = http_request(x);
+	take_request_id(svc->world, head, call->ctx.request_id);
+	http_response_header(x, HEADER_REQUEST_ID, call->ctx.request_id);
+	if (svc->id_header)
+		http_response_header(x, svc->id_header, call->ctx.request_id);
+	int rc = read_headers(head, call, err);
+	return rc ? rc : http_body_read_all(x, SERVE_BODY_MAX, body, err);
+}
+
 int serve_inference(struct http_exchange *x, const struct dialect *d,
     const struct serve_service *svc, struct err *err)
 {
-	const struct http_head *head = http_request(x);
 	struct serve_call call = {.dialect = d};
-	take_request_id(svc->world, head, call.ctx.request_id);
-	http_response_header(x, HEADER_REQUEST_ID, call.ctx.request_id);
-	if (svc->id_header)
-		http_response_header(x, svc->id_header, call.ctx.request_id);
 	struct buf body = BUF_INIT(SERVE_BODY_MAX);
-	int rc = read_headers(head, &call, err);
-	if (rc == 0)
-		rc = http_body_read_all(x, SERVE_BODY_MAX, &body, err);
+	int rc = take_request(x, svc, &call, &body, err);
 	if (rc) {
 		buf_free(&body);
-		return rc; /* the server answers it */
+		return rc;
 	}
 	struct err why = {0};
 	struct inference_request *req;
@@ -344,6 +360,70 @@ int serve_inference(struct http_exchange *x, const struct dialect *d,
 	rc = http_exchange_watch(x, err);
 	if (rc == 0)
 		rc = run(x, svc, &call, err);
+	talloc_free(req);
+	return rc;
+}
+
+/* ---- embeddings ---------------------------------------------------------------------------- */
+
+static int respond_embeddings(struct http_exchange *x, const struct embedding_dialect *d,
+    const struct serve_call *call, const struct embedding_result *result, struct instant began,
+    struct err *err)
+{
+	struct buf document = BUF_INIT(DOCUMENT_MAX);
+	d->write(
+	    call->embed, result, call->model, instant_since(rt_now(), began).ns / 1000, &document);
+	int rc = buf_ok(&document, err);
+	if (rc == 0) {
+		identify_answer(x, call);
+		rc = http_respond(x, 200, "application/json", buf_view(&document), err);
+	}
+	buf_free(&document);
+	return rc;
+}
+
+static int run_embed(struct http_exchange *x, const struct embedding_dialect *d,
+    const struct serve_service *svc, struct serve_call *call, struct err *err)
+{
+	struct instant began = rt_now();
+	struct embedding_result result = {0};
+	struct err why = {0};
+	struct scope sc;
+	scope_open(&sc, limit_of(svc, call));
+	int rc = svc->embed
+		     ? svc->embed(svc->arg, call, (void *)(uintptr_t)call->embed, &result, &why)
+		     : err_set(&why, E_UNSUPPORTED, "no embeddings are made here");
+	scope_close(&sc);
+	if (rc == 0)
+		return respond_embeddings(x, d, call, &result, began, err);
+	if (http_exchange_hung_up(x))
+		return err_set(err, E_CANCELLED, "the client hung up");
+	why.code = rc;
+	scope_open_shielded(&sc, duration_ms(GOODBYE_LIMIT_MS));
+	rc = respond_error(x, d->error, &why, err);
+	scope_close(&sc);
+	return rc;
+}
+
+int serve_embeddings(struct http_exchange *x, const struct embedding_dialect *d,
+    const struct serve_service *svc, struct err *err)
+{
+	struct serve_call call = {.dialect = NULL};
+	struct buf body = BUF_INIT(SERVE_BODY_MAX);
+	int rc = take_request(x, svc, &call, &body, err);
+	struct err why = {0};
+	struct embedding_request *req = NULL;
+	int bad = rc ? 0 : d->parse(NULL, buf_view(&body), &req, &why);
+	buf_free(&body);
+	if (rc)
+		return rc;
+	if (bad)
+		return respond_error(x, d->error, &why, err);
+	call.embed = req;
+	memcpy(call.model, req->model, sizeof call.model);
+	rc = http_exchange_watch(x, err);
+	if (rc == 0)
+		rc = run_embed(x, d, svc, &call, err);
 	talloc_free(req);
 	return rc;
 }

@@ -17,7 +17,8 @@
 
 struct serve_call {
 	const struct dialect *dialect;
-	const struct inference_request *req;
+	const struct inference_request *req;   /* of an inference, or … */
+	const struct embedding_request *embed; /* … of embeddings */
 	struct request_context ctx;
 	const char *target_node; /* the X-Target-Node header, or NULL */
 	int64_t deadline_ms;     /* the X-Gate-Deadline-Ms header, or −1 */
@@ -33,6 +34,9 @@ struct serve_service {
 	/* [parks] As provider_infer. */
 	int (*infer)(void *arg, struct serve_call *call, inference_emit_fn emit, void *emit_arg,
 	    struct err *err);
+	/* [parks] As provider_embed. NULL: none are made here. */
+	int (*embed)(void *arg, struct serve_call *call, void *mem, struct embedding_result *out,
+	    struct err *err);
 	void *arg;
 	struct duration limit; /* for a whole answer; a caller's shorter one holds */
 	const char *id_header; /* another name under which the request's id is told; may be NULL */
@@ -41,6 +45,10 @@ struct serve_service {
 /* [parks] Handles a POST in the dialect `d`. Errors are answered here in its form; a negative
  * return is for the log (E_CANCELLED when the client hung up). */
 int serve_inference(struct http_exchange *x, const struct dialect *d,
+    const struct serve_service *svc, struct err *err) WARN_UNUSED;
+
+/* [parks] The same for embeddings. */
+int serve_embeddings(struct http_exchange *x, const struct embedding_dialect *d,
     const struct serve_service *svc, struct err *err) WARN_UNUSED;
 
 /* [parks] Answers with an error in the dialect's form. */

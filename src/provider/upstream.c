@@ -9,6 +9,7 @@
 #define REQUEST_MAX    (32u << 20) /* bytes of a request's body */
 #define ERROR_BODY_MAX (64u << 10)
 #define MODELS_MAX     (4u << 20)
+#define EMBEDDINGS_MAX (64u << 20)
 #define EVENT_MAX      (4u << 20)  /* bytes of an event or a line … */
 #define WHOLE_MAX      (32u << 20) /* … and of an answer that is no stream */
 #define READ_SIZE      4096
@@ -259,6 +260,57 @@ int upstream_infer_once(struct stream *s, const struct upstream_server *server,
 	if (rc)
 		return rc;
 	rc = upstream_infer(http, server, req, ctx, emit, arg, err);
+	http_client_free(http);
+	return rc;
+}
+
+/* ---- embeddings ---------------------------------------------------------------------------- */
+
+static int send_embed(struct http_client *http, const struct upstream_server *server,
+    const struct embedding_request *req, const struct request_context *ctx, struct err *err)
+{
+	struct buf body = BUF_INIT(REQUEST_MAX);
+	const char *path;
+	int rc = server->dialect->embed_request(req, &path, &body, err);
+	if (rc == 0)
+		rc = post(http, server, path, "application/json", buf_view(&body), ctx, err);
+	buf_free(&body);
+	return rc;
+}
+
+int upstream_embed(struct http_client *http, const struct upstream_server *server,
+    const struct embedding_request *req, const struct request_context *ctx, void *mem,
+    struct embedding_result *out, struct err *err)
+{
+	if (!server->dialect->embed_request)
+		return err_set(err, E_UNSUPPORTED, "the provider makes no embeddings");
+	const struct http_head *head;
+	struct buf body = BUF_INIT(EMBEDDINGS_MAX);
+	int rc = send_embed(http, server, req, ctx, err);
+	if (rc == 0)
+		rc = read_head(http, server, &head, err);
+	if (rc == 0)
+		rc = too_much(http_client_read_all(http, EMBEDDINGS_MAX, &body, err), err);
+	if (rc == 0)
+		rc = server->dialect->embed_answer(mem, buf_view(&body), out, err);
+	buf_free(&body);
+	if (rc == 0 && out->n != req->n_inputs) {
+		talloc_free(out->values);
+		rc = err_set(err, E_UPSTREAM, "the provider made %zu embeddings of %zu inputs",
+		    out->n, req->n_inputs);
+	}
+	return rc;
+}
+
+int upstream_embed_once(struct stream *s, const struct upstream_server *server,
+    const struct embedding_request *req, const struct request_context *ctx, void *mem,
+    struct embedding_result *out, struct err *err)
+{
+	struct http_client *http;
+	int rc = http_client_new(s, &http, err);
+	if (rc)
+		return rc;
+	rc = upstream_embed(http, server, req, ctx, mem, out, err);
 	http_client_free(http);
 	return rc;
 }

@@ -39,6 +39,14 @@ int upstream_infer_once(struct stream *s, const struct upstream_server *server,
     const struct inference_request *req, const struct request_context *ctx, inference_emit_fn emit,
     void *arg, struct err *err) WARN_UNUSED;
 
+/* [parks] One vector for each input; out->values is a talloc child of `mem`. */
+int upstream_embed(struct http_client *http, const struct upstream_server *server,
+    const struct embedding_request *req, const struct request_context *ctx, void *mem,
+    struct embedding_result *out, struct err *err) WARN_UNUSED;
+int upstream_embed_once(struct stream *s, const struct upstream_server *server,
+    const struct embedding_request *req, const struct request_context *ctx, void *mem,
+    struct embedding_result *out, struct err *err) WARN_UNUSED;
+
 /* [parks] The models that the server lists: *out is a talloc child of `mem`. E_UPSTREAM for no such
  * list, the error that it answers with, the stream's errors. */
 int upstream_models(struct http_client *http, const struct upstream_server *server, void *mem,

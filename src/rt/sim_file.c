@@ -265,6 +265,15 @@ int sim_file_remove(struct world *w, const char *path, struct err *err)
 	return 0;
 }
 
+/* Writes here have no temporary files: a crash undoes them whole. */
+int sim_file_tidy(struct world *w, const char *folder, struct err *err)
+{
+	struct file_info info;
+	int rc = sim_file_stat(w, folder, &info, err);
+
+	return rc == 0 && !info.is_dir ? err_set(err, E_IO, "%s: is no folder", folder) : rc;
+}
+
 static int mkdir_one(struct host *h, const char *path, uint32_t mode, struct err *err)
 {
 	struct sim_file *f = sim_file_find(h, path);

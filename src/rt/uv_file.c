@@ -5,17 +5,21 @@
  * same file at once, in this process or in others, have a temporary file each. */
 #include "rt/uv_priv.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-#define READ_STEP (64u << 10)
+#define READ_STEP  (64u << 10)
+#define TIDY_AGE_S 3600
 
 /* One operation on its way to a worker and back: plain memory of its own. */
 struct file_op {
@@ -260,6 +264,56 @@ int uv_file_remove(struct world *w, const char *path, struct err *err)
 {
 	(void)w;
 	return op_run_only(op_new(path), do_remove, err);
+}
+
+/* The process that a temporary file's name ends with (see temporary_name), or 0 for any other name.
+ */
+static long writer_of(const char *name)
+{
+	size_t n = strlen(name);
+	if (n < 5 || strcmp(name + n - 4, ".new") != 0)
+		return 0;
+	const char *end = name + n - 4, *hex = end;
+	while (hex > name && strchr("0123456789abcdef", hex[-1]))
+		hex--;
+	if (hex == end || hex == name || hex[-1] != '-')
+		return 0;
+	const char *pid = hex - 1;
+	while (pid > name && pid[-1] >= '0' && pid[-1] <= '9')
+		pid--;
+	return pid > name + 1 && pid[-1] == '.' && pid < hex - 1 ? strtol(pid, NULL, 10) : 0;
+}
+
+/* A process of that number may be another one by now: no write takes so long. */
+static bool may_be_writing(long pid, const struct stat *st)
+{
+	return pid != (long)getpid() && (kill((pid_t)pid, 0) == 0 || errno == EPERM) &&
+	       time(NULL) - st->st_mtime < TIDY_AGE_S;
+}
+
+static void do_tidy(void *arg)
+{
+	struct file_op *op = arg;
+	DIR *folder = opendir(op->path);
+	const struct dirent *e;
+	if (!folder) {
+		op_fail(op, errno);
+		return;
+	}
+	while ((e = readdir(folder))) {
+		struct stat st;
+		long pid = writer_of(e->d_name);
+		if (pid > 0 && fstatat(dirfd(folder), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode) && !may_be_writing(pid, &st))
+			(void)unlinkat(dirfd(folder), e->d_name, 0);
+	}
+	closedir(folder);
+}
+
+int uv_file_tidy(struct world *w, const char *folder, struct err *err)
+{
+	(void)w;
+	return op_run_only(op_new(folder), do_tidy, err);
 }
 
 static void do_mkdirs(void *arg)

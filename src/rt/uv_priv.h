@@ -61,6 +61,7 @@ int uv_file_write(
     struct world *w, const char *path, struct bytes data, uint32_t mode, struct err *err);
 int uv_file_stat(struct world *w, const char *path, struct file_info *out, struct err *err);
 int uv_file_remove(struct world *w, const char *path, struct err *err);
+int uv_file_tidy(struct world *w, const char *folder, struct err *err);
 int uv_file_mkdirs(struct world *w, const char *path, uint32_t mode, struct err *err);
 int uv_file_lock(struct world *w, const char *path, struct file_lock **out, struct err *err);
 int uv_process_start(

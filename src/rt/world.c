@@ -205,6 +205,11 @@ int file_remove(struct world *w, const char *path, struct err *err)
 	return w->ops->file_remove(w, path, err);
 }
 
+int file_tidy(struct world *w, const char *folder, struct err *err)
+{
+	return w->ops->file_tidy(w, folder, err);
+}
+
 int file_mkdirs(struct world *w, const char *path, uint32_t mode, struct err *err)
 {
 	return w->ops->file_mkdirs(w, path, mode, err);

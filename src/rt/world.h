@@ -124,6 +124,9 @@ int file_write(struct world *w, const char *path, struct bytes data, uint32_t mo
 int file_stat(
     struct world *w, const char *path, struct file_info *out, struct err *err) WARN_UNUSED;
 int file_remove(struct world *w, const char *path, struct err *err) WARN_UNUSED;
+/* Removes from a folder what crashes in the middle of file_write have left there, and nothing else.
+ * No file_write of this process may be under way in it; those of others are left alone. */
+int file_tidy(struct world *w, const char *folder, struct err *err) WARN_UNUSED;
 /* Creates a folder and its parents; there already is fine. */
 int file_mkdirs(struct world *w, const char *path, uint32_t mode, struct err *err) WARN_UNUSED;
 /* An exclusive lock held until file_unlock or the end of the process. E_IN_USE when another
@@ -205,6 +208,7 @@ struct world_ops {
 	    struct world *w, const char *path, struct bytes data, uint32_t mode, struct err *err);
 	int (*file_stat)(struct world *w, const char *path, struct file_info *out, struct err *err);
 	int (*file_remove)(struct world *w, const char *path, struct err *err);
+	int (*file_tidy)(struct world *w, const char *folder, struct err *err);
 	int (*file_mkdirs)(struct world *w, const char *path, uint32_t mode, struct err *err);
 	int (*file_lock)(
 	    struct world *w, const char *path, struct file_lock **out, struct err *err);

@@ -570,6 +570,7 @@ static const struct world_ops sim_world_ops = {
     .file_write = sim_file_write,
     .file_stat = sim_file_stat,
     .file_remove = sim_file_remove,
+    .file_tidy = sim_file_tidy,
     .file_mkdirs = sim_file_mkdirs,
     .file_lock = sim_file_lock,
     .process_start = sim_process_start,

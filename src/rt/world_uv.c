@@ -330,6 +330,7 @@ static const struct world_ops world_ops = {
     .file_write = uv_file_write,
     .file_stat = uv_file_stat,
     .file_remove = uv_file_remove,
+    .file_tidy = uv_file_tidy,
     .file_mkdirs = uv_file_mkdirs,
     .file_lock = uv_file_lock,
     .process_start = uv_process_start,

@@ -32,6 +32,13 @@ static const struct provider_ops fake_ops = {"fake", no_infer, no_status, its_mo
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
+static bool with_members(void *arg, const struct peer_id *peer)
+{
+	const struct member *m = arg;
+
+	return m->cluster && cluster_is_member(m->cluster, peer);
+}
+
 void host_up(struct net *n, struct member *m, const char *label, const struct how *how)
 {
 	struct p2p_options opt;
@@ -54,6 +61,13 @@ void host_up(struct net *n, struct member *m, const char *label, const struct ho
 		p2p_kad_options_default(&kad);
 		OK(p2p_kad_new(m->node.host, &kad, &m->kad, NULL));
 	}
+	if (how->gossip) {
+		struct p2p_gossip_options gossip;
+		p2p_gossip_options_default(&gossip);
+		gossip.with = with_members;
+		gossip.with_arg = m;
+		OK(p2p_gossip_new(m->node.host, &gossip, &m->gossip, NULL));
+	}
 	snprintf(m->dir, sizeof m->dir, "/%s", label);
 	OK(file_mkdirs(m->node.world, m->dir, 0700, NULL));
 	m->catalog = catalog_new();
@@ -66,6 +80,7 @@ int member_join(struct member *m, const struct how *how, struct err *err)
 	    .world = m->node.world,
 	    .host = m->node.host,
 	    .kad = m->kad,
+	    .gossip = m->gossip,
 	    .catalog = m->catalog,
 	    .label = m->label,
 	    .data_dir = m->dir,
@@ -108,6 +123,7 @@ void down(struct member *m)
 	if (m->local)
 		catalog_remove(m->catalog, m->local);
 	catalog_free(m->catalog);
+	p2p_gossip_close(m->gossip);
 	p2p_kad_close(m->kad);
 	node_close(&m->node);
 }

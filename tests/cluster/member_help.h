@@ -16,6 +16,7 @@ struct member {
 	char dir[64];
 	struct catalog *catalog;
 	struct p2p_kad *kad;
+	struct p2p_gossip *gossip;
 	struct cluster *cluster;
 	struct provider fake;
 	struct catalog_entry *local;
@@ -25,7 +26,7 @@ struct how {
 	const char *name, *key;
 	const struct member *through; /* bootstrap peer */
 	bool bare;                    /* its address without /p2p */
-	bool auto_accept, mdns, dht;
+	bool auto_accept, mdns, dht, gossip;
 	const char *token;
 	const char *machine; /* shared with others; else its own */
 	uint16_t port;

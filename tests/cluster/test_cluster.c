@@ -2,6 +2,9 @@
  * other, what they learn of each other, and what happens when one is lost. */
 #include "member_help.h"
 
+#include "p2p/reach.h"
+#include "p2p/relay.h"
+
 #include <stdio.h>
 
 /* ---- joining --------------------------------------------------------------------------------- */
@@ -220,6 +223,46 @@ static void loss_and_return(struct net *n)
 	OK(fiber_sleep(duration_s(20)));
 	universe_partition(n->u, a.node.world, b.node.world, false);
 	eventually(10, together(&a, &b) && catalog_models(b.catalog, models, 4) == 1);
+	down(&b);
+	down(&a);
+}
+
+/* Relayed for some minutes, then directly connected: the sessions move over without a moment in
+ * which one is no member of the other, and the circuit ends. */
+static void moved(struct net *n)
+{
+	struct member a, b, c;
+	struct how how = {.name = "house", .key = KEY_1, .through = &a, .gossip = true};
+
+	up(n, &a, "alpha", (struct how){.name = "house", .key = KEY_1, .gossip = true});
+	OK(p2p_relay_serve(a.node.host, NULL, NULL));
+	host_up(n, &b, "beta", &how);
+	host_up(n, &c, "gamma", &how);
+	universe_partition(n->u, b.node.world, c.node.world, true);
+	struct member *ends[] = {&b, &c};
+	for (size_t i = 0; i < 2; i++) {
+		OK(p2p_dcutr_start(ends[i]->node.host, NULL));
+		OK(p2p_allow_limited(ends[i]->node.host, GOSSIP_PROTOCOL_11, NULL));
+		OK(p2p_relay_want(ends[i]->node.host, 1, true, NULL));
+		OK(member_join(ends[i], &how, NULL));
+	}
+	serve_model(&c);
+	eventually(60, together(&b, &c));
+	assert_int_equal(row_of(&b, &c).path, PATH_RELAYED);
+	OK(fiber_sleep(duration_s(200)));
+	assert_int_equal(row_of(&b, &c).path, PATH_RELAYED);
+	universe_partition(n->u, b.node.world, c.node.world, false);
+	for (int i = 0; i < 6500; i++) {
+		OK(fiber_sleep(duration_ms(100)));
+		assert_true(together(&b, &c));
+		struct model_entry list[4];
+		assert_int_equal(catalog_models(b.catalog, list, 4), 1);
+	}
+	assert_int_not_equal(row_of(&b, &c).path, PATH_RELAYED);
+	assert_int_not_equal(row_of(&c, &b).path, PATH_RELAYED);
+	assert_int_equal(row_of(&b, &c).n_conns, 1);
+	assert_int_equal(row_of(&c, &b).n_conns, 1);
+	down(&c);
 	down(&b);
 	down(&a);
 }
@@ -480,8 +523,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {STORY(loopback), STORY(accepted), STORY(rejected),
 	    STORY(auto_accept), STORY(not_just_anybody), STORY(same_key), STORY(wrong_key),
-	    STORY(other_cluster), STORY(name_alone), STORY(exchange), STORY(hash_table),
-	    STORY(loss_and_return), STORY(models), STORY(late_end), STORY(forged), STORY(garbage),
-	    STORY(liars), STORY(damaged_files), STORY(itself)};
+	    STORY(other_cluster), STORY(name_alone), STORY(exchange), STORY(moved),
+	    STORY(hash_table), STORY(loss_and_return), STORY(models), STORY(late_end),
+	    STORY(forged), STORY(garbage), STORY(liars), STORY(damaged_files), STORY(itself)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -100,8 +100,9 @@ static void other_clusters(struct net *n)
 	examine(&a, NULL, &r);
 	has(&r, "listening", DOCTOR_OK, "");
 	has(&r, "mdns", DOCTOR_NOTE, "mdns-off");
+	has(&r, "nat", DOCTOR_OK, "");
 	has(&r, "peers", DOCTOR_NOTE, "no-member");
-	assert_int_equal(r.n, 4);
+	assert_int_equal(r.n, 5);
 	down(&c);
 	down(&b);
 	down(&a);

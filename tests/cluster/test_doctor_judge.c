@@ -78,6 +78,43 @@ static void test_probes_that_fail(void **state)
 	}
 }
 
+/* A nonce that stands for 24 bytes by chance, and what is none. */
+#define NONCE "\xd3\x19o\x80\xffq\x07\xc4 \x91\xe2s\x9c\xaa\xf0\x15k\xbb\x8e\x02\xda\xee\x31\x99"
+
+static void test_swarm_keys(void **state)
+{
+	static const struct {
+		bool ours;
+		int code;
+		const char *said, *fault, *fix;
+	} cases[] = {
+	    {false, E_PROTOCOL, NONCE, "swarm-key", "this one is not"},
+	    {false, E_TIMEOUT, NONCE, "swarm-key", "this one is not"},
+	    {false, E_PROTOCOL, NONCE NONCE, "not-libp2p", ""},
+	    {false, E_PROTOCOL, "SSH-2.0-OpenSSH_9.2p1 24", "not-libp2p", ""},
+	    {true, E_PROTOCOL, NONCE, "swarm-key", "theirs is another"},
+	    {true, E_CLOSED, "", "swarm-key", "no sign of a key"},
+	    {true, E_PROTOCOL, "\x13/multistream/1.0.0\n", "swarm-key", "no sign of a key"},
+	    {true, E_PROTOCOL, "HTTP/1.1 400", "proxy", ""},
+	    {true, E_PROTOCOL, "HTTP/1.1 400 Bad Request\r\n\r\n", "proxy", ""},
+	};
+	struct peer_id self = peer(1), other = peer(2);
+	struct multiaddr at = address("/ip4/192.0.2.7/tcp/41145");
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct p2p_probe p = {.hop = P2P_HOP_SECURE,
+		    .code = cases[i].code,
+		    .why = "because",
+		    .n_said = strlen(cases[i].said),
+		    .swarm_key = cases[i].ours};
+		struct doctor_finding f;
+		memcpy(p.said, cases[i].said, p.n_said);
+		judge_probe(&p, &at, &self, &other, &f);
+		judged(&f, DOCTOR_FAULT, "secure", cases[i].fault);
+		assert_non_null(strstr(f.fix, cases[i].fix));
+	}
+}
+
 static void test_probes_that_arrive(void **state)
 {
 	struct peer_id self = peer(1), other = peer(2), third = peer(3), anyone = {0};
@@ -215,12 +252,60 @@ static void test_self(void **state)
 	judged(&f, DOCTOR_OK, "mdns", "");
 }
 
+/* ---- routers --------------------------------------------------------------------------------- */
+
+static void test_symmetric_nat(void **state)
+{
+	const enum p2p_mapping one = P2P_MAPPING_ONE, by_peer = P2P_MAPPING_BY_PEER,
+			       unknown = P2P_MAPPING_UNKNOWN;
+	struct doctor_finding f;
+
+	judge_relayed(by_peer, one, &f);
+	judged(&f, DOCTOR_FAULT, "nat", "symmetric-nat");
+	assert_non_null(strstr(f.seen, "in front of this node chooses"));
+	assert_non_null(strstr(f.fix, "to this machine"));
+	judge_relayed(unknown, by_peer, &f);
+	judged(&f, DOCTOR_FAULT, "nat", "symmetric-nat");
+	assert_non_null(strstr(f.seen, "in front of the other node chooses"));
+	assert_non_null(strstr(f.fix, "to the other machine"));
+	judge_relayed(by_peer, by_peer, &f);
+	assert_non_null(strstr(f.seen, "routers in front of both nodes choose "));
+	judge_relayed(one, one, &f);
+	judged(&f, DOCTOR_NOTE, "nat", "relayed");
+}
+
+static void test_this_router(void **state)
+{
+	struct p2p_mapping_info r = {.kind = P2P_MAPPING_UNKNOWN};
+	struct doctor_finding f;
+
+	assert_false(judge_router(&r, false, &f));
+	r.kind = P2P_MAPPING_NONE;
+	assert_true(judge_router(&r, false, &f));
+	judged(&f, DOCTOR_OK, "nat", "");
+	r = (struct p2p_mapping_info){.kind = P2P_MAPPING_BY_PEER, .peers = 3};
+	for (size_t i = 0; i < 3; i++)
+		r.seen[i] = (struct netaddr){.family = NET_IP4, .ip = {5, 5, 5, 1}, .port = 7};
+	r.seen[2].port = 9;
+	assert_true(judge_router(&r, false, &f));
+	judged(&f, DOCTOR_FAULT, "nat", "symmetric-nat");
+	assert_non_null(strstr(f.seen, "one sees 5.5.5.1:7, another 5.5.5.1:9"));
+	assert_true(judge_router(&r, true, &f));
+	assert_int_equal(f.verdict, DOCTOR_NOTE);
+	r.kind = P2P_MAPPING_ONE;
+	assert_true(judge_router(&r, false, &f));
+	judged(&f, DOCTOR_OK, "nat", "");
+	assert_non_null(strstr(f.seen, "5.5.5.1:7"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_probes_that_fail),
-	    cmocka_unit_test(test_probes_that_arrive), cmocka_unit_test(test_membership),
-	    cmocka_unit_test(test_clock), cmocka_unit_test(test_size),
-	    cmocka_unit_test(test_mdns_pairs), cmocka_unit_test(test_self)};
+	    cmocka_unit_test(test_swarm_keys), cmocka_unit_test(test_probes_that_arrive),
+	    cmocka_unit_test(test_membership), cmocka_unit_test(test_clock),
+	    cmocka_unit_test(test_size), cmocka_unit_test(test_mdns_pairs),
+	    cmocka_unit_test(test_symmetric_nat), cmocka_unit_test(test_this_router),
+	    cmocka_unit_test(test_self)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

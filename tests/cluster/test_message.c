@@ -187,6 +187,8 @@ static void states(void *arg)
 		memset(st->models[i].id, 'a' + (int)(i % 26), MODEL_ID_MAX - 1);
 		st->models[i].created_s = (int64_t)i;
 		st->models[i].n_ctx = 4096;
+		st->models[i].abilities = MODEL_CHAT | MODEL_VISION;
+		memset(st->models[i].hash, 'a', MODEL_HASH_MAX - 1);
 		st->models[i].ready = i % 2 != 0;
 	}
 	st->running = 3;
@@ -209,6 +211,8 @@ static void states(void *arg)
 	assert_int_equal(got->n_peers, st->n_peers);
 	assert_string_equal(got->models[63].id, st->models[63].id);
 	assert_int_equal(got->models[63].n_ctx, 4096);
+	assert_int_equal(got->models[63].abilities, MODEL_CHAT | MODEL_VISION);
+	assert_string_equal(got->models[63].hash, st->models[63].hash);
 	assert_true(got->models[63].ready);
 	assert_false(got->models[62].ready);
 	assert_true(multiaddr_equal(&got->addrs[7], &st->addrs[7]));
@@ -230,9 +234,9 @@ static void frames(void *arg)
 
 	assert_int_equal(read_bytes(HELLO, zero, 4, st), E_PROTOCOL);
 	put_u32be(huge, MEMBER_FRAME_MAX + 1);
-	assert_int_equal(read_bytes(HELLO, huge, 4, st), E_PROTOCOL);
+	assert_int_equal(read_bytes(HELLO, huge, 4, st), E_TOO_LARGE);
 	put_u32be(huge, UINT32_MAX);
-	assert_int_equal(read_bytes(STATE, huge, 4, st), E_PROTOCOL);
+	assert_int_equal(read_bytes(STATE, huge, 4, st), E_TOO_LARGE);
 	/* Cut off within the length, and within the message. */
 	assert_int_equal(read_bytes(HELLO, zero, 3, st), E_CLOSED);
 	assert_int_equal(read_bytes(HELLO, "\0\0\0\5{", 5, st), E_CLOSED);

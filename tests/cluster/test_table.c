@@ -219,6 +219,16 @@ static void states(void **state)
 	assert_int_equal(peer_state(&p), PEER_FOREIGN);
 }
 
+static bool keep_all(const struct cluster *c, const struct peer *p)
+{
+	return true;
+}
+
+static bool keep_none(const struct cluster *c, const struct peer *p)
+{
+	return false;
+}
+
 /* Who came and went is forgotten; whom one could meet again, or who is in use, is not. */
 static void passers_by(void **state)
 {
@@ -238,13 +248,15 @@ static void passers_by(void **state)
 	p[4]->connected = true;
 	p[5]->holds = 1;
 	assert_ptr_equal(table_add(c, &id[6], SOURCE_MDNS), p[6]);
-	table_forget_passing(c);
+	table_forget_passing(c, keep_all);
+	assert_ptr_equal(table_find(c, &id[0]), p[0]);
+	table_forget_passing(c, keep_none);
 	assert_null(table_find(c, &id[0]));
 	for (unsigned i = 1; i < 7; i++)
 		assert_ptr_equal(table_find(c, &id[i]), p[i]);
 	p[4]->connected = false;
 	p[5]->holds = 0;
-	table_forget_passing(c);
+	table_forget_passing(c, keep_none);
 	assert_null(table_find(c, &id[4]));
 	assert_null(table_find(c, &id[5]));
 }

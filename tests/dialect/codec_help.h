@@ -65,7 +65,7 @@ static inline struct bytes random_bytes(void *mem, struct chance *c, unsigned n)
 /* What a form can say. */
 struct abilities {
 	bool penalties, seed, min_p, logprobs, any_json, image_urls, mixed_parts, forced_tools,
-	    failed_tools, reasoning, strict, keep_alive, developer, tool_names;
+	    failed_tools, reasoning, seals, strict, keep_alive, developer, tool_names;
 	double max_temperature;
 	const char *between; /* how it joins texts */
 };
@@ -175,6 +175,8 @@ static inline void random_conversation(
 		m = add_message(r, "assistant", random_bytes(r, c, 20));
 		if (can->reasoning && one_in(c, 3))
 			m->reasoning = random_bytes(r, c, 9);
+		if (can->seals && m->reasoning.n > 0)
+			m->reasoning_seal = random_bytes(r, c, 9);
 		if (one_in(c, 2))
 			random_calls(r, r->n_messages - 1, c, can);
 	}
@@ -274,6 +276,7 @@ static inline void dump_message(struct buf *out, const struct inference_message 
 	buf_printf(out, "\n%s%s", m->role, m->failed ? " failed" : "");
 	dump_bytes(out, "content", m->content);
 	dump_bytes(out, "reasoning", m->reasoning);
+	dump_bytes(out, "seal", m->reasoning_seal);
 	dump_string(out, "answers", m->tool_call_id);
 	dump_string(out, "name", m->name);
 	for (size_t i = 0; i < m->n_parts; i++) {
@@ -385,6 +388,7 @@ static inline void record_piece(struct record *r, const struct inference_event *
 	if (e->tool_id)
 		buf_printf(&r->text, "%s %s ", e->tool_id, e->tool_name);
 	buf_bytes(&r->text, e->text);
+	dump_bytes(&r->text, "seal", e->seal);
 }
 
 static inline int record_event(void *arg, const struct inference_event *e, struct err *err)
@@ -420,7 +424,7 @@ static inline int record_event(void *arg, const struct inference_event *e, struc
 
 /* What a form can say in answers. */
 struct answer_abilities {
-	bool reasoning, cached, reasoning_count, stop_strings, filter, whole_calls, no_calls;
+	bool reasoning, seals, cached, reasoning_count, stop_strings, filter, whole_calls, no_calls;
 };
 
 struct answering {
@@ -466,6 +470,9 @@ static inline void random_answer(struct answering *a)
 	for (unsigned k = a->can->reasoning ? below(a->c, 4) : 0; k > 0; k--)
 		answer_event(a, &(struct inference_event){.kind = INFERENCE_REASONING,
 				    .text = random_bytes(a->mem, a->c, 6)});
+	if (a->can->seals && one_in(a->c, 2))
+		answer_event(a, &(struct inference_event){.kind = INFERENCE_REASONING,
+				    .seal = random_bytes(a->mem, a->c, 6)});
 	for (unsigned k = below(a->c, 6); k > 0; k--)
 		answer_event(a, &(struct inference_event){
 				    .kind = INFERENCE_TEXT, .text = random_bytes(a->mem, a->c, 6)});

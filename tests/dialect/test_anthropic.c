@@ -41,6 +41,7 @@ static void test_full_request(void **state)
 	    (const char *)r->messages[1].parts[1].text.p, "data:image/png;base64,iVBO");
 	assert_string_equal((const char *)r->messages[1].parts[2].text.p, "https://x/y.jpg");
 	assert_string_equal((const char *)r->messages[2].reasoning.p, "hm");
+	assert_string_equal((const char *)r->messages[2].reasoning_seal.p, "s");
 	assert_string_equal((const char *)r->messages[2].content.p, "I ask.");
 	assert_int_equal(r->messages[2].n_tool_calls, 2);
 	assert_string_equal((const char *)r->messages[2].tool_calls[0].arguments.p, "{\"a\":1}");
@@ -165,6 +166,7 @@ static void test_count(void **state)
 static const struct inference_event script[] = {
     {.kind = INFERENCE_STARTED},
     {.kind = INFERENCE_REASONING, .text = {(const uint8_t *)"hm", 2}},
+    {.kind = INFERENCE_REASONING, .seal = {(const uint8_t *)"sig", 3}},
     {.kind = INFERENCE_NOTICE, .text = {(const uint8_t *)"moved\nhouse", 11}},
     {.kind = INFERENCE_TEXT, .text = {(const uint8_t *)"H\xc3\xa9", 3}},
     {.kind = INFERENCE_TEXT, .text = {(const uint8_t *)"\"\n", 2}},
@@ -188,7 +190,9 @@ static void test_stream(void **state)
 	    ",\"index\":0,\"content_block\":{\"type\":\"thinking\","
 	    "\"thinking\":\"\",\"signature\":\"\"}") E("content_block_delta",
 	    ",\"index\":0,\"delta\":{\"type\":\"thinking_delta\","
-	    "\"thinking\":\"hm\"}") ": moved house\n\n" E("content_block_stop",
+	    "\"thinking\":\"hm\"}") E("content_block_delta",
+	    ",\"index\":0,\"delta\":{\"type\":\"signature_delta\","
+	    "\"signature\":\"sig\"}") ": moved house\n\n" E("content_block_stop",
 	    ",\"index\":0") E("content_block_start",
 	    ",\"index\":1,\"content_block\":{\"type\":\"text\",\"text\":\"\"}")
 	    E("content_block_delta",
@@ -238,7 +242,7 @@ static void test_whole(void **state)
 	anthropic_messages.whole(w, r, &out);
 	assert_string_equal(buf_cstr(&out),
 	    "{\"id\":\"" ID "\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"m\","
-	    "\"content\":[{\"type\":\"thinking\",\"thinking\":\"hm\",\"signature\":\"\"},"
+	    "\"content\":[{\"type\":\"thinking\",\"thinking\":\"hm\",\"signature\":\"sig\"},"
 	    "{\"type\":\"text\",\"text\":\"H\xc3\xa9\\\"\\n\"},{\"type\":\"tool_use\","
 	    "\"id\":\"t1\",\"name\":\"get\",\"input\":{\"a\":1}}],"
 	    "\"stop_reason\":\"tool_use\",\"stop_sequence\":null,\"usage\":{\"input_tokens\":6,"
@@ -474,7 +478,9 @@ static void test_unsayable(void **state)
 
 static void test_requests_there_and_back(void **state)
 {
-	static const struct abilities can = {.image_urls = true,
+	static const struct abilities can = {.reasoning = true,
+	    .seals = true,
+	    .image_urls = true,
 	    .mixed_parts = true,
 	    .forced_tools = true,
 	    .failed_tools = true,
@@ -496,6 +502,7 @@ static void test_requests_there_and_back(void **state)
 static void test_answers_there_and_back(void **state)
 {
 	static const struct answer_abilities can = {.reasoning = true,
+	    .seals = true,
 	    .cached = true,
 	    .reasoning_count = true,
 	    .stop_strings = true,

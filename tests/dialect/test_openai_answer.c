@@ -562,8 +562,84 @@ static void test_models(void **state)
 	    "\"ready\":true,\"nodes\":[]}]}");
 	openai_models_write(&out, NULL, 0);
 	check_text(&out, "{\"object\":\"list\",\"data\":[]}");
+	talloc_free(mem);
+	buf_free(&out);
+}
+
+#define HASH_A "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define HASH_B "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+/* What peers learn from each other's lists; a hash only where all nodes have the same file. */
+static void test_models_abilities(void **state)
+{
+	static const struct model_entry models[] = {
+	    {.id = "z", .abilities = MODEL_CHAT | MODEL_TOOLS, .hash = HASH_A, .owner = "n1"},
+	    {.id = "a", .abilities = MODEL_EMBEDDING, .hash = HASH_A, .owner = "n1"},
+	    {.id = "z", .abilities = MODEL_VISION, .owner = "n2"},
+	    {.id = "a", .hash = HASH_B, .owner = "n2"},
+	};
+	void *mem = talloc_new(NULL);
+	struct buf out = BUF_INIT(1 << 16);
+	struct model_entry *back;
+	size_t n;
+
+	openai_models_write(&out, models, 4);
+	assert_int_equal(openai_models_parse(mem, buf_view(&out), &back, &n, NULL), 0);
+	assert_int_equal(n, 4);
+	assert_string_equal(back[1].id, "z");
+	assert_string_equal(back[1].hash, HASH_A);
+	assert_int_equal(back[1].abilities, MODEL_CHAT | MODEL_TOOLS | MODEL_VISION);
+	assert_string_equal(back[2].id, "a");
+	assert_string_equal(back[2].hash, "");
+	assert_int_equal(back[2].abilities, MODEL_EMBEDDING);
+	buf_reset(&out);
+	openai_model_write(&out, "z", models, 4);
+	check_text(&out, "{\"id\":\"z\",\"object\":\"model\",\"created\":0,\"owned_by\":"
+			 "\"opengateway\",\"ready\":"
+			 "false,\"abilities\":[\"chat\",\"tools\",\"vision\"],\"hash\":\"" HASH_A
+			 "\",\"node\":\"n1\",\"nodes\":[\"n1\",\"n2\"]}");
 	buf_free(&out);
 	talloc_free(mem);
+}
+
+/* The lists of vLLM, LM Studio, llama.cpp, OpenRouter, Groq and Mistral. */
+static void test_models_contexts(void **state)
+{
+	static const struct {
+		const char *model;
+		uint32_t n_ctx;
+		unsigned abilities;
+	} cases[] = {
+	    {"\"max_model_len\":4096,\"root\":\"x\",\"permission\":[]", 4096, 0},
+	    {"\"type\":\"vlm\",\"loaded_context_length\":2048,\"max_context_length\":8192", 2048,
+		MODEL_CHAT | MODEL_COMPLETION | MODEL_VISION},
+	    {"\"type\":\"embeddings\",\"max_context_length\":512", 512, MODEL_EMBEDDING},
+	    {"\"meta\":{\"n_vocab\":5,\"n_ctx_train\":131072},\"capabilities\":[\"completion\","
+	     "\"multimodal\",5]",
+		131072, MODEL_COMPLETION | MODEL_VISION},
+	    {"\"meta\":{\"n_ctx\":8192,\"n_ctx_train\":131072}", 8192, 0},
+	    {"\"context_length\":200000", 200000, 0},
+	    {"\"context_window\":32768,\"active\":true", 32768, 0},
+	    {"\"max_context_length\":9,\"capabilities\":{\"completion_chat\":true,"
+	     "\"function_calling\":true,\"vision\":false}",
+		9, MODEL_CHAT | MODEL_TOOLS},
+	    {"\"max_model_len\":null,\"hash\":\"zz\"", 0, 0},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct buf body = BUF_INIT(4096);
+		struct model_entry *m;
+		size_t n;
+
+		buf_printf(&body, "{\"data\":[{\"id\":\"m\",%s}]}", cases[i].model);
+		assert_int_equal(openai_models_parse(NULL, buf_view(&body), &m, &n, NULL), 0);
+		assert_int_equal(n, 1);
+		assert_int_equal(m->n_ctx, cases[i].n_ctx);
+		assert_int_equal(m->abilities, cases[i].abilities);
+		assert_string_equal(m->hash, "");
+		talloc_free(m);
+		buf_free(&body);
+	}
 }
 
 static void test_models_foreign(void **state)
@@ -617,6 +693,8 @@ int main(void)
 	    cmocka_unit_test(test_errors),
 	    cmocka_unit_test(test_error_status),
 	    cmocka_unit_test(test_models),
+	    cmocka_unit_test(test_models_abilities),
+	    cmocka_unit_test(test_models_contexts),
 	    cmocka_unit_test(test_models_foreign),
 	};
 

@@ -161,7 +161,7 @@ static const struct {
     {"{" M ",\"stop\":5}", E_INVALID, "stop"},
     {"{" M ",\"stop\":[\"a\",1]}", E_INVALID, "stop"},
     {"{" M ",\"stop\":[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"a\",\"b\",\"c\","
-	   "\"d\",\"e\",\"f\",\"g\","
+     "\"d\",\"e\",\"f\",\"g\","
      "\"h\"]}",
 	E_INVALID, "stop"},
     {"{" M ",\"n\":0}", E_INVALID, "n"},
@@ -252,6 +252,12 @@ static void test_limits(void **state)
 	assert_int_equal(openai_request_parse(mem, buf_view(&b), &req, &err), 0);
 	buf_reset(&b);
 	buf_printf(&b, "{" M ",\"stop\":\"%0*d\"}", INFERENCE_STOP_MAX + 1, 0);
+	assert_int_equal(openai_request_parse(mem, buf_view(&b), &req, &err), E_INVALID);
+	buf_reset(&b);
+	buf_str(&b, "{" M);
+	for (int i = 0; i < 1024; i++)
+		buf_printf(&b, ",\"x%d\":1", i);
+	buf_str(&b, "}");
 	assert_int_equal(openai_request_parse(mem, buf_view(&b), &req, &err), E_INVALID);
 	buf_free(&b);
 	talloc_free(mem);
@@ -414,10 +420,18 @@ static void test_forms(void **state)
 	    ASKED
 	    ",\"temperature\":0.7,\"repeat_penalty\":1.1,\"repetition_penalty\":1.1,\"top_k\":3,"
 	    "\"max_completion_tokens\":5" REST ",\"user\":\"u\"}");
+	written(&openai_cloud_upstream,
+	    parse_ok(mem, "{\"messages\":[{\"role\":\"assistant\",\"content\":\"x\","
+			  "\"reasoning_content\":\"hm\"}]}"),
+	    "{\"model\":\"\",\"messages\":[{\"role\":\"assistant\",\"content\":\"x\"}]" REST "}");
 	r = parse_ok(mem, "{" M ",\"gate_continue\":{\"text\":\"Fo\",\"token_ids\":[1,2]}}");
 	assert_true(is(r->continuation.text, "Fo") && r->continuation.n_tokens == 2);
 	written(&gate_upstream, r,
 	    ASKED REST ",\"gate_continue\":{\"text\":\"Fo\",\"token_ids\":[1,2]}}");
+	assert_ptr_equal(openai_upstream_at("api.openai.com"), &openai_cloud_upstream);
+	assert_ptr_equal(openai_upstream_at("Mine.OpenAI.Azure.com"), &openai_cloud_upstream);
+	assert_ptr_equal(openai_upstream_at("xapi.openai.com"), &openai_upstream);
+	assert_ptr_equal(openai_upstream_at("localhost"), &openai_upstream);
 	assert_int_equal(openai_upstream.request(r, &path, &out, &err), E_UNSUPPORTED);
 	assert_string_equal(err.param, "gate_continue");
 	talloc_free(mem);

@@ -29,7 +29,8 @@ static void test_full_request(void **state)
 	    "\"reasoning_text\",\"text\":\"full\"}]},"
 	    "{\"type\":\"function_call\",\"call_id\":\"c3\",\"name\":\"get\",\"arguments\":"
 	    "\"{}\"},"
-	    "{\"type\":\"reasoning\",\"summary\":[],\"encrypted_content\":\"xx\"}],"
+	    "{\"type\":\"reasoning\",\"summary\":[],\"encrypted_content\":\"xx\"},"
+	    "{\"type\":\"reasoning\",\"summary\":[],\"encrypted_content\":\"not-encrypted\"}],"
 	    "\"tools\":[{\"type\":\"function\",\"name\":\"get\",\"description\":null,"
 	    "\"parameters\":{\"type\":\"object\"},\"strict\":true},{\"type\":\"function\","
 	    "\"name\":\"put\",\"parameters\":null,\"strict\":null}],"
@@ -109,6 +110,11 @@ static void test_refused(void **state)
 	    {"{" I ",\"tools\":[{\"type\":\"custom\",\"name\":\"x\"}]}", E_UNSUPPORTED,
 		"tools[0].type"},
 	    {"{" I ",\"tools\":[{\"type\":\"function\"}]}", E_INVALID, "tools[0].name"},
+	    {"{" I ",\"tools\":[{\"type\":\"namespace\",\"name\":\"n\",\"tools\":[{\"type\":"
+	     "\"custom\"}]}]}",
+		E_UNSUPPORTED, "tools[0].tools[0].type"},
+	    {"{" I ",\"tools\":[{\"type\":\"namespace\",\"name\":\"n\"}]}", E_UNSUPPORTED,
+		"tools[0].type"},
 	    {"{" I ",\"tool_choice\":\"any\"}", E_INVALID, "tool_choice"},
 	    {"{" I ",\"tool_choice\":{\"type\":\"allowed_tools\"}}", E_UNSUPPORTED,
 		"tool_choice.type"},
@@ -129,6 +135,38 @@ static void test_refused(void **state)
 	};
 
 	check_refused(&openai_responses, table, sizeof table / sizeof table[0]);
+}
+
+/* Groups of functions, there and back; and a search through nothing. */
+static void test_groups(void **state)
+{
+	static const struct inference_event call = {.kind = INFERENCE_TOOL_CALL,
+	    .tool_id = "c1",
+	    .tool_name = "agents__spawn",
+	    .text = {(const uint8_t *)"{}", 2}};
+	static const struct inference_event end = {
+	    .kind = INFERENCE_CHOICE_END, .finish = FINISH_TOOL_CALLS};
+	void *mem = talloc_new(NULL);
+	struct inference_request *r = parse_ok(mem, &openai_responses,
+	    "{\"input\":[{\"type\":\"function_call\",\"call_id\":\"c0\",\"name\":\"spawn\","
+	    "\"namespace\":\"agents\",\"arguments\":\"{}\"}],\"tools\":[{\"type\":\"web_search\","
+	    "\"external_web_access\":false},{\"type\":\"namespace\",\"name\":\"agents\","
+	    "\"tools\":[{\"type\":\"function\",\"name\":\"spawn\"},{\"type\":\"function\","
+	    "\"name\":\"close\"}]},{\"type\":\"function\",\"name\":\"plain\"}]}");
+	struct writing t = {new_writer(mem, &openai_responses, r), BUF_INIT(1 << 20)};
+
+	assert_int_equal(r->n_tools, 3);
+	assert_string_equal(r->tools[0].name, "agents__spawn");
+	assert_string_equal(r->tools[1].group, "agents");
+	assert_string_equal(r->tools[2].name, "plain");
+	assert_string_equal(r->messages[0].tool_calls[0].name, "agents__spawn");
+	write_event(&t, &call, NULL);
+	write_event(&t, &end, NULL);
+	assert_non_null(strstr(buf_cstr(&t.out), "\"status\":\"completed\",\"call_id\":\"c1\","
+						 "\"name\":\"spawn\",\"namespace\":\"agents\""));
+	assert_null(strstr(buf_cstr(&t.out), "\"name\":\"agents__spawn\""));
+	buf_free(&t.out);
+	talloc_free(mem);
 }
 
 /* ---- answers ------------------------------------------------------------------------------- */
@@ -397,10 +435,14 @@ static void check_stream(struct bytes in)
 
 static void test_random_streams(void **state)
 {
-	static const struct answer_abilities can = {
-	    .reasoning = true, .cached = true, .reasoning_count = true, .filter = true};
+	static const struct answer_abilities can = {.reasoning = true,
+	    .seals = true,
+	    .cached = true,
+	    .reasoning_count = true,
+	    .filter = true};
 	void *mem = talloc_new(NULL);
-	struct inference_request *req = parse_ok(mem, &openai_responses, "{" I "}");
+	struct inference_request *req = parse_ok(
+	    mem, &openai_responses, "{" I ",\"include\":[\"reasoning.encrypted_content\"]}");
 	struct chance c = {6};
 
 	for (int i = 0; i < 2000; i++) {
@@ -424,6 +466,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_full_request),
 	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_groups),
 	    cmocka_unit_test(test_stream),
 	    cmocka_unit_test(test_whole),
 	    cmocka_unit_test(test_ends),

@@ -61,9 +61,19 @@ static void routes(struct net *n)
 	r = get(n, &a, "POST /v1/chat/completions?x=y", "", ASK(""));
 	assert_int_equal(r->status, 200);
 	has(r, "\"model\":\"org/tiny model\"");
+	r = get(n, &a, "POST /v1/completions", "", "{\"prompt\":\"2+2?\"}");
+	assert_int_equal(r->status, 200);
+	has(r, "\"text\":\"Four\"");
+	has(r, "\"model\":\"org/tiny model\"");
+	has(r, "x-served-by-label: alpha\r\n");
+	r = get(n, &a, "POST /v1/embeddings", "", "{\"input\":\"abc\"}");
+	assert_int_equal(r->status, 200);
+	has(r, "\"embedding\":[3,0.5]");
+	has(r, "\"model\":\"org/tiny model\"");
+	has(r, "x-served-by-label: alpha\r\n");
 	struct gateway_stats stats;
 	gateway_stats(a.gateway, &stats);
-	assert_int_equal(stats.requests, 7);
+	assert_int_equal(stats.requests, 9);
 	site_down(&a);
 }
 
@@ -85,6 +95,11 @@ static void errors(struct net *n)
 	    {"DELETE /v1/models", "", NULL, 405, "method_not_allowed"},
 	    {"POST /v1/chat/completions", "", "{", 400, "invalid_json"},
 	    {"POST /v1/chat/completions", "", ASK("big"), 404, "model_not_found"},
+	    {"POST /v1/completions", "", "{\"prompt\":\"a\",\"model\":\"big\"}", 404,
+		"model_not_found"},
+	    {"POST /v1/embeddings", "", "{\"input\":\"a\",\"model\":\"big\"}", 404,
+		"model_not_found"},
+	    {"POST /v1/embeddings", "", "{\"input\":[1]}", 400, "unsupported"},
 	    {"POST /v1/chat/completions", "X-Target-Node: nobody\r\n", ASK("tiny"), 404,
 		"not_found"},
 	    {"POST /v1/chat/completions", "X-Gate-Hops: 9\r\n", ASK("tiny"), 508, "hop_limit"},
@@ -246,7 +261,7 @@ static void preflights(struct net *n)
 	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
 		r = get(n, &a, lines[i], "Origin: https://chat.example\r\n", "{");
 		has(r, "Access-Control-Allow-Origin: https://chat.example\r\n");
-		has(r, "Access-Control-Expose-Headers: x-request-id, x-served-by");
+		has(r, "Access-Control-Expose-Headers: x-request-id, request-id, x-served-by");
 	}
 	site_down(&a);
 }
@@ -368,6 +383,12 @@ static void remote(struct net *n)
 	assert_string_equal(a.fake.ctx.request_id, "one-id"); /* the same at every node */
 	assert_int_equal(a.fake.ctx.hops, 1);
 	assert_true(duration_to_ms(a.fake.left) <= 600000); /* the deadline travelled along */
+	r = get(n, &b, "POST /v1/completions", "", "{\"model\":\"tiny\",\"prompt\":\"2+2?\"}");
+	has(r, "\"text\":\"Four\"");
+	has(r, header);
+	r = get(n, &b, "POST /v1/embeddings", "", "{\"model\":\"tiny\",\"input\":[\"abc\"]}");
+	has(r, "\"embedding\":[3,0.5]");
+	has(r, header);
 	r = get(n, &b, "POST /v1/chat/completions", "X-Target-Node: alpha\r\n", ASK("other"));
 	assert_int_equal(r->status, 404);
 	r = get(n, &b, "POST /v1/chat/completions", "X-Target-Node: alpha\r\n", ASK(""));

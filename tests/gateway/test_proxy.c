@@ -156,7 +156,7 @@ static void pair_up(struct net *n, struct pair *p)
 	snprintf(p->exposed[2], EXPOSE_TEXT_MAX, "mine@laptop=http://%s", at);
 	p->attic.exposed = (const char(*)[EXPOSE_TEXT_MAX])p->exposed;
 	p->attic.n_exposed = 3;
-	site_raise(n, &p->attic, "attic", "tiny", none, NULL);
+	site_raise(n, &p->attic, SITE_OPEN, "attic", "tiny", none, NULL);
 	site_up(n, &p->laptop, "laptop", "other", none, &p->attic);
 	eventually(10, catalog_models(p->attic.catalog, models, 4) == 2 &&
 			   catalog_models(p->laptop.catalog, models, 4) == 2);

@@ -51,6 +51,9 @@ const collect = async (stream) => {
     return all
 }
 
+// What is in the cache already is counted apart.
+const promptTokens = (usage) => usage.input_tokens + usage.cache_read_input_tokens
+
 const isIdle = async (node) => (await (await fetch(`${root(node)}/health`)).json()).running === 0
 
 for (const where of ['server', 'asker']) {
@@ -65,7 +68,7 @@ for (const where of ['server', 'asker']) {
         assert.equal(data.role, 'assistant')
         assert.match(data.content[0].text, /\b4\b/)
         assert.equal(data.stop_reason, 'end_turn')
-        assert.ok(data.usage.input_tokens > 0 && data.usage.output_tokens > 0)
+        assert.ok(promptTokens(data.usage) > 0 && data.usage.output_tokens > 0)
         assert.match(request_id, /^req_/)
     })
 
@@ -80,7 +83,7 @@ for (const where of ['server', 'asker']) {
         assert.match(said, /\b4\b/)
         assert.equal(final.content[0].text, said)
         assert.equal(final.stop_reason, 'end_turn')
-        assert.ok(final.usage.input_tokens > 0 && final.usage.output_tokens > 0)
+        assert.ok(promptTokens(final.usage) > 0 && final.usage.output_tokens > 0)
         for (const kind of ['message_start', 'content_block_start', 'content_block_delta',
             'content_block_stop', 'message_delta', 'message_stop']) assert.ok(kinds.has(kind), kind)
     })
@@ -89,7 +92,7 @@ for (const where of ['server', 'asker']) {
         const client = anthropic(nodes[where])
         const { input_tokens } = await client.messages.countTokens({ model, messages })
         const done = await client.messages.create({ model, max_tokens: 1, messages })
-        assert.equal(input_tokens, done.usage.input_tokens + done.usage.cache_read_input_tokens)
+        assert.equal(input_tokens, promptTokens(done.usage))
     })
 
     test(`max_tokens of messages with ${place}`, async () => {
@@ -195,6 +198,36 @@ for (const where of ['server', 'asker']) {
             assert.equal(await stream.finishReason, 'stop')
         })
     }
+}
+
+// ---- servers of these forms -------------------------------------------------------------------
+
+for (const kind of ['ollama', 'anthropic', 'openai']) {
+    test(`every client, by way of a server of the kind ${kind}`, async () => {
+        const front = await Node.start(`front-${kind}`,
+            { args: ['--model', 'none', '--cluster', `front-${kind}`, '--discover-providers=false'] })
+        const url = root(nodes.server)
+        const added = await front.cli('providers', ['add', 'back', '--kind', kind, '--url', url])
+        assert.equal(added.code, 0, added.stderr)
+        await front.seesModel(model)
+        const claude = await anthropic(front).messages.stream({ model, max_tokens: 100, messages })
+            .finalMessage()
+        assert.match(claude.content[0].text, /\b4\b/)
+        assert.equal(claude.stop_reason, 'end_turn')
+        assert.ok(claude.usage.output_tokens > 0)
+        const llama = await ollama(front).chat({ model, messages })
+        assert.match(llama.message.content, /\b4\b/)
+        assert.ok(llama.prompt_eval_count > 0)
+        assert.match((await openai(front).responses.create({ model, input: text })).output_text, /\b4\b/)
+        const chat = await openai(front).chat.completions.create({ model, messages, temperature: 0 })
+        assert.match(chat.choices[0].message.content, /\b4\b/)
+        const short = await openai(front).chat.completions
+            .create({ model, messages: [{ role: 'user', content: 'Tell me a story.' }], max_tokens: 2 })
+        assert.equal(short.choices[0].finish_reason, 'length')
+        const error = await openai(front).chat.completions.create({ model, messages, n: 2 }).catch((e) => e)
+        if (kind !== 'openai') assert.equal(error.param, 'n')
+        await front.child.stop()
+    })
 }
 
 // ---- endings ----------------------------------------------------------------------------------

@@ -1,18 +1,24 @@
 // `gate doctor` names the hop that fails and the one fix: each fault is made, and has to be recognised.
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { Node } from './lib/gate.mjs'
 import { Machine, missing, Network, removeNetworks } from './lib/netns.mjs'
-import { endAll, freePort } from './lib/process.mjs'
+import { endAll, freePort, sleep, temporaryFolder } from './lib/process.mjs'
 
 const QUIET = ['--model', 'none', '--mdns=false']
 const unavailable = missing()
-let node
+// The library itself: its command stays in front of the program and keeps the signals.
+const fakeTime = spawnSync('faketime', ['-m', '-f', '+0', 'sh', '-c', 'echo $LD_PRELOAD']).stdout?.toString().trim()
+let node, deaf
 
 before(async () => {
     node = await Node.start('here', { args: QUIET })
+    deaf = unavailable ? undefined : await oneIsDeaf()
 })
 
 after(() => {
@@ -109,6 +115,35 @@ test('another cluster, another key, and a member', async () => {
     await three.stop()
 })
 
+test('another swarm key, or none on one side', async () => {
+    const keyFile = (digit) => {
+        const path = join(temporaryFolder('swarm'), 'swarm.key')
+        writeFileSync(path, `/key/swarm/psk/1.0.0/\n/base16/\n${digit.repeat(64)}\n`, { mode: 0o600 })
+        return ['--swarm-key', path]
+    }
+    const one = await Node.start('one', { args: [...QUIET, ...keyFile('1')] })
+    const two = await Node.start('two', { args: [...QUIET, ...keyFile('2')] })
+    for (const [from, to, fix] of [[one, two, /theirs is another/], [two, one, /theirs is another/],
+        [node, one, /this one is not/], [one, node, /no sign of a key/]]) {
+        assert.match((await names('swarm-key', 'secure', from, to.address)).fix, fix)
+    }
+    await one.stop()
+    await two.stop()
+})
+
+test('clocks that differ', { skip: fakeTime ? false : 'no faketime here' }, async () => {
+    const club = [...QUIET, '--cluster', 'clocks', '--cluster-key', '5'.repeat(64)]
+    const future = { command: (program, args) => ['env', [`LD_PRELOAD=${fakeTime}`, 'FAKETIME=+400s', program, ...args]] }
+    const one = await Node.start('one', { args: club })
+    const two = await Node.start('two', { machine: future, args: club })
+    const there = await names('clock-skew', 'clock', one, two.address)
+    assert.match(there.seen, /(399|400)\.\d s ahead of ours/)
+    const here = await names('clock-skew', 'clock', two, one.address)
+    assert.match(here.seen, /(399|400)\.\d s behind ours/)
+    await one.stop()
+    await two.stop()
+})
+
 test('this node', async () => {
     await names('mdns-off', 'mdns', node)
     assert.ok((await examine(node)).find((f) => f.hop === 'listening'))
@@ -129,6 +164,23 @@ async function pair() {
     }
     const [a, b] = [await place('a', '10.77.0.1'), await place('b', '10.77.0.2')]
     return { a, b, there: b.addressAt('10.77.0.2') }
+}
+
+// Two members that find each other by mDNS alone, which the second does not hear. Discovery asks each
+// minute: whether silence means anything shows after that.
+async function oneIsDeaf() {
+    const network = new Network('deaf')
+    const place = (label, ip) => {
+        const machine = new Machine(`deaf${label}`)
+        network.plug(machine, `${ip}/24`, 'eth0')
+        const args = ['--model', 'none', '--cluster', 'club', '--cluster-key', '3'.repeat(64)]
+        return new Node(label, { machine, args })
+    }
+    const [hears, deaf] = [place('hears', '10.78.0.1'), place('deaf', '10.78.0.2')]
+    deaf.machine.firewall('input iifname eth0 udp dport 5353 drop')
+    await hears.start()
+    await deaf.start()
+    return { hears, deaf, since: Date.now() }
 }
 
 test('a filtered port', { skip: unavailable }, async () => {
@@ -152,4 +204,17 @@ test('a machine without multicast', { skip: unavailable }, async () => {
     const alone = await Node.start('alone', { machine: new Machine('alone'), args: ['--model', 'none'] })
     await names('multicast-missing', 'mdns', alone)
     await names('loopback-only', 'listening', alone)
+})
+
+test('mDNS that passes one way only', { skip: unavailable, timeout: 120_000 }, async () => {
+    const { hears, deaf: deafNode, since } = deaf
+    await hears.seesPeers('deaf')
+    assert.ok((await hears.peer('deaf')).sources.includes('mdns'))
+    assert.ok(!(await deafNode.peer('hears')).sources.includes('mdns'))
+    await sleep(Math.max(0, since + 70_000 - Date.now()))
+    for (const [from, peer, fix] of [[hears, 'deaf', /on the other machine/], [deafNode, 'hears', /on this machine/]]) {
+        const found = (await examine(from, peer)).find((f) => f.fault === 'one-way-mdns')
+        assert.ok(found, `${from.label} finds it`)
+        assert.match(found.fix, fix)
+    }
 })

@@ -1,5 +1,7 @@
 // A private cluster as its owner makes it: invitations, joining, pairing, and what goes wrong.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -119,6 +121,7 @@ test('the issuer is away: which addresses were tried, and why each failed', { ti
         await issuer.stop()
         const b = await node('E')
         await refused(b, token, EXIT_FAILURE, /cannot reach the node that made the invitation/,
+            /Only the node that made .* Start it there and try again,\nor ask another member/,
             new RegExp(`/ip4/[0-9.]+/tcp/${port}: .*refused`, 'i'))
         await b.stop()
     })
@@ -272,4 +275,34 @@ test('nobody shows a code; hanging up ends the showing', { timeout: 90_000 }, as
     await second.child.wait()
     await guest.stop()
     await host.stop()
+})
+
+test('a port that was a way out is kept: an invitation outlives a restart', { timeout: 60_000 }, async () => {
+    const free = ['--http-port', '0', '--control-port', '0']
+    const start = (label, data) => new Node(label, { data, ports: false, args: [...quiet, ...free] }).start()
+    const port = (n) => n.address.split('/')[4]
+    const first = await start('first')
+    const second = await start('second')
+    assert.notEqual(port(first), port(second))
+    const token = await invite(second)
+    await first.stop()
+    await second.stop()
+    // The usual port may be free now; the one in the invitation comes first.
+    const again = await start('second', second.data)
+    assert.equal(port(again), port(second))
+    const guest = await node('guest')
+    const done = await guest.cli('join', [token])
+    assert.equal(done.code, 0, done.stderr)
+    await guest.stop()
+    // Taken by somebody else: another one is found, and noted.
+    await again.stop()
+    const thief = createServer().listen(Number(port(second)), '0.0.0.0')
+    await once(thief, 'listening')
+    const moved = await start('second', second.data)
+    assert.notEqual(port(moved), port(second))
+    thief.close()
+    await moved.stop()
+    const settled = await start('second', second.data)
+    assert.equal(port(settled), port(moved))
+    await settled.stop()
 })

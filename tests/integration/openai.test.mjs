@@ -78,12 +78,91 @@ for (const where of ['server', 'asker']) {
     })
 }
 
+for (const where of ['slow', 'asker']) {
+    const asking = (body) => client(nodes[where]).chat.completions.create(
+        { model: endless, messages: question, max_tokens: 24, temperature: 0, ...body })
+
+    test(`n gives so many choices (asked at ${where})`, async () => {
+        const done = await asking({ n: 3, temperature: 1.3, seed: 7 })
+        assert.deepEqual(done.choices.map((c) => c.index), [0, 1, 2])
+        assert.ok(done.choices.every((c) => ['length', 'stop'].includes(c.finish_reason)))
+        assert.equal(new Set(done.choices.map((c) => c.message.content)).size, 3)
+        const one = await asking({})
+        assert.equal(one.choices.length, 1)
+        assert.equal(done.usage.prompt_tokens, one.usage.prompt_tokens) // read once
+        assert.ok(done.usage.completion_tokens > one.usage.completion_tokens)
+    })
+
+    test(`n in a stream (asked at ${where})`, async () => {
+        const texts = ['', ''], ends = []
+        for await (const chunk of await asking({ n: 2, stream: true, temperature: 1.3, seed: 7 })) {
+            for (const c of chunk.choices) {
+                texts[c.index] += c.delta.content ?? ''
+                if (c.finish_reason) ends.push(c.index)
+            }
+        }
+        const whole = await asking({ n: 2, temperature: 1.3, seed: 7 })
+        assert.deepEqual(ends.sort(), [0, 1])
+        assert.deepEqual(texts, whole.choices.map((c) => c.message.content))
+    })
+
+    test(`stop ends before its string (asked at ${where})`, async () => {
+        const text = (await asking({})).choices[0].message.content
+        const stop = text.slice(8, 11)
+        const [choice] = (await asking({ stop: ['never ever', stop] })).choices
+        assert.equal(choice.message.content, text.slice(0, text.indexOf(stop)))
+        assert.equal(choice.finish_reason, 'stop')
+    })
+
+    test(`usage comes when asked for, and last (asked at ${where})`, async () => {
+        const chunks = []
+        for await (const c of await asking({ stream: true, stream_options: { include_usage: true } }))
+            chunks.push(c)
+        const last = chunks.pop()
+        assert.deepEqual(last.choices, [])
+        assert.equal(last.usage.completion_tokens, 24)
+        assert.equal(last.usage.total_tokens, last.usage.prompt_tokens + 24)
+        assert.ok(chunks.every((c) => !c.usage))
+        assert.equal(chunks[0].choices[0].delta.role, 'assistant')
+        for await (const c of await asking({ stream: true })) assert.ok(!c.usage)
+    })
+
+    test(`legacy completions (asked at ${where})`, async () => {
+        const complete = (body) => client(nodes[where]).completions.create(
+            { model: endless, prompt: 'Once upon', max_tokens: 8, temperature: 0, ...body })
+        const done = await complete({})
+        assert.equal(done.object, 'text_completion')
+        assert.equal(done.choices[0].finish_reason, 'length')
+        assert.equal(done.usage.completion_tokens, 8)
+        const text = done.choices[0].text
+        assert.ok(text.length > 0)
+        assert.equal((await complete({ echo: true })).choices[0].text, 'Once upon' + text)
+        assert.equal((await complete({ prompt: ['Once upon'] })).choices[0].text, text)
+        let streamed = '', finish
+        for await (const c of await complete({ stream: true })) {
+            streamed += c.choices[0]?.text ?? ''
+            finish = c.choices[0]?.finish_reason ?? finish
+        }
+        assert.equal(streamed, text)
+        assert.equal(finish, 'length')
+    })
+}
+
 test('the same seed gives the same answer', async () => {
     const ask = () => client(nodes.asker).chat.completions.create({
         model: endless, messages: question, max_tokens: 30, temperature: 1.2, seed: 42
     })
     const [one, two] = [await ask(), await ask()]
     assert.equal(one.choices[0].message.content, two.choices[0].message.content)
+})
+
+test('a model by its name', async () => {
+    const found = await client(nodes.asker).models.retrieve(model)
+    assert.equal(found.id, model)
+    assert.ok(found.context_length > 0)
+    assert.ok(found.abilities.includes('chat'))
+    assert.match(found.hash, /^[0-9a-f]{64}$/)
+    await assert.rejects(client(nodes.asker).models.retrieve('no/such'), OpenAI.NotFoundError)
 })
 
 test('models.list names local and remote models once each', async () => {
@@ -138,6 +217,35 @@ test('errors have the classes that the client knows', async () => {
         return true
     })
     await assert.rejects(failing({ messages: 'none' }), OpenAI.BadRequestError)
+    // Each with its parameter's name: by the node that was asked, and by the engine far away.
+    for (const [param, body] of [
+        ['messages', { messages: 'none' }],
+        ['temperature', { temperature: 9 }],
+        ['n', { n: 0 }],
+        ['tools[0].type', { tools: [{ type: 'web_search' }] }],
+        ['messages[0].content[0].type', { messages: [{ role: 'user', content: [{ type: 'input_audio' }] }] }],
+        ['response_format.type', { response_format: { type: 'grammar' } }],
+        ['audio', { audio: { voice: 'alloy', format: 'wav' } }],
+        ['web_search_options', { web_search_options: {} }],
+        ['min_tokens', { min_tokens: 5 }]
+    ]) {
+        for (const stream of [false, true]) {
+            await assert.rejects(failing({ ...body, stream }), (e) => {
+                assert.ok(e instanceof OpenAI.BadRequestError)
+                assert.equal(e.param, param)
+                assert.equal(e.type, 'invalid_request_error')
+                return true
+            })
+        }
+    }
+    await assert.rejects(api.completions.create({ model, prompt: [1, 2, 3] }), (e) => {
+        assert.equal(e.param, 'prompt')
+        return e instanceof OpenAI.BadRequestError
+    })
+    await assert.rejects(api.embeddings.create({ model, input: [1, 2, 3] }), (e) => {
+        assert.equal(e.param, 'input')
+        return e instanceof OpenAI.BadRequestError
+    })
     await assert.rejects(failing({ messages: [{ role: 'user', content: 'long '.repeat(20_000) }] }), (e) => {
         assert.ok(e instanceof OpenAI.BadRequestError)
         assert.equal(e.code, 'context_length_exceeded')

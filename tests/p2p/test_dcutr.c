@@ -3,6 +3,7 @@
 #include "relay_help.h"
 
 #include "p2p/dcutr_priv.h"
+#include "p2p/direct_priv.h"
 #include "p2p/framed_priv.h"
 #include "p2p/host_priv.h"
 #include "p2p/pnet_priv.h"
@@ -101,6 +102,156 @@ static void story_no_hole(struct net *n)
 static void test_without_a_hole_they_stay_relayed(void **state)
 {
 	net_run(53, LATENCY, story_no_hole);
+}
+
+/* ---- again and again ----------------------------------------------------------------------- */
+
+/* A trio whose circuit is up and whose first attempts at a hole have failed. */
+static void trio_relayed(struct net *n, struct trio *t)
+{
+	struct p2p_relay_limits none = unlimited();
+	p2p_conn_id conn;
+
+	trio_new(n, t, &none);
+	OK(p2p_protect(t->a.host, &t->b.id.peer_id, "test", NULL));
+	OK(p2p_protect(t->b.host, &t->a.id.peer_id, "test", NULL));
+	OK(p2p_dcutr_start(t->a.host, NULL));
+	OK(p2p_dcutr_start(t->b.host, NULL));
+	reach_through(&t->a, &t->r, &t->b, &conn);
+	eventually(30, dcutr_stats(&t->b).attempts == 3);
+	OK(fiber_sleep(duration_s(6)));
+	assert_int_equal(relayed_conns(&t->a), 1);
+}
+
+static bool is_direct_now(struct node *from, const struct node *to)
+{
+	struct p2p_conn_info info;
+
+	return p2p_preferred(from->host, &to->id.peer_id, &info) && info.relay.n == 0;
+}
+
+/* Each half of a second something goes from a to b and back, until they are directly connected. */
+static unsigned talk_until_direct(struct trio *t, unsigned limit_s)
+{
+	unsigned halves = 0;
+
+	for (; halves < 2 * limit_s && !is_direct_now(&t->a, &t->b); halves++) {
+		echo_check(&t->a, &t->b, 2000);
+		OK(fiber_sleep(duration_ms(500)));
+	}
+	assert_true(is_direct_now(&t->a, &t->b) && is_direct_now(&t->b, &t->a));
+	return halves / 2;
+}
+
+static void story_healed(struct net *n)
+{
+	struct trio t;
+
+	trio_relayed(n, &t);
+	/* Minutes later the link heals, and nobody says so. */
+	OK(fiber_sleep(duration_s(100)));
+	uint32_t attempts = dcutr_stats(&t.b).attempts;
+	assert_true(attempts > 3 && attempts <= 6);
+	universe_partition(n->u, t.a.world, t.b.world, false);
+	(void)talk_until_direct(&t, 130);
+	eventually(10, relayed_conns(&t.a) == 0 && relayed_conns(&t.b) == 0);
+	echo_check(&t.b, &t.a, 2000);
+	assert_int_equal(t.a.disconnected + t.b.disconnected, 0);
+	/* Attempts end with success. */
+	attempts = dcutr_stats(&t.b).attempts;
+	OK(fiber_sleep(duration_s(700)));
+	assert_int_equal(dcutr_stats(&t.b).attempts, attempts);
+	trio_close(&t);
+}
+
+static void test_a_healed_link_is_found(void **state)
+{
+	net_run(60, LATENCY, story_healed);
+}
+
+static void story_rare(struct net *n)
+{
+	struct trio t;
+
+	trio_relayed(n, &t);
+	uint32_t first = dcutr_stats(&t.b).attempts;
+	/* 30, 60, 120 … 600 s: some twelve in an hour and a half, whatever chance takes off. */
+	OK(fiber_sleep(duration_s(5400)));
+	uint32_t more = dcutr_stats(&t.b).attempts - first;
+	assert_in_range(more, 10, 18);
+	assert_int_equal(relayed_conns(&t.a), 1);
+	/* A new address is a reason to try at once. */
+	universe_partition(n->u, t.a.world, t.b.world, false);
+	struct multiaddr other;
+	OK(multiaddr_parse(bytes_str("/ip4/10.0.0.99/tcp/99"), &other, NULL));
+	p2p_add_addrs(t.a.host, &t.b.id.peer_id, &other, 1);
+	assert_true(talk_until_direct(&t, 20) <= 17);
+	trio_close(&t);
+}
+
+static void test_hopeless_links_are_tried_rarely(void **state)
+{
+	net_run_for(61, LATENCY, duration_s(7200), story_rare);
+}
+
+static struct multiaddr addr(const char *text)
+{
+	struct multiaddr a;
+
+	OK(multiaddr_parse(bytes_str(text), &a, NULL));
+	return a;
+}
+
+static void test_the_plan(void **state)
+{
+	struct direct_plan p = {0};
+	struct instant now = {INT64_C(1000000000000)};
+
+	assert_false(direct_plan_due(&p, now));
+	for (int64_t ms = DIRECT_FIRST_MS; ms < 2 * DIRECT_MAX_MS; ms *= 2) {
+		int64_t most = ms < DIRECT_MAX_MS ? ms : DIRECT_MAX_MS;
+		direct_plan_wait(&p, now, 0);
+		assert_int_equal(duration_to_ms(instant_since(p.next, now)), most);
+		assert_false(direct_plan_due(&p, now));
+		assert_true(direct_plan_due(&p, p.next));
+	}
+	for (int i = 0; i < 1000; i++)
+		direct_plan_wait(&p, now, (uint64_t)i * UINT64_C(0x9e3779b97f4a7c15));
+	assert_in_range(
+	    duration_to_ms(instant_since(p.next, now)), DIRECT_MAX_MS * 3 / 4, DIRECT_MAX_MS);
+	/* A hint brings it forward, never back, and not below the gap. */
+	direct_plan_hint(&p, now, DIRECT_GAP_MS);
+	assert_int_equal(duration_to_ms(instant_since(p.next, now)), DIRECT_GAP_MS);
+	direct_plan_hint(&p, now, DIRECT_SEEN_MS);
+	assert_int_equal(duration_to_ms(instant_since(p.next, now)), DIRECT_GAP_MS);
+	struct instant later = instant_add(now, duration_ms(DIRECT_GAP_MS - 1));
+	direct_plan_wait(&p, now, 0);
+	assert_int_equal(duration_to_ms(instant_since(p.next, now)), DIRECT_FIRST_MS);
+	direct_plan_hint(&p, later, 1000);
+	assert_true(direct_plan_due(&p, later));
+	p.running = true;
+	assert_false(direct_plan_due(&p, later));
+}
+
+static void test_sets_of_addresses(void **state)
+{
+	struct direct_set one = {0}, two = {0};
+	struct multiaddr a = addr("/ip4/1.2.3.4/tcp/1"), b = addr("/ip4/1.2.3.4/tcp/2");
+
+	direct_set_add(&one, &a);
+	direct_set_add(&one, &a);
+	assert_int_equal(one.n, 1);
+	direct_set_add(&two, &b);
+	direct_set_add(&two, &a);
+	assert_true(direct_set_grew(&one, &two));
+	assert_false(direct_set_grew(&two, &one));
+	for (int i = 0; i < 100; i++) {
+		char text[40];
+		(void)snprintf(text, sizeof text, "/ip4/1.2.3.5/tcp/%d", i + 1);
+		a = addr(text);
+		direct_set_add(&one, &a);
+	}
+	assert_int_equal(one.n, DIRECT_SET_MAX);
 }
 
 /* What comes back on a new DCUtR stream after `raw` was sent as a message. */
@@ -436,6 +587,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_a_hole_is_punched),
 	    cmocka_unit_test(test_without_a_hole_they_stay_relayed),
+	    cmocka_unit_test(test_a_healed_link_is_found),
+	    cmocka_unit_test(test_hopeless_links_are_tried_rarely),
+	    cmocka_unit_test(test_the_plan),
+	    cmocka_unit_test(test_sets_of_addresses),
 	    cmocka_unit_test(test_dcutr_out_of_place),
 	    cmocka_unit_test(test_dcutr_is_followed_thrice),
 	    cmocka_unit_test(test_a_crowd_is_followed_by_eights),

@@ -551,11 +551,11 @@ static void story_banned(struct net *n)
 	node_new(n, "a", &a);
 	node_new(n, "b", &b);
 	node_connect(&a, &b);
-	p2p_report(a.host, &b.id.peer_id, 60, "shouts");
+	p2p_report(a.host, &b.id.peer_id, P2P_MALFORMED, 60, "shouts");
 	OK(fiber_sleep(duration_s(1)));
 	assert_true(p2p_connected(a.host, &b.id.peer_id));
 	assert_false(p2p_banned(a.host, &b.id.peer_id, NULL, NULL));
-	p2p_report(a.host, &b.id.peer_id, 60, "lies");
+	p2p_report(a.host, &b.id.peer_id, P2P_MALFORMED, 60, "lies");
 	assert_true(p2p_banned(a.host, &b.id.peer_id, &left, &why));
 	assert_string_equal(why, "lies");
 	eventually(2, !p2p_connected(a.host, &b.id.peer_id));
@@ -577,7 +577,7 @@ static void story_banned(struct net *n)
 	/* It passes. */
 	OK(fiber_sleep(left));
 	node_connect(&b, &a);
-	p2p_report(a.host, &b.id.peer_id, 100, "again");
+	p2p_report(a.host, &b.id.peer_id, P2P_MALFORMED, 100, "again");
 	eventually(2, !p2p_connected(a.host, &b.id.peer_id));
 	p2p_forgive(a.host, &b.id.peer_id);
 	OK(fiber_sleep(duration_s(40))); /* b waits longer after each failure */

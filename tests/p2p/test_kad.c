@@ -2,6 +2,7 @@
 #include "host_help.h"
 #include "p2p/framed_priv.h"
 #include "p2p/kad_priv.h"
+#include "p2p/reach.h"
 
 #include <stdio.h>
 
@@ -298,6 +299,86 @@ static void test_clients(void **state)
 }
 
 /* Alone at first: what could not be published is, once somebody is there. */
+/* A node that decides by itself: a client until somebody dials it, and again when AutoNAT knows
+ * better. Others hear of each change by identify's push. */
+static void story_auto(struct net *n)
+{
+	struct member a, b;
+	struct p2p_kad_info info;
+
+	member_new(n, "a", P2P_KAD_AUTO, &a);
+	member_new(n, "b", P2P_KAD_SERVER, &b);
+	node_connect(&a.node, &b.node);
+	OK(fiber_sleep(duration_s(30)));
+	p2p_kad_info(a.kad, &info);
+	assert_int_equal(info.mode, P2P_KAD_CLIENT);
+	assert_false(p2p_peer_speaks(b.node.host, &a.node.id.peer_id, KAD));
+	assert_int_equal(table_size(&a), 1);
+	assert_int_equal(table_size(&b), 0);
+	/* It was we who dialled: that others can shows when they do. */
+	p2p_disconnect(a.node.host, &b.node.id.peer_id, "test");
+	eventually(5, !p2p_connected(b.node.host, &a.node.id.peer_id));
+	node_connect(&b.node, &a.node);
+	eventually(10, p2p_peer_speaks(b.node.host, &a.node.id.peer_id, KAD));
+	p2p_kad_info(a.kad, &info);
+	assert_int_equal(info.mode, P2P_KAD_SERVER);
+	eventually(10, table_size(&b) == 1);
+	/* By decree, and back to its own judgement. */
+	OK(p2p_kad_set_mode(a.kad, P2P_KAD_CLIENT, NULL));
+	eventually(10, table_size(&b) == 0);
+	OK(fiber_sleep(duration_s(30)));
+	assert_false(p2p_peer_speaks(b.node.host, &a.node.id.peer_id, KAD));
+	OK(p2p_kad_set_mode(a.kad, P2P_KAD_AUTO, NULL));
+	eventually(10, table_size(&b) == 1);
+	/* An hour after the last one who could, nobody can any more, as far as we know. */
+	p2p_disconnect(a.node.host, &b.node.id.peer_id, "test");
+	OK(fiber_sleep(duration_s(3610)));
+	p2p_kad_info(a.kad, &info);
+	assert_int_equal(info.mode, P2P_KAD_CLIENT);
+	member_close(&a);
+	member_close(&b);
+}
+
+static void test_a_side_that_fits(void **state)
+{
+	net_run_for(80, LATENCY, duration_s(7200), story_auto);
+}
+
+#define TOWN 6
+
+/* Asked by AutoNAT, peers say whether they can dial it. */
+static void story_autonat(struct net *n)
+{
+	struct member me;
+	static struct node peers[TOWN];
+	struct p2p_autonat_options opt;
+	struct p2p_kad_info info;
+	char name[8];
+
+	p2p_autonat_options_default(&opt);
+	opt.private_too = true;
+	member_new(n, "me", P2P_KAD_AUTO, &me);
+	OK(p2p_autonat_start(me.node.host, &opt, NULL));
+	opt.ask = false;
+	for (int i = 0; i < TOWN; i++) {
+		(void)snprintf(name, sizeof name, "p%d", i);
+		node_new(n, name, &peers[i]);
+		OK(p2p_autonat_start(peers[i].host, &opt, NULL));
+		node_connect(&me.node, &peers[i]);
+	}
+	eventually(120, p2p_peer_speaks(peers[0].host, &me.node.id.peer_id, KAD));
+	p2p_kad_info(me.kad, &info);
+	assert_int_equal(info.mode, P2P_KAD_SERVER);
+	member_close(&me);
+	for (int i = 0; i < TOWN; i++)
+		node_close(&peers[i]);
+}
+
+static void test_reachable_nodes_serve(void **state)
+{
+	net_run(81, LATENCY, story_autonat);
+}
+
 static void story_alone(struct net *n)
 {
 	struct member a, b;
@@ -696,6 +777,8 @@ int main(void)
 	    cmocka_unit_test(test_all_places_taken),
 	    cmocka_unit_test(test_a_full_store_of_our_own),
 	    cmocka_unit_test(test_options),
+	    cmocka_unit_test(test_a_side_that_fits),
+	    cmocka_unit_test(test_reachable_nodes_serve),
 	    cmocka_unit_test(test_addresses_that_are_passed_on),
 	};
 

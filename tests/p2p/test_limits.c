@@ -385,6 +385,34 @@ static void test_what_is_not_read_stays_within_memory(void **state)
 	net_run(74, LATENCY, story_memory);
 }
 
+static void as_ever(struct p2p_limits *l)
+{
+}
+
+/* Who has nothing to say holds no buffers, whatever it has said before. */
+static void story_quiet(struct net *n)
+{
+	struct scene *sc = scene_new(n, as_ever, 1);
+	struct stream *s;
+
+	node_connect(&sc->crowd[0], &sc->hub);
+	s = open_to(&sc->crowd[0], &sc->hub, HOLD);
+	echo_check(&sc->crowd[0], &sc->hub, 1 << 20);
+	assert_true(usage(sc).memory.used > 0);
+	for (int minute = 0; minute < 3; minute++) {
+		OK(fiber_sleep(duration_s(58)));
+		assert_true(usage(sc).memory.used <= 1024); /* the open stream's first */
+	}
+	assert_int_equal(usage(sc).streams_in.used, 1);
+	stream_close(s);
+	scene_end(sc, 1);
+}
+
+static void test_the_quiet_hold_no_buffers(void **state)
+{
+	net_run(77, LATENCY, story_quiet);
+}
+
 static void no_memory_for_handshakes(struct p2p_limits *l)
 {
 	l->memory_total = 10 * HALF_OPEN_MEMORY;
@@ -496,6 +524,7 @@ int main(void)
 	    cmocka_unit_test(test_strangers_share_streams),
 	    cmocka_unit_test(test_dripping_strangers_leave_friends_alone),
 	    cmocka_unit_test(test_what_is_not_read_stays_within_memory),
+	    cmocka_unit_test(test_the_quiet_hold_no_buffers),
 	    cmocka_unit_test(test_handshakes_have_their_part_of_memory),
 	    cmocka_unit_test(test_the_rate_is_kept),
 	};

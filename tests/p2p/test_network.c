@@ -490,6 +490,7 @@ static void story_half_open(struct net *n)
 	node_close(&c);
 	OK(fiber_sleep(duration_s(2)));
 	assert_int_equal(b.host->n_half_open, 0);
+	assert_int_equal(b.host->shaking.free, SHAKING_MAX);
 	assert_int_equal(p2p_conns(b.host, NULL, 0), 0);
 	node_close(&a);
 	node_close(&b);

@@ -4,6 +4,7 @@
 #include "p2p/autonat_priv.h"
 #include "p2p/framed_priv.h"
 #include "p2p/host_priv.h"
+#include "p2p/mapping_priv.h"
 #include "p2p/portmap_priv.h"
 
 #include <stdio.h>
@@ -434,9 +435,77 @@ static void test_messages(void **state)
 		    E_PROTOCOL);
 }
 
+/* ---- how the router maps ports --------------------------------------------------------------- */
+
+static struct netaddr at(const char *ip, uint16_t port)
+{
+	struct netaddr a;
+
+	OK(netaddr_parse_ip(ip, &a, NULL));
+	a.port = port;
+	return a;
+}
+
+static enum p2p_mapping judged(const struct netaddr *seen, size_t n)
+{
+	struct netaddr own[] = {at("192.168.1.2", 0), at("127.0.0.1", 0)};
+	struct p2p_mapping_info info;
+
+	mapping_judge(seen, n, own, 2, &info);
+	return info.kind;
+}
+
+static void test_mappings(void **state)
+{
+	struct netaddr own = at("192.168.1.2", 41145);
+	struct netaddr out = at("5.5.5.1", 41145), other = at("5.5.5.1", 2000),
+		       wan2 = at("6.6.6.1", 41145);
+
+	assert_int_equal(judged(NULL, 0), P2P_MAPPING_UNKNOWN);
+	assert_int_equal(judged(&own, 1), P2P_MAPPING_NONE);
+	assert_int_equal(judged(&out, 1), P2P_MAPPING_UNKNOWN);
+	assert_int_equal(judged((struct netaddr[]){own, out}, 2), P2P_MAPPING_UNKNOWN);
+	assert_int_equal(judged((struct netaddr[]){out, out}, 2), P2P_MAPPING_ONE);
+	assert_int_equal(judged((struct netaddr[]){out, own, out}, 3), P2P_MAPPING_ONE);
+	assert_int_equal(judged((struct netaddr[]){out, other}, 2), P2P_MAPPING_BY_PEER);
+	assert_int_equal(judged((struct netaddr[]){out, wan2}, 2), P2P_MAPPING_BY_PEER);
+	assert_int_equal(judged((struct netaddr[]){other, out, out}, 3), P2P_MAPPING_BY_PEER);
+	assert_int_equal(judged((struct netaddr[]){out, out, other}, 3), P2P_MAPPING_BY_PEER);
+}
+
+static void story_mapping(struct net *n)
+{
+	struct town t;
+	struct p2p_mapping_info info;
+
+	node_new(n, "me", &t.me);
+	start_servers(n, &t, true);
+	p2p_mapping(t.me.host, &info);
+	assert_int_equal(info.kind, P2P_MAPPING_UNKNOWN);
+	meet_servers(&t, 3);
+	OK(fiber_sleep(duration_s(100)));
+	p2p_mapping(t.me.host, &info);
+	assert_int_equal(info.kind, P2P_MAPPING_NONE);
+	/* Nobody noticed more than a stranger who came and went. */
+	for (int i = 0; i < 3; i++)
+		eventually(2, t.server[i].disconnected == 1);
+	assert_int_equal(t.me.disconnected, 0);
+	OK(fiber_sleep(duration_s(10)));
+	p2p_mapping(t.me.host, &info);
+	assert_int_equal(t.server[0].connected, 2);
+	town_close(&t);
+}
+
+static void test_without_a_router(void **state)
+{
+	net_run(29, LATENCY, story_mapping);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_mappings),
+	    cmocka_unit_test(test_without_a_router),
 	    cmocka_unit_test(test_votes),
 	    cmocka_unit_test(test_messages),
 	    cmocka_unit_test(test_public),

@@ -231,6 +231,55 @@ static void test_goaway_lets_streams_finish(void **state)
 	net_run(43, duration_ms(1), story_goaway);
 }
 
+#define FLOOD ((size_t)4 << 20)
+
+struct watcher {
+	struct rig *r;
+	unsigned turns;
+};
+
+static void watch_fiber(void *arg)
+{
+	struct watcher *w = arg;
+	struct session_stats st;
+
+	do {
+		w->turns++;
+		fiber_yield();
+		session_stats(w->r->session, &st);
+	} while (st.bytes_in < FLOOD / YAMUX_HEADER * YAMUX_HEADER);
+}
+
+/* Frames that cost nothing to send, as fast as they can be read: others have their turns between
+ * them. */
+static void story_flood(struct net *n)
+{
+	struct rig r;
+	struct watcher w = {.r = &r};
+	struct yamux_header h = {YAMUX_WINDOW, 0, 77, 1};
+	uint8_t *flood = malloc(FLOOD);
+	struct scope sc;
+
+	rig_start(&r, FLOOD, true);
+	OK(fiber_sleep(duration_ms(1)));
+	for (size_t at = 0; at + YAMUX_HEADER <= FLOOD; at += YAMUX_HEADER)
+		yamux_header_encode(&h, flood + at);
+	OK(stream_write(r.wire, flood, FLOOD / YAMUX_HEADER * YAMUX_HEADER, NULL));
+	scope_open(&sc, DURATION_FOREVER);
+	OK(fiber_spawn(&sc, "watcher", watch_fiber, &w, NULL));
+	OK(scope_join(&sc));
+	scope_close(&sc);
+	assert_true(w.turns >= FLOOD / (128 << 10));
+	free(flood);
+	stream_reset(r.wire, E_RESET);
+	rig_end(&r);
+}
+
+static void test_a_flood_leaves_turns_to_others(void **state)
+{
+	net_run(48, duration_ms(1), story_flood);
+}
+
 static void give_up_fiber(void *arg)
 {
 	struct stream *s = arg;
@@ -458,6 +507,7 @@ int main(void)
 	    cmocka_unit_test(test_a_peer_that_never_reads),
 	    cmocka_unit_test(test_goaway_lets_streams_finish),
 	    cmocka_unit_test(test_a_cancelled_session_says_goodbye),
+	    cmocka_unit_test(test_a_flood_leaves_turns_to_others),
 	    cmocka_unit_test(test_writers_take_turns),
 	    cmocka_unit_test(test_a_mux_over_a_pipe),
 	    cmocka_unit_test(test_a_muxer_agreed_inside_the_channel),

@@ -9,6 +9,7 @@
 #include "provider/catalog.h"
 
 #include <stdio.h>
+#include <talloc.h>
 
 enum fake_act {
 	FAKE_END, /* of the script: like FAKE_FINISH */
@@ -96,6 +97,29 @@ static inline int fake_infer(struct provider *p, const struct inference_request 
 	return rc;
 }
 
+/* Vectors of two: the length of the input, and one half. */
+static inline int fake_embed(struct provider *p, const struct embedding_request *req,
+    const struct request_context *ctx, void *mem, struct embedding_result *out, struct err *err)
+{
+	struct fake *f = (struct fake *)p;
+	int rc = 0;
+
+	f->calls++;
+	f->ctx = *ctx;
+	memcpy(f->asked_model, req->model, sizeof f->asked_model);
+	if (f->script->act == FAKE_FAIL || f->script->act == FAKE_WAIT)
+		rc = fake_act(f, f->script, NULL, NULL, err);
+	if (rc)
+		return rc;
+	*out = (struct embedding_result){.n = req->n_inputs, .dims = 2, .prompt_tok = 4};
+	out->values = talloc_array(mem, float, (unsigned)(2 * req->n_inputs));
+	for (size_t i = 0; i < req->n_inputs; i++) {
+		out->values[2 * i] = (float)req->inputs[i].n;
+		out->values[2 * i + 1] = 0.5f;
+	}
+	return 0;
+}
+
 static inline void fake_status(struct provider *p, struct provider_status *out)
 {
 	*out = (struct provider_status){.health = PROVIDER_HEALTHY};
@@ -117,8 +141,12 @@ static inline void fake_close(struct provider *p)
 /* A provider with one model ("" for none). */
 static inline void fake_init(struct fake *f, const char *model, const struct fake_step *script)
 {
-	static const struct provider_ops ops = {
-	    "fake", fake_infer, fake_status, fake_models, fake_close};
+	static const struct provider_ops ops = {.kind = "fake",
+	    .infer = fake_infer,
+	    .embed = fake_embed,
+	    .status = fake_status,
+	    .models = fake_models,
+	    .close = fake_close};
 
 	*f = (struct fake){.base = {&ops, "fake"}, .script = script};
 	if (model[0]) {

@@ -12,8 +12,11 @@ struct child {
 	int64_t load_ms;
 	int dies_with; /* exit status instead of serving, when not 0 */
 	unsigned births;
+	bool hashed; /* knows the hash of its file */
 	char model[256], n_ctx[16], threads[16], kernels[16];
 };
+
+#define HASH "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 static struct child child;
 static struct universe *u;
@@ -26,6 +29,8 @@ static int ready(void *arg, struct model_entry *out, struct err *err)
 	if (rc == 0 && child.load_fails)
 		rc = err_set(err, child.load_fails, "bad.gguf: no such luck");
 	*out = (struct model_entry){.id = "tiny", .n_ctx = 512, .ready = true, .created_s = 1};
+	if (child.hashed)
+		snprintf(out->hash, sizeof out->hash, "%s", HASH);
 	return rc;
 }
 
@@ -138,6 +143,12 @@ static void answers(void *arg)
 	assert_int_equal(changes, 1);
 	assert_int_equal(health(p), PROVIDER_HEALTHY);
 	const struct model_entry *m = provider_models(p, &n);
+	/* A large file is hashed while it serves: whoever chooses hears of it then. */
+	assert_string_equal(m->hash, "");
+	child.hashed = true;
+	eventually(20, m->hash[0]);
+	assert_string_equal(m->hash, HASH);
+	assert_int_equal(changes, 2);
 	assert_int_equal(n, 1);
 	assert_string_equal(m->id, "tiny");
 	assert_int_equal(m->n_ctx, 512);

@@ -27,11 +27,25 @@ static int infer(
 	return provider_infer(&r->fake.base, call->req, &call->ctx, emit, emit_arg, err);
 }
 
-static int handle(struct http_exchange *x, void *arg, struct err *err)
+static int embed(
+    void *arg, struct serve_call *call, void *mem, struct embedding_result *out, struct err *err)
 {
 	struct rig *r = arg;
 
-	return serve_inference(x, &openai_chat, &r->service, err);
+	snprintf(call->served_by, sizeof call->served_by, "abcd");
+	return provider_embed(&r->fake.base, call->embed, &call->ctx, mem, out, err);
+}
+
+static int handle(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct rig *r = arg;
+	const char *path = http_head_path(http_request(x));
+
+	if (strcmp(path, "/v1/embeddings") == 0)
+		return serve_embeddings(x, &openai_embeddings, &r->service, err);
+	return serve_inference(x,
+	    strcmp(path, "/v1/completions") == 0 ? &openai_completions : &openai_chat, &r->service,
+	    err);
 }
 
 static void serve(void *arg)
@@ -47,8 +61,11 @@ static void start(struct rig *r, const struct fake_step *script)
 {
 	*r = (struct rig){.world = host_world};
 	fake_init(&r->fake, "tiny", script);
-	r->service = (struct serve_service){
-	    .world = host_world, .infer = infer, .arg = r, .limit = duration_s(600)};
+	r->service = (struct serve_service){.world = host_world,
+	    .infer = infer,
+	    .embed = embed,
+	    .arg = r,
+	    .limit = duration_s(600)};
 	OK(stream_pipe("pipe", 65536, &r->client, &r->server, NULL));
 	scope_init(&r->scope, NULL);
 	OK(fiber_spawn(&r->scope, "server", serve, r, NULL));
@@ -66,18 +83,24 @@ static void finish(struct rig *r)
 #define WITH_USAGE  "{\"stream\":true,\"stream_options\":{\"include_usage\":true}," QUESTION "}"
 #define COMPLETIONS "POST /v1/chat/completions"
 
-static struct reply *one(
-    const struct fake_step *script, const char *headers, const char *body, struct fake *seen)
+static struct reply *to(const char *line, const struct fake_step *script, const char *headers,
+    const char *body, struct fake *seen)
 {
 	static struct reply reply;
 	struct rig r;
 
 	start(&r, script);
-	talk(r.client, COMPLETIONS, headers, body, &reply);
+	talk(r.client, line, headers, body, &reply);
 	finish(&r);
 	if (seen)
 		*seen = r.fake;
 	return &reply;
+}
+
+static struct reply *one(
+    const struct fake_step *script, const char *headers, const char *body, struct fake *seen)
+{
+	return to(COMPLETIONS, script, headers, body, seen);
 }
 
 static const struct fake_step good[] = {
@@ -346,11 +369,53 @@ static void keep_alive(void *arg)
 	buf_free(&out);
 }
 
+/* Any dialect is served the same way. */
+static void other_dialect(void *arg)
+{
+	struct reply *r = to("POST /v1/completions", good, "", "{\"prompt\":\"2+2?\"}", NULL);
+
+	assert_int_equal(r->status, 200);
+	has(r, "\"object\":\"text_completion\"");
+	has(r, "\"text\":\"Four\"");
+	r = to("POST /v1/completions", good, "", "{\"prompt\":\"2+2?\",\"stream\":true}", NULL);
+	has(r, "\"text\":\"Fo\"");
+	has(r, "data: [DONE]\n\n");
+	r = to("POST /v1/completions", good, "", "{\"prompt\":[1]}", NULL);
+	assert_int_equal(r->status, 400);
+	has(r, "\"param\":\"prompt\"");
+}
+
+static void embeddings(void *arg)
+{
+#define EMBED "POST /v1/embeddings"
+	struct fake seen;
+	struct reply *r = to(EMBED, good, "x-request-id: mine-2\r\n",
+	    "{\"model\":\"tiny\",\"input\":[\"abc\",\"\"]}", &seen);
+
+	assert_int_equal(r->status, 200);
+	has(r, "\"index\":0,\"embedding\":[3,0.5]}");
+	has(r, "\"index\":1,\"embedding\":[0,0.5]}");
+	has(r, "\"model\":\"tiny\",\"usage\":{\"prompt_tokens\":4");
+	has(r, "x-served-by: abcd\r\n");
+	has(r, "x-request-id: mine-2\r\n");
+	assert_string_equal(seen.asked_model, "tiny");
+	r = to(EMBED, good, "", "{\"input\":[1]}", &seen);
+	assert_int_equal(r->status, 400);
+	has(r, "\"param\":\"input\"");
+	assert_int_equal(seen.calls, 0);
+	r = to(EMBED, fails_early, "", "{\"input\":\"a\"}", NULL);
+	assert_int_equal(r->status, 503);
+	has(r, "\"code\":\"unavailable\"");
+	r = to(EMBED, hangs, "x-gate-deadline-ms: 500\r\n", "{\"input\":\"a\"}", NULL);
+	assert_int_equal(r->status, 504);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {FIBER_TEST(plain), FIBER_TEST(streamed),
 	    FIBER_TEST(early_failure), FIBER_TEST(late_failure), FIBER_TEST(pulse),
 	    FIBER_TEST(hang_up), FIBER_TEST(deadlines), FIBER_TEST(context),
-	    FIBER_TEST(bad_requests), FIBER_TEST(keep_alive)};
+	    FIBER_TEST(bad_requests), FIBER_TEST(other_dialect), FIBER_TEST(embeddings),
+	    FIBER_TEST(keep_alive)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

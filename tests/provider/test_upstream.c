@@ -5,6 +5,8 @@
 #include "dialect/openai.h"
 #include "provider/upstream.h"
 
+#include <talloc.h>
+
 #define HEAD                                                                                       \
 	"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 #define CHUNK(delta, finish)                                                                       \
@@ -254,9 +256,164 @@ static void stopping(void *arg)
 	assert_in_range(duration_to_ms(instant_since(rt_now(), began)), 3000, 3500);
 }
 
+/* A server that does not stream gives the answer as one document; one that keeps the connection can
+ * be asked again on it. */
+static void serve_twice(void *arg)
+{
+	struct server *v = arg;
+
+	for (int i = 0; i < 2; i++) {
+		char request[8192] = "";
+		size_t have = 0;
+
+		while (!strstr(request, "include_usage\":true}}")) {
+			ssize_t n =
+			    stream_read(v->s, request + have, sizeof request - 1 - have, NULL);
+			assert_true(n > 0);
+			have += (size_t)n;
+			request[have] = '\0';
+		}
+		assert_non_null(strstr(request, "POST /base/v1/chat/completions HTTP/1.1\r\n"));
+		assert_non_null(strstr(request, "authorization: Bearer k\r\n"));
+		assert_null(strstr(request, "x-gate-hops"));
+		assert_null(strstr(request, "x-gate-deadline"));
+		OK(stream_write(v->s, v->body, strlen(v->body), NULL));
+	}
+	stream_close(v->s);
+}
+
+#define DOCUMENT "{\"choices\":[{\"message\":{\"content\":\"Four\"},\"finish_reason\":\"stop\"}]}"
+
+static void kept_connection(void *arg)
+{
+	static const struct http_header key = {"authorization", "Bearer k"};
+	const struct upstream_server foreign = {.dialect = &openai_upstream,
+	    .host = "host",
+	    .base_path = "/base",
+	    .headers = &key,
+	    .n_headers = 1};
+	struct inference_request req = {.model = "tiny", .messages = &question, .n_messages = 1};
+	struct request_context ctx = {"req_test", 1};
+
+	for (size_t k = 0; k < 2; k++) {
+		struct buf body = BUF_INIT(4096);
+		struct server v = {0};
+		struct http_client *http;
+		struct stream *mine;
+		struct scope sc;
+
+		if (k == 0)
+			buf_printf(&body,
+			    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+			    "Content-Length: %zu\r\n\r\n" DOCUMENT,
+			    strlen(DOCUMENT));
+		else
+			buf_printf(&body, HEAD "%zx\r\n%s\r\n0\r\n\r\n",
+			    strlen(SAY("Four") STOP DONE), SAY("Four") STOP DONE);
+		v.body = buf_cstr(&body);
+		OK(stream_pipe("pipe", 4096, &mine, &v.s, NULL));
+		scope_open(&sc, duration_s(10));
+		OK(fiber_spawn(NULL, "server", serve_twice, &v, NULL));
+		OK(http_client_new(mine, &http, NULL));
+		for (int i = 0; i < 2; i++) {
+			struct heard h = {0};
+			struct err err = {0};
+			if (upstream_infer(http, &foreign, &req, &ctx, hear, &h, &err) != 0)
+				fail_msg("%zu: %s", k, err.text);
+			assert_string_equal(h.text, "Four");
+			assert_int_equal(h.finished, 1);
+			assert_true(http_client_reusable(http));
+		}
+		http_client_free(http);
+		OK(scope_join(&sc));
+		scope_close(&sc);
+		buf_free(&body);
+	}
+}
+
+static void serve_once(void *arg)
+{
+	struct server *v = arg;
+
+	while (!strstr(v->request, v->hold ? "\r\n\r\n" : "base64\"}")) {
+		size_t have = strlen(v->request);
+		ssize_t n =
+		    stream_read(v->s, v->request + have, sizeof v->request - 1 - have, NULL);
+		assert_true(n > 0);
+	}
+	OK(stream_write(v->s, v->body, strlen(v->body), NULL));
+	stream_close(v->s);
+}
+
+#define JSON(body)                                                                                 \
+	"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n" body
+
+static void embeddings(void *arg)
+{
+	static const struct {
+		const char *body;
+		int code;
+	} cases[] = {
+	    {JSON("{\"data\":[{\"embedding\":[1,2]},{\"embedding\":[3,4]}]}"), 0},
+	    {JSON("{\"data\":[{\"embedding\":[1,2]}]}"), E_UPSTREAM}, /* fewer than inputs */
+	    {JSON("no"), E_UPSTREAM},
+	    {"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", E_NOT_FOUND},
+	    {"HTTP/1.1 200 OK\r\n", E_CLOSED},
+	};
+	struct bytes inputs[] = {bytes_str("a"), bytes_str("b")};
+	struct embedding_request req = {.inputs = inputs, .n_inputs = 2};
+	struct request_context ctx = {"req_test", 1};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct server v = {.body = cases[i].body};
+		struct embedding_result result;
+		struct stream *mine;
+		struct scope sc;
+		void *mem = talloc_new(NULL);
+
+		OK(stream_pipe("pipe", 4096, &mine, &v.s, NULL));
+		scope_open(&sc, duration_s(10));
+		OK(fiber_spawn(NULL, "server", serve_once, &v, NULL));
+		assert_int_equal(upstream_embed_once(mine, &server, &req, &ctx, mem, &result, NULL),
+		    cases[i].code);
+		if (i == 0)
+			assert_true(result.n == 2 && result.dims == 2 && result.values[3] == 4);
+		OK(scope_join(&sc));
+		scope_close(&sc);
+		assert_non_null(strstr(v.request, "POST /v1/embeddings HTTP/1.1\r\n"));
+		assert_int_equal(talloc_total_blocks(mem), i == 0 ? 2 : 1);
+		talloc_free(mem);
+	}
+}
+
+static void models(void *arg)
+{
+	struct server v = {.body = JSON("{\"data\":[{\"id\":\"a/b\"}]}"), .hold = true};
+	struct http_client *http;
+	struct model_entry *found;
+	struct stream *mine;
+	struct scope sc;
+	size_t n;
+	void *mem = talloc_new(NULL);
+
+	OK(stream_pipe("pipe", 4096, &mine, &v.s, NULL));
+	scope_open(&sc, duration_s(10));
+	OK(fiber_spawn(NULL, "server", serve_once, &v, NULL));
+	OK(http_client_new(mine, &http, NULL));
+	OK(upstream_models(http, &server, mem, &found, &n, NULL));
+	assert_int_equal(n, 1);
+	assert_string_equal(found[0].id, "a/b");
+	assert_non_null(strstr(v.request, "GET /v1/models HTTP/1.1\r\n"));
+	http_client_free(http);
+	OK(scope_join(&sc));
+	scope_close(&sc);
+	talloc_free(mem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {FIBER_TEST(whole), FIBER_TEST(ends), FIBER_TEST(errors),
-	    FIBER_TEST(endless_event), FIBER_TEST(stopping)};
+	    FIBER_TEST(endless_event), FIBER_TEST(kept_connection), FIBER_TEST(embeddings),
+	    FIBER_TEST(models), FIBER_TEST(stopping)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -235,6 +235,55 @@ static void test_datagrams(void **state)
 
 /* ---- files --------------------------------------------------------------------------------- */
 
+static void touch(const char *name)
+{
+	FILE *f = fopen(in_folder(name), "w");
+
+	assert_non_null(f);
+	fclose(f);
+}
+
+static bool is_there(const char *name)
+{
+	return access(in_folder(name), F_OK) == 0;
+}
+
+/* What crashes leave goes; what others are writing, and what merely looks alike, stays. */
+static void tidy(void *arg)
+{
+	(void)arg;
+	char theirs[64], ours[64];
+	/* Our parent is alive, as if it wrote now. */
+	(void)snprintf(theirs, sizeof theirs, "peers.json.%d-7f0012ab.new", (int)getppid());
+	(void)snprintf(ours, sizeof ours, "cluster.json.%d-55d0c0ffee.new", (int)getpid());
+	static const char *const gone[] = {"peers.json.999999999-7f00.new", ".x.999999999-0.new"};
+	static const char *const kept[] = {"peers.json", "notes.new", "a-b.new", "x.12.new",
+	    "x.-7f.new", "x.999999999-7g.new", "peers.json.999999999-7f00.newer", "x.9-.new"};
+	touch(theirs);
+	touch(ours);
+	for (size_t i = 0; i < sizeof gone / sizeof *gone; i++)
+		touch(gone[i]);
+	for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+		touch(kept[i]);
+	assert_int_equal(file_tidy(world, in_folder(""), NULL), 0);
+	for (size_t i = 0; i < sizeof gone / sizeof *gone; i++)
+		assert_false(is_there(gone[i]));
+	for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+		assert_true(is_there(kept[i]));
+		unlink(in_folder(kept[i]));
+	}
+	assert_false(is_there(ours));
+	assert_true(is_there(theirs));
+	unlink(in_folder(theirs));
+	assert_int_not_equal(file_tidy(world, in_folder("nowhere"), NULL), 0);
+}
+
+static void test_left_overs(void **state)
+{
+	(void)state;
+	run(tidy, NULL);
+}
+
 static void files(void *arg)
 {
 	(void)arg;
@@ -431,6 +480,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_reset_and_deadline, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_datagrams, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_files, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_left_overs, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_many_writers, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_processes, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_names_and_chance, setup, teardown),
