@@ -144,7 +144,7 @@ static void has_ip(struct net *n, const char *host, char out[NETADDR_TEXT_MAX])
 	netaddr_print(&at, out);
 }
 
-static void pair_up(struct net *n, struct pair *p)
+static void pair_up_as(struct net *n, struct pair *p, enum site_kind laptop)
 {
 	struct model_entry models[4];
 	char at[NETADDR_TEXT_MAX];
@@ -157,10 +157,15 @@ static void pair_up(struct net *n, struct pair *p)
 	p->attic.exposed = (const char(*)[EXPOSE_TEXT_MAX])p->exposed;
 	p->attic.n_exposed = 3;
 	site_raise(n, &p->attic, SITE_OPEN, "attic", "tiny", none, NULL);
-	site_up(n, &p->laptop, "laptop", "other", none, &p->attic);
+	site_up_as(n, &p->laptop, laptop, "laptop", "other", none, &p->attic);
 	eventually(10, catalog_models(p->attic.catalog, models, 4) == 2 &&
 			   catalog_models(p->laptop.catalog, models, 4) == 2);
 	service_up(&p->attic, &p->service);
+}
+
+static void pair_up(struct net *n, struct pair *p)
+{
+	pair_up_as(n, p, SITE_OPEN);
 }
 
 static void pair_down(struct pair *p)
@@ -364,6 +369,56 @@ static void far_end(struct net *n)
 	site_down(&p.laptop);
 }
 
+/* A node that is open to all peers is so for its models. */
+static void strangers(struct net *n)
+{
+	const char *protocols[] = {HTTP_OVER_P2P};
+	struct pair p;
+	struct node stranger;
+	struct stream *s;
+	struct reply r;
+
+	pair_up(n, &p);
+	p2p_set_gate(p.attic.node.host, NULL, NULL);
+	node_new(n, "stranger", &stranger);
+	OK(p2p_dial(stranger.host, &p.attic.node.id.peer_id, &p.attic.node.addr, 1, NULL, NULL));
+	OK(p2p_open_stream(stranger.host, &p.attic.node.id.peer_id, protocols, 1, &s, NULL, NULL));
+	talk(s, "GET /hello", "X-Gate-Service: web\r\n", NULL, &r);
+	assert_int_equal(r.status, 404);
+	has(&r, "attic exposes nothing to this node");
+	assert_int_equal(p.service.accepted, 0);
+	node_close(&stranger);
+	pair_down(&p);
+}
+
+static void key_of(struct access *a, unsigned rights, const char *name, char out[256])
+{
+	struct access_key key = {.rights = rights};
+	char text[ACCESS_KEY_TEXT_MAX];
+
+	snprintf(key.name, sizeof key.name, "%s", name);
+	OK(access_key_create(a, &key, text, NULL));
+	snprintf(out, 256, FOR("web") "X-Gate-Key: %s\r\n", text);
+}
+
+/* Where keys are asked for, services ask for one of their scope, and leave the service's own
+ * credentials alone. */
+static void keys(struct net *n)
+{
+	struct pair p;
+	char models[256], services[256];
+
+	pair_up_as(n, &p, SITE_GUARDED);
+	assert_int_equal(get(n, &p, "GET /hello", FOR("web"))->status, 401);
+	assert_int_equal(get(n, &p, "GET /health", FOR("web"))->status, 401);
+	key_of(p.laptop.access, ACCESS_RIGHTS_USUAL, "models", models);
+	key_of(p.laptop.access, ACCESS_SERVICES, "services", services);
+	assert_int_equal(get(n, &p, "GET /hello", models)->status, 403);
+	strcat(services, "Authorization: Bearer the-services-own\r\n");
+	assert_int_equal(get(n, &p, "GET /hello", services)->status, 200);
+	pair_down(&p);
+}
+
 static void in_net(void **state)
 {
 	void (*const *story)(struct net *) = *state;
@@ -382,6 +437,7 @@ static void in_net(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {STORY(who_may), STORY(rude_peer), STORY(deadlines),
-	    STORY(idle_tunnel), STORY(limits), STORY(own_ports), STORY(far_end)};
+	    STORY(idle_tunnel), STORY(limits), STORY(own_ports), STORY(far_end), STORY(strangers),
+	    STORY(keys)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

