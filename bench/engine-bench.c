@@ -1,11 +1,13 @@
 /* engine-bench [--model FILE | --shape DIM,LAYERS,FF,HEADS,KV_HEADS,VOCAB] [--type NAME]
- *     [--threads N] [--kernels NAME] [--prefill N] [--decode N] [--rounds N]
+ *     [--threads N] [--kernels NAME] [--prefill N] [--decode N] [--rounds N] [--constrained]
  *
  * Tokens per second of prefill and decode, and how much of the memory bandwidth decoding reaches.
  * The bandwidth is measured in the same rounds, with as many threads, by summing memory that is
  * larger than the caches. Medians over the rounds, least and most in brackets. Without a file, the
- * model has random weights of the given shape (default: TinyLlama's, in Q4_K). */
+ * model has random weights of the given shape (default: TinyLlama's, in Q4_K). With --constrained:
+ * what schemas cost, see constrained.h. */
 #include "../tests/engine/tiny.h"
+#include "constrained.h"
 
 #include <getopt.h>
 #include <pthread.h>
@@ -21,6 +23,7 @@ struct args {
 	struct tiny_spec shape;
 	struct engine_options opts;
 	unsigned prefill, decode, rounds;
+	bool constrained;
 };
 
 static double now(void)
@@ -191,7 +194,7 @@ static bool parse_shape(const char *text, struct tiny_spec *s)
 
 static bool parse_option(struct args *a, int option, const char *value)
 {
-	unsigned n = (unsigned)strtoul(value, NULL, 10);
+	unsigned n = value ? (unsigned)strtoul(value, NULL, 10) : 0;
 	switch (option) {
 	case 'm':
 		a->model = value;
@@ -214,6 +217,9 @@ static bool parse_option(struct args *a, int option, const char *value)
 	case 'r':
 		a->rounds = n;
 		return n > 0 && n <= ROUNDS_MAX;
+	case 'c':
+		a->constrained = true;
+		return true;
 	default:
 		return false;
 	}
@@ -223,7 +229,8 @@ static bool parse_args(int argc, char **argv, struct args *a)
 {
 	static const struct option options[] = {{"model", 1, NULL, 'm'}, {"shape", 1, NULL, 's'},
 	    {"type", 1, NULL, 'y'}, {"kernels", 1, NULL, 'k'}, {"threads", 1, NULL, 't'},
-	    {"prefill", 1, NULL, 'p'}, {"decode", 1, NULL, 'd'}, {"rounds", 1, NULL, 'r'}, {0}};
+	    {"prefill", 1, NULL, 'p'}, {"decode", 1, NULL, 'd'}, {"rounds", 1, NULL, 'r'},
+	    {"constrained", 0, NULL, 'c'}, {0}};
 	int c;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
 		if (c == '?' || !parse_option(a, c, optarg))
@@ -243,7 +250,8 @@ static int run(const struct args *a, struct err *err)
 		rc = engine_model_load_memory(buf_view(&file), &a->opts, &m, err);
 	}
 	if (!rc) {
-		rc = measure(a, m, err);
+		rc = a->constrained ? measure_constrained(m, a->rounds, a->decode, err)
+				    : measure(a, m, err);
 		engine_model_free(m);
 	}
 	buf_free(&file);
@@ -270,7 +278,7 @@ int main(int argc, char **argv)
 		    "usage: engine-bench [--model FILE | --shape "
 		    "DIM,LAYERS,FF,HEADS,KV_HEADS,VOCAB]\n"
 		    "    [--type NAME] [--threads N] [--kernels NAME] [--prefill N] [--decode N]"
-		    " [--rounds N]\n");
+		    " [--rounds N] [--constrained]\n");
 		return 2;
 	}
 	if (run(&a, &err)) {

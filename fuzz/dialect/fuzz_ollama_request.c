@@ -9,11 +9,11 @@ static void check_embed(void *mem, struct bytes in, bool old)
 	struct buf out = BUF_INIT(FUZZ_ROOM);
 	struct err err = {0};
 	const char *path;
-	int rc = (old ? ollama_embeddings_parse : ollama_embed_parse)(mem, in, &req, &err);
+	int rc = (old ? &ollama_embeddings : &ollama_embed)->parse(mem, in, &req, &err);
 
 	if (parsed(rc, &err)) {
 		hold(ollama_upstream.embed_request(req, &path, &out, NULL) == 0);
-		hold(ollama_embed_parse(mem, buf_view(&out), &back, NULL) == 0);
+		hold(ollama_embed.parse(mem, buf_view(&out), &back, NULL) == 0);
 		hold(back->n_inputs == req->n_inputs);
 		for (size_t i = 0; i < req->n_inputs; i++)
 			hold(bytes_equal(back->inputs[i], req->inputs[i]));

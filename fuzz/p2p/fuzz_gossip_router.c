@@ -130,7 +130,7 @@ static void rpc_step(struct play *p, unsigned from, uint8_t kind, uint8_t a, uin
 	struct instant *after = &p->graft_after[from][a % TOPICS];
 	int rc;
 
-	switch ((enum gossip_item_kind)(kind % (GOSSIP_PRUNE + 1))) {
+	switch ((enum gossip_item_kind)(kind % (GOSSIP_IDONTWANT + 1))) {
 	case GOSSIP_SUBSCRIBE:
 		gossip_put_subscription(&rpc, GOSSIP_SUBSCRIBE, topic_name(a));
 		break;
@@ -152,6 +152,9 @@ static void rpc_step(struct play *p, unsigned from, uint8_t kind, uint8_t a, uin
 	case GOSSIP_PRUNE:
 		gossip_put_prune(&rpc, topic_name(a), 1u + b, NULL, 0);
 		break;
+	case GOSSIP_IDONTWANT:
+		put_ids(p, GOSSIP_IDONTWANT, a, b, &rpc);
+		break;
 	}
 	/* Obeyed where it was heard: by who knows the topic, from who is listened to. */
 	const struct gossip_peer *peer = gossip_peer_find(p->r, &p->ids[from]);
@@ -161,7 +164,7 @@ static void rpc_step(struct play *p, unsigned from, uint8_t kind, uint8_t a, uin
 		     gossip_router_score(p->r, &p->ids[from]) >= p->r->score.graylist_threshold;
 	rc = gossip_router_receive(p->r, &p->ids[from], buf_view(&rpc), p->now, NULL);
 	INVARIANT(rc == (p->here[from] ? 0 : E_NOT_FOUND));
-	if (kind % (GOSSIP_PRUNE + 1) == GOSSIP_PRUNE && heard) {
+	if (kind % (GOSSIP_IDONTWANT + 1) == GOSSIP_PRUNE && heard) {
 		struct instant until = instant_add(p->now, duration_s(1 + b));
 		*after = instant_before(*after, until) ? until : *after;
 	}
@@ -173,7 +176,7 @@ static void rpc_step(struct play *p, unsigned from, uint8_t kind, uint8_t a, uin
 static void connect_step(struct play *p, unsigned i, uint8_t a)
 {
 	struct gossip_connect c = {.peer = p->ids[i],
-	    .protocol = (enum gossip_protocol)(a % 3),
+	    .protocol = (enum gossip_protocol)(a % 4),
 	    .direction = a & 4 ? P2P_OUTBOUND : P2P_INBOUND,
 	    .ip = bytes_of("\x0a\x00\x00\x01", a & 8 ? 4 : 0)};
 	int rc = gossip_router_connect(p->r, &c, p->now, NULL);

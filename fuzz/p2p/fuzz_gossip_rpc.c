@@ -48,6 +48,7 @@ static void rewrite(struct bytes all, const struct gossip_item *item, struct buf
 		return;
 	case GOSSIP_IHAVE:
 	case GOSSIP_IWANT:
+	case GOSSIP_IDONTWANT:
 		rewrite_ids(all, item, out);
 		return;
 	case GOSSIP_GRAFT:

@@ -32,11 +32,15 @@ struct cli_options {
 	const char *expires, *uses, *address, *revoke;           /* of invite */
 	const char *kind, *url, *key_env, *price_in, *price_out; /* of providers */
 	const char *strategy;                                    /* of route */
+	/* Of keys and peers trust. */
+	const char *scopes, *models, *requests, *tokens, *concurrent, *name;
+	const char *limit; /* of requests */
 	bool share, explain;
 	int timeout_s;
 	bool json, all, help;
 	bool qr, list; /* of invite */
 	bool leave;    /* of join and pair */
+	bool follow;   /* of requests */
 };
 
 enum cli_flag_kind {
@@ -78,6 +82,10 @@ struct cli {
 int cli_parse(
     const char *command, int argc, char **argv, struct cli_options *o, struct err *err) WARN_UNUSED;
 const struct cli_flag *cli_flags(size_t *n);
+/* "90s", "24h", "7d" in seconds; a whole number of a range. E_INVALID with the flag's name. */
+int cli_parse_span(const char *flag, const char *text, int64_t *out, struct err *err) WARN_UNUSED;
+int cli_parse_count(const char *flag, const char *text, int64_t min, int64_t max, int64_t *out,
+    struct err *err) WARN_UNUSED;
 
 /* ---- input.c ---- */
 
@@ -131,6 +139,21 @@ const char *cli_text_of(const json_t *object, const char *key);
 /* A table; `cell` writes the text of one cell of one element. */
 void cli_print_list(const json_t *list, const char *const *heads, size_t columns,
     void (*cell)(const json_t *item, size_t column, char *out, size_t cap));
+
+/* A wall-clock time for people; "-" for 0. */
+void cli_print_when(int64_t ms, char *out, size_t cap);
+
+/* ---- keys.c ---- */
+int cli_prepare_keys(struct cli *cli, struct err *err) WARN_UNUSED;
+int cli_run_keys(struct cli *cli, struct err *err) WARN_UNUSED;
+/* Whether this word of `gate peers` is about trust: then the rest of it is here. */
+bool cli_is_trust(const char *word);
+int cli_prepare_trust(struct cli *cli, struct err *err) WARN_UNUSED;
+int cli_run_trust(struct cli *cli, struct err *err) WARN_UNUSED;
+
+/* ---- requests.c ---- */
+int cli_prepare_requests(struct cli *cli, struct err *err) WARN_UNUSED;
+int cli_run_requests(struct cli *cli, struct err *err) WARN_UNUSED;
 
 /* ---- colour.c ---- */
 /* Whether to colour what goes to standard output: NO_COLOR, CLICOLOR_FORCE, TERM=dumb, else whether

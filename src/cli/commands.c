@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 void cli_print_json(const json_t *value)
@@ -17,6 +18,16 @@ void cli_print_json(const json_t *value)
 const char *cli_text_of(const json_t *object, const char *key)
 {
 	return json_get_string(object, key, "-");
+}
+
+void cli_print_when(int64_t ms, char *out, size_t cap)
+{
+	struct tm tm;
+	time_t t = (time_t)(ms / 1000);
+	if (ms == 0)
+		snprintf(out, cap, "-");
+	else if (!localtime_r(&t, &tm) || strftime(out, cap, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+		snprintf(out, cap, "%lld", (long long)t);
 }
 
 int cli_no_words(struct cli *cli, struct err *err)
@@ -254,9 +265,11 @@ static int prepare_peers(struct cli *cli, struct err *err)
 {
 	const struct cli_options *o = cli->opt;
 	const char *word = o->n_words > 0 ? o->words[0] : "list";
+	if (cli_is_trust(word))
+		return cli_prepare_trust(cli, err);
 	if (!is_decision(word) && strcmp(word, "list") != 0)
-		return err_set(
-		    err, E_INVALID, "unknown: gate peers %s (list, accept, reject)", word);
+		return err_set(err, E_INVALID,
+		    "unknown: gate peers %s (list, accept, reject, trust, untrust, trusted)", word);
 	if (is_decision(word) && (o->n_words == 1 || !o->words[1][0]))
 		return err_set(err, E_INVALID, "which peer? gate peers %s NODE", word);
 	size_t most = is_decision(word) ? 2 : 1;
@@ -335,6 +348,8 @@ static void print_offenders(const json_t *list)
 static int run_peers(struct cli *cli, struct err *err)
 {
 	const struct cli_options *o = cli->opt;
+	if (o->n_words > 0 && cli_is_trust(o->words[0]))
+		return cli_run_trust(cli, err);
 	if (o->n_words > 0 && is_decision(o->words[0]))
 		return decide(cli, o->words[0][0] == 'a' ? "peers.accept" : "peers.reject", err);
 	json_t *list;
@@ -480,7 +495,8 @@ static void print_status(const json_t *s)
 		    cli_text_of(joining, "failure")[0] ? ": " : "",
 		    cli_text_of(joining, "failure"));
 	print_addresses(json_object_get(s, "addresses"));
-	printf("api       %s\n", cli_text_of(s, "http"));
+	printf("api       %s%s\n", cli_text_of(s, "http"),
+	    json_get_bool(s, "key_required", false) ? " (wants a key)" : "");
 	printf("control   %s\n", cli_text_of(s, "control"));
 	printf("data      %s\n", cli_text_of(s, "data_dir"));
 	printf("peers     %lld\n", (long long)json_get_int(s, "peers", 0));
@@ -542,9 +558,10 @@ static int run_stop(struct cli *cli, struct err *err)
 static const struct cli_command commands[] = {
     {"ask", "[PROMPT]", "asks a question (from standard input without one) and prints the answer",
 	prepare_ask, run_ask, NULL},
-    {"peers", "[list | accept NODE | reject NODE]",
-	"shows the members of the cluster and who asks to join; lets them in or not", prepare_peers,
-	run_peers, NULL},
+    {"peers", "[list | accept NODE | reject NODE | trust NODE | untrust NODE | trusted]",
+	"shows the members of the cluster and who asks to join; lets them in or not; gives peers "
+	"rights of their own",
+	prepare_peers, run_peers, NULL},
     {"models", "", "shows the models of the cluster and the nodes that serve them", cli_no_words,
 	run_models, NULL},
     {"providers", "[list | add NAME | remove NAME | refresh]",
@@ -564,6 +581,10 @@ static const struct cli_command commands[] = {
     {"pair", "[CODE]",
 	"shows a code for a machine on the same network to join with, or joins with it",
 	cli_prepare_pair, cli_run_pair, NULL},
+    {"keys", "[list | create NAME | revoke ID]", "shows, makes and revokes keys of the API",
+	cli_prepare_keys, cli_run_keys, NULL},
+    {"requests", "[ID]", "shows what was asked of the node, and what became of it",
+	cli_prepare_requests, cli_run_requests, NULL},
     {"id", "", "prints the node's id", cli_no_words, run_id, NULL},
     {"stop", "", "ends the node politely", cli_no_words, run_stop, NULL},
     {"completion", "bash | zsh | fish", "prints a script that completes gate's words in a shell",

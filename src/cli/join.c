@@ -2,46 +2,12 @@
 #include "cli/cli_priv.h"
 #include "cluster/cluster.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- invite -------------------------------------------------------------------------------- */
-
-/* "24h" in seconds. */
-static int parse_span(const char *text, int64_t *out, struct err *err)
-{
-	static const struct {
-		const char *unit;
-		int64_t seconds;
-	} units[] = {{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
-	char *end;
-	errno = 0;
-	long long n = strtoll(text, &end, 10);
-	for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-		if (end != text && !errno && n > 0 && n <= INT32_MAX &&
-		    strcmp(end, units[i].unit) == 0) {
-			*out = n * units[i].seconds;
-			return 0;
-		}
-	return err_set(
-	    err, E_INVALID, "--expires: \"%s\" is no time like 90s, 30m, 24h or 7d", text);
-}
-
-static int parse_uses(const char *text, int64_t *out, struct err *err)
-{
-	char *end;
-	errno = 0;
-	long long n = strtoll(text, &end, 10);
-	if (end == text || *end || errno || n < 1 || n > CLUSTER_INVITE_USES_MAX)
-		return err_set(err, E_INVALID, "--uses: \"%s\" is not a number from 1 to %d", text,
-		    CLUSTER_INVITE_USES_MAX);
-	*out = n;
-	return 0;
-}
 
 int cli_prepare_invite(struct cli *cli, struct err *err)
 {
@@ -56,9 +22,9 @@ int cli_prepare_invite(struct cli *cli, struct err *err)
 		    "--uses and --address",
 		    o->list ? "list" : "revoke");
 	if (rc == 0 && o->expires)
-		rc = parse_span(o->expires, &seconds, err);
+		rc = cli_parse_span("expires", o->expires, &seconds, err);
 	if (rc == 0 && o->uses)
-		rc = parse_uses(o->uses, &uses, err);
+		rc = cli_parse_count("uses", o->uses, 1, CLUSTER_INVITE_USES_MAX, &uses, err);
 	if (rc)
 		return rc;
 	json_t *params = cli->params = json_object(), *addrs = json_array();
@@ -75,14 +41,6 @@ int cli_prepare_invite(struct cli *cli, struct err *err)
 	return 0;
 }
 
-static void print_when(int64_t ms, char out[32])
-{
-	struct tm tm;
-	time_t t = (time_t)(ms / 1000);
-	if (!localtime_r(&t, &tm) || strftime(out, 32, "%Y-%m-%d %H:%M:%S", &tm) == 0)
-		snprintf(out, 32, "%lld", (long long)t);
-}
-
 static int create(struct cli *cli, struct err *err)
 {
 	const struct cli_options *o = cli->opt;
@@ -91,7 +49,7 @@ static int create(struct cli *cli, struct err *err)
 	int rc = cli_call(cli, "invite.create", json_incref(cli->params), NULL, &invite, err);
 	if (rc)
 		return rc;
-	print_when(json_get_int(invite, "expires_ms", 0), when);
+	cli_print_when(json_get_int(invite, "expires_ms", 0), when, sizeof when);
 	if (o->json) {
 		cli_print_json(invite);
 	} else {
@@ -125,7 +83,8 @@ static void invite_cell(const json_t *i, size_t column, char *out, size_t cap)
 		    (long long)json_get_int(i, "uses", 0));
 		break;
 	default:
-		print_when(json_get_int(i, column == 3 ? "created_ms" : "expires_ms", 0), when);
+		cli_print_when(json_get_int(i, column == 3 ? "created_ms" : "expires_ms", 0), when,
+		    sizeof when);
 		snprintf(out, cap, "%s", when);
 	}
 }

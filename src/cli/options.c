@@ -3,6 +3,7 @@
 
 #include "base/encode.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +33,25 @@ static const struct cli_flag flags[] = {
     {"revoke", FLAG_TEXT, AT(revoke), "ID", "makes an invitation void", "invite"},
     {"leave", FLAG_SWITCH, AT(leave), NULL, "leaves the present cluster for the new one", "join"},
     {"leave", FLAG_SWITCH, AT(leave), NULL, "leaves the present cluster for the new one", "pair"},
+    {"scopes", FLAG_TEXT, AT(scopes), "LIST",
+	"what it is for: inference, embeddings, models, records, admin [the first three]", "keys"},
+    {"models", FLAG_TEXT, AT(models), "PATTERN,…", "the models it may use, with * and ? [all]",
+	"keys"},
+    {"requests-per-minute", FLAG_TEXT, AT(requests), "N", "a limit [none]", "keys"},
+    {"tokens-per-minute", FLAG_TEXT, AT(tokens), "N", "a limit [none]", "keys"},
+    {"concurrent", FLAG_TEXT, AT(concurrent), "N", "requests at once [no limit]", "keys"},
+    {"expires", FLAG_TEXT, AT(expires), "TIME", "how long it holds: 24h, 90d [for ever]", "keys"},
+    {"scopes", FLAG_TEXT, AT(scopes), "LIST",
+	"of trust: inference, embeddings, models, records, admin, or none [the first three]",
+	"peers"},
+    {"models", FLAG_TEXT, AT(models), "PATTERN,…", "of trust: models, with * and ? [all]", "peers"},
+    {"requests-per-minute", FLAG_TEXT, AT(requests), "N", "of trust: a limit [none]", "peers"},
+    {"tokens-per-minute", FLAG_TEXT, AT(tokens), "N", "of trust: a limit [none]", "peers"},
+    {"concurrent", FLAG_TEXT, AT(concurrent), "N", "of trust: requests at once [no limit]",
+	"peers"},
+    {"name", FLAG_TEXT, AT(name), "NAME", "of trust: what you call the peer", "peers"},
+    {"follow", FLAG_SWITCH, AT(follow), NULL, "goes on with those that end (-f)", "requests"},
+    {"limit", FLAG_TEXT, AT(limit), "N", "how many, newest first [20]", "requests"},
     {"kind", FLAG_TEXT, AT(kind), "KIND",
 	"ollama, lmstudio, llamacpp, vllm, exo, openai or anthropic [openai]", "providers"},
     {"url", FLAG_TEXT, AT(url), "URL", "its address, where the kind has no usual one", "providers"},
@@ -65,6 +85,38 @@ static const struct cli_flag *find_flag(const char *command, const char *name, s
 		    (!flags[i].command || strcmp(flags[i].command, command) == 0))
 			return &flags[i];
 	return NULL;
+}
+
+int cli_parse_span(const char *flag, const char *text, int64_t *out, struct err *err)
+{
+	static const struct {
+		const char *unit;
+		int64_t seconds;
+	} units[] = {{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+	char *end;
+	errno = 0;
+	long long n = strtoll(text, &end, 10);
+	for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+		if (end != text && !errno && n > 0 && n <= INT32_MAX &&
+		    strcmp(end, units[i].unit) == 0) {
+			*out = n * units[i].seconds;
+			return 0;
+		}
+	return err_set(
+	    err, E_INVALID, "--%s: \"%s\" is no time like 90s, 30m, 24h or 7d", flag, text);
+}
+
+int cli_parse_count(
+    const char *flag, const char *text, int64_t min, int64_t max, int64_t *out, struct err *err)
+{
+	char *end;
+	errno = 0;
+	long long n = strtoll(text, &end, 10);
+	if (end == text || *end || errno || n < min || n > max)
+		return err_set(err, E_INVALID, "--%s: \"%s\" is not a number from %lld to %lld",
+		    flag, text, (long long)min, (long long)max);
+	*out = n;
+	return 0;
 }
 
 static int set_flag(
@@ -135,6 +187,9 @@ int cli_parse(const char *command, int argc, char **argv, struct cli_options *o,
 			only_words = true;
 		} else if (!only_words && strcmp(argv[i], "-h") == 0) {
 			o->help = true;
+		} else if (!only_words && strcmp(argv[i], "-f") == 0 &&
+			   strcmp(command, "requests") == 0) {
+			o->follow = true;
 		} else if (!only_words && strncmp(argv[i], "--", 2) == 0) {
 			int rc = read_flag(o, argc, argv, &i, err);
 			if (rc)

@@ -3,10 +3,10 @@
 
 #include <assert.h>
 
-#define SIGNED_CONTEXT "opengateway invitation 1"
-#define CHECKSUM_SIZE  4
-#define TOKEN_SEALED_MAX     (TOKEN_BODY_MAX + ED25519_SIGNATURE_SIZE + CHECKSUM_SIZE)
-#define DIGITS_MAX     ((TOKEN_SEALED_MAX * 8 + 4) / 5)
+#define SIGNED_CONTEXT   "opengateway invitation 1"
+#define CHECKSUM_SIZE    4
+#define TOKEN_SEALED_MAX (TOKEN_BODY_MAX + ED25519_SIGNATURE_SIZE + CHECKSUM_SIZE)
+#define DIGITS_MAX       ((TOKEN_SEALED_MAX * 8 + 4) / 5)
 
 static_assert(DIGITS_MAX + sizeof TOKEN_PREFIX <= TOKEN_TEXT_MAX, "a token fits");
 

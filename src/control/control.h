@@ -8,17 +8,24 @@
  *   providers.remove {name}   providers.refresh
  *   chat.ask {prompt, model, target, system, max_tokens, temperature, seed}
  *   invite.create {expires_s, uses, addresses}   invite.list   invite.revoke {id}
+ *   keys.create {name, scopes, models, requests_per_min, tokens_per_min, concurrent, expires_s}
+ *   keys.list   keys.revoke {id}   peers.trust {peer, name, scopes, models, requests_per_min,
+ *   tokens_per_min, concurrent}   peers.untrust {peer}   peers.trusted
+ *   requests.list {limit}   requests.get {id}   requests.follow
  *   cluster.join {token, leave}   pair.show   pair.enter {code, leave}
  *
  * pair.show sends one notification "pair.code" {id, code, seconds} and has its result when somebody
  * was let in; hanging up ends it (Unix socket only). chat.ask sends notifications "chat.text" {id,
- * text} as the answer comes (Unix socket only), then its result. SPEC JSON-RPC 2.0; errors carry
- * data {code} with our own name for the error. */
+ * text} as the answer comes (Unix socket only), then its result. requests.follow sends
+ * notifications "requests.ended" {id, request} until its caller hangs up (Unix socket only). SPEC
+ * JSON-RPC 2.0; errors carry data {code} with our own name for the error. */
 #ifndef CONTROL_CONTROL_H
 #define CONTROL_CONTROL_H
 
+#include "access/access.h"
 #include "cluster/cluster.h"
 #include "jobs/jobs.h"
+#include "jobs/records.h"
 #include "provider/fleet.h"
 
 struct control;
@@ -32,6 +39,8 @@ struct control_options {
 	struct cluster *cluster;
 	struct catalog *catalog;
 	struct jobs *jobs;
+	struct access *access;   /* NULL: its methods are E_UNSUPPORTED */
+	struct records *records; /* may be NULL likewise */
 	struct fleet *fleet;
 	struct netaddr http;           /* where the gateway listens */
 	struct duration request_limit; /* for a whole answer */

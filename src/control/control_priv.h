@@ -46,6 +46,18 @@ CONTROL_METHOD(control_cluster_join);
 CONTROL_METHOD(control_pair_show);
 CONTROL_METHOD(control_pair_enter);
 
+/* ---- methods_keys.c ---- */
+CONTROL_METHOD(control_keys_create);
+CONTROL_METHOD(control_keys_list);
+CONTROL_METHOD(control_keys_revoke);
+CONTROL_METHOD(control_peers_trust);
+CONTROL_METHOD(control_peers_untrust);
+CONTROL_METHOD(control_peers_trusted);
+
+/* ---- methods_requests.c ---- */
+CONTROL_METHOD(control_requests_list);
+CONTROL_METHOD(control_requests_get);
+CONTROL_METHOD(control_requests_follow);
 /* ---- methods_route.c ---- */
 CONTROL_METHOD(control_route_explain);
 CONTROL_METHOD(control_providers_list);

@@ -223,6 +223,8 @@ static int node_status(struct control *c, const json_t *params, const struct rpc
 		    j, "joining", json_pack("{s:s, s:s}", "cluster", joining, "failure", failure));
 	json_object_set_new(j, "addresses", addresses_json(c));
 	json_object_set_new(j, "http", url_json(&c->opt.http, "/v1"));
+	json_object_set_new(
+	    j, "key_required", json_boolean(c->opt.access && access_guarded(c->opt.access)));
 	json_object_set_new(j, "control", url_json(&c->addr, "/rpc"));
 	json_object_set_new(j, "data_dir", json_string(c->opt.data_dir));
 	json_object_set_new(j, "peers", json_integer(members));
@@ -326,11 +328,22 @@ static int chat_ask(struct control *c, const json_t *params, const struct rpc_no
 	struct asking a = {.notify = notify, .text = BUF_INIT(ANSWER_TEXT_MAX)};
 	struct job job = {.req = req, .target_node = json_get_string(params, "target", NULL)};
 	serve_new_request_id(c->opt.world, job.ctx.request_id);
+	struct record_origin origin = {RECORD_COMMAND, NULL, NULL};
+	struct buf decisions = BUF_INIT(RECORD_CANDIDATES_MAX);
+	job.decisions = &decisions;
+	job.record =
+	    records_begin(c->opt.records, &origin, job.ctx.request_id, "command", req->model);
+	record_prompt(job.record, req);
 	struct instant began = rt_now();
 	struct scope sc;
 	scope_open(&sc, c->opt.request_limit);
 	rc = jobs_run(c->opt.jobs, &job, take_event, &a, err);
 	scope_close(&sc);
+	if (!decisions.failed)
+		record_candidates(job.record, buf_view(&decisions));
+	record_usage(job.record, &job.usage);
+	records_end(c->opt.records, job.record, rc, err_text(err));
+	buf_free(&decisions);
 	int64_t ms = duration_to_ms(instant_since(rt_now(), began));
 	rt_log(LOG_INFO, "control", "%s from a command: %s by %s in %lld ms", job.ctx.request_id,
 	    rc == 0 ? "answered" : err_info(rc)->text,
@@ -411,6 +424,15 @@ static const struct {
     {"cluster.join", control_cluster_join},
     {"pair.show", control_pair_show},
     {"pair.enter", control_pair_enter},
+    {"keys.create", control_keys_create},
+    {"keys.list", control_keys_list},
+    {"keys.revoke", control_keys_revoke},
+    {"peers.trust", control_peers_trust},
+    {"peers.untrust", control_peers_untrust},
+    {"peers.trusted", control_peers_trusted},
+    {"requests.list", control_requests_list},
+    {"requests.get", control_requests_get},
+    {"requests.follow", control_requests_follow},
     {"chat.ask", chat_ask},
     {"doctor.run", doctor_run},
     {"route.explain", control_route_explain},

@@ -4,6 +4,7 @@
 
 #include "crypto/aead.h"
 #include "crypto/cpace.h"
+#include "crypto/ed25519_keys.h"
 #include "crypto/hash.h"
 #include "crypto/identity.h"
 #include "crypto/peer_id.h"

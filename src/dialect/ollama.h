@@ -44,14 +44,8 @@ void ollama_show_write(struct buf *out, const struct model_entry *models, size_t
 
 /* ---- embeddings ---------------------------------------------------------------------------- */
 
-/* POST /api/embed, and the older /api/embeddings with one prompt. As dialect.parse. */
-int ollama_embed_parse(
-    void *mem, struct bytes body, struct embedding_request **out, struct err *err) WARN_UNUSED;
-int ollama_embeddings_parse(
-    void *mem, struct bytes body, struct embedding_request **out, struct err *err) WARN_UNUSED;
-void ollama_embed_write(struct buf *out, const struct embedding_request *req,
-    const struct embedding_result *result, int64_t took_us);
-void ollama_embeddings_write(struct buf *out, const struct embedding_result *result);
+/* POST /api/embed, and the older /api/embeddings with one prompt. */
+extern const struct embedding_dialect ollama_embed, ollama_embeddings;
 
 /* ---- the client's side --------------------------------------------------------------------- */
 

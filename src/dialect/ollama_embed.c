@@ -76,13 +76,13 @@ static int parse(void *mem, struct bytes body,
 	return 0;
 }
 
-int ollama_embed_parse(
+static int parse_embed(
     void *mem, struct bytes body, struct embedding_request **out, struct err *err)
 {
 	return parse(mem, body, read_inputs, out, err);
 }
 
-int ollama_embeddings_parse(
+static int parse_embeddings(
     void *mem, struct bytes body, struct embedding_request **out, struct err *err)
 {
 	return parse(mem, body, read_prompt, out, err);
@@ -98,11 +98,11 @@ static void put_vector(struct buf *out, const float *v, size_t n)
 	buf_u8(out, ']');
 }
 
-void ollama_embed_write(struct buf *out, const struct embedding_request *req,
-    const struct embedding_result *result, int64_t took_us)
+static void write_embed(const struct embedding_request *req, const struct embedding_result *result,
+    const char *model, int64_t took_us, struct buf *out)
 {
 	buf_str(out, "{\"model\":");
-	json_put_text(out, bytes_str(req->model));
+	json_put_text(out, bytes_str(model));
 	buf_str(out, ",\"embeddings\":[");
 	for (size_t i = 0; i < result->n; i++) {
 		if (i > 0)
@@ -117,12 +117,27 @@ void ollama_embed_write(struct buf *out, const struct embedding_request *req,
 	buf_u8(out, '}');
 }
 
-void ollama_embeddings_write(struct buf *out, const struct embedding_result *result)
+static void write_embeddings(const struct embedding_request *req,
+    const struct embedding_result *result, const char *model, int64_t took_us, struct buf *out)
 {
 	buf_str(out, "{\"embedding\":");
 	put_vector(out, result->values, result->n > 0 ? result->dims : 0);
 	buf_u8(out, '}');
 }
+
+const struct embedding_dialect ollama_embed = {
+    .name = "ollama.embed",
+    .parse = parse_embed,
+    .write = write_embed,
+    .error = ollama_error_write,
+};
+
+const struct embedding_dialect ollama_embeddings = {
+    .name = "ollama.embeddings",
+    .parse = parse_embeddings,
+    .write = write_embeddings,
+    .error = ollama_error_write,
+};
 
 /* ---- the client's side --------------------------------------------------------------------- */
 

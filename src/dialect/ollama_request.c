@@ -129,8 +129,11 @@ static bool duration_of(const char *text, double *out)
 	}
 	do {
 		size_t i = 0, n = strspn(text, "0123456789.");
-		double v = n > 0 && n < 20 ? strtod(text, NULL) : -1;
+		char *end = NULL;
+		double v = n > 0 ? strtod(text, &end) : -1;
 
+		if (end != text + n)
+			return false;
 		text += n;
 		n = strcspn(text, "0123456789.");
 		while (i < sizeof units / sizeof units[0] &&

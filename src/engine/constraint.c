@@ -7,22 +7,29 @@
 
 #define MASKS_BYTES_MAX ((size_t)32 << 20)
 
+#define NOT_PLAIN 255
+
 /* One byte of some token, in depth-first order. */
 struct trie_node {
 	uint8_t byte;
+	uint8_t height; /* of what is below, all of it plain (see is_plain); or NOT_PLAIN */
 	uint16_t depth; /* bytes up to and with this one */
-	int32_t token;  /* the first that ends here, or TOKEN_NONE */
-	uint32_t skip;  /* the first node that is not below this one */
+	/* Of trie.ranked: the tokens that end here stand from here to the next node's first, those
+	 * below follow up to the first of … */
+	uint32_t first;
+	uint32_t skip; /* … the first node that is not below this one */
 };
 
 struct token_trie {
 	const struct tokenizer *tokenizer;
 	size_t n_vocab;
-	struct trie_node *nodes;
+	struct trie_node *nodes; /* one more than n_nodes, which ends the last */
 	size_t n_nodes;
-	int32_t *twin; /* by id: the next token with the same bytes */
+	int32_t *ranked; /* all ids but those of control tokens, by their bytes */
+	size_t n_ranked;
 	struct grammar_alphabet alphabet;
 	size_t depth_max;
+	uint8_t plain_max; /* the height of the highest plain branch */
 };
 
 struct constraint {
@@ -69,6 +76,32 @@ static size_t common_prefix(struct bytes a, struct bytes b)
 	return n;
 }
 
+/* Bytes that strings are made of: most configurations treat them all alike. */
+static bool is_plain(uint8_t byte)
+{
+	return byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
+}
+
+#define PLAIN_RUN_MAX 64 /* longer branches are walked */
+
+static void add_nodes(struct token_trie *t, struct bytes piece, size_t same, uint32_t *open)
+{
+	for (size_t d = same; d < piece.n; d++) {
+		open[d] = (uint32_t)t->n_nodes;
+		t->nodes[t->n_nodes++] = (struct trie_node){
+		    .byte = piece.p[d], .depth = (uint16_t)(d + 1), .first = (uint32_t)t->n_ranked};
+	}
+	for (size_t d = piece.n, below = 0; d-- > 0; below++) {
+		struct trie_node *n = &t->nodes[open[d]];
+		if (!is_plain(n->byte) || below >= PLAIN_RUN_MAX)
+			below = NOT_PLAIN - 1; /* and so for all above it */
+		if (n->height < below || below >= PLAIN_RUN_MAX)
+			n->height = below < PLAIN_RUN_MAX ? (uint8_t)below : NOT_PLAIN;
+		if (n->height != NOT_PLAIN && n->height > t->plain_max)
+			t->plain_max = n->height;
+	}
+}
+
 static void fill_trie(struct token_trie *t, const struct sorted_token *tokens, size_t n)
 {
 	uint32_t open[TOKENIZER_TOKEN_TEXT_MAX + 1]; /* the node at each depth of the last token */
@@ -78,21 +111,16 @@ static void fill_trie(struct token_trie *t, const struct sorted_token *tokens, s
 		size_t same = common_prefix(last, piece);
 		for (size_t d = same; d < last.n; d++)
 			t->nodes[open[d]].skip = (uint32_t)t->n_nodes;
-		for (size_t d = same; d < piece.n; d++) {
-			open[d] = (uint32_t)t->n_nodes;
-			t->nodes[t->n_nodes++] = (struct trie_node){
-			    .byte = piece.p[d], .depth = (uint16_t)(d + 1), .token = TOKEN_NONE};
-		}
-		struct trie_node *end = &t->nodes[open[piece.n - 1]];
-		t->twin[tokens[i].id] = end->token;
-		end->token = tokens[i].id;
+		add_nodes(t, piece, same, open);
+		t->ranked[t->n_ranked++] = tokens[i].id;
 		t->depth_max = piece.n > t->depth_max ? piece.n : t->depth_max;
-		if (piece.n == 1 && !tokenizer_is_control(t->tokenizer, tokens[i].id))
+		if (piece.n == 1)
 			t->alphabet.has[piece.p[0]] = true;
 		last = piece;
 	}
 	for (size_t d = 0; d < last.n; d++)
 		t->nodes[open[d]].skip = (uint32_t)t->n_nodes;
+	t->nodes[t->n_nodes] = (struct trie_node){.first = (uint32_t)t->n_ranked};
 }
 
 static int build_trie(struct token_trie *t, struct err *err)
@@ -103,8 +131,8 @@ static int build_trie(struct token_trie *t, struct err *err)
 		return err_set(err, E_MEMORY, "no memory for the vocabulary's tree");
 	for (int32_t id = 0; (size_t)id < t->n_vocab; id++) {
 		struct bytes piece = tokenizer_piece(t->tokenizer, id);
-		t->twin[id] = TOKEN_NONE;
-		if (!usable(t->tokenizer, id) || piece.n > TOKENIZER_TOKEN_TEXT_MAX)
+		if (!usable(t->tokenizer, id) || tokenizer_is_control(t->tokenizer, id) ||
+		    piece.n > TOKENIZER_TOKEN_TEXT_MAX)
 			continue;
 		tokens[n++] = (struct sorted_token){piece, id};
 		bytes += piece.n;
@@ -128,9 +156,9 @@ int token_trie_new(const struct tokenizer *tokenizer, struct token_trie **out, s
 		return err_set(err, E_MEMORY, "no memory for the vocabulary's tree");
 	t->tokenizer = tokenizer;
 	t->n_vocab = tokenizer_n_vocab(tokenizer);
-	t->twin = calloc(t->n_vocab + 1, sizeof *t->twin);
-	int rc = t->twin ? build_trie(t, err)
-			 : err_set(err, E_MEMORY, "no memory for the vocabulary's tree");
+	t->ranked = calloc(t->n_vocab + 1, sizeof *t->ranked);
+	int rc = t->ranked ? build_trie(t, err)
+			   : err_set(err, E_MEMORY, "no memory for the vocabulary's tree");
 	if (rc)
 		token_trie_free(t);
 	else
@@ -143,7 +171,7 @@ void token_trie_free(struct token_trie *t)
 	if (!t)
 		return;
 	free(t->nodes);
-	free(t->twin);
+	free(t->ranked);
 	free(t);
 }
 
@@ -260,29 +288,74 @@ int constraint_accept(struct constraint *c, int32_t id, struct err *err)
 
 /* ---- masks --------------------------------------------------------------------------------- */
 
-static void set_bits(const struct constraint *c, uint32_t *mask, int32_t token)
+static void set_bits(uint32_t *mask, const int32_t *ids, size_t n)
 {
-	for (; token != TOKEN_NONE; token = c->trie->twin[token])
-		if (!tokenizer_is_control(c->trie->tokenizer, token) || offered(c, token))
-			mask[token >> 5] |= 1u << (token & 31);
+	for (size_t i = 0; i < n; i++)
+		mask[ids[i] >> 5] |= 1u << (ids[i] & 31);
+}
+
+/* How many plain bytes, whichever they are, a configuration takes for certain (at most `most`):
+ * branches no higher than that are allowed as a whole. */
+static uint8_t plain_run(struct automaton *a, uint32_t config, uint8_t most)
+{
+	for (uint8_t run = 0; run < most; run++) {
+		uint32_t next = automaton_move(a, config, ' ');
+		for (unsigned byte = 0x21; byte < 0x7f; byte++)
+			if (is_plain((uint8_t)byte) &&
+			    automaton_move(a, config, (uint8_t)byte) != next)
+				return run;
+		if (next == CONFIG_DEAD)
+			return run;
+		if (next == config)
+			break;
+		config = next;
+	}
+	return most;
+}
+
+/* Remembers the answers of plain_run for a few configurations. */
+struct plain_memo {
+	uint32_t config[8];
+	uint8_t run[8];
+	bool known[8];
+};
+
+static uint8_t recall_run(struct plain_memo *m, struct automaton *a, uint32_t config, uint8_t most)
+{
+	size_t i = config % 8;
+	if (!m->known[i] || m->config[i] != config) {
+		m->run[i] = plain_run(a, config, most);
+		m->config[i] = config;
+		m->known[i] = true;
+	}
+	return m->run[i];
 }
 
 static void fill_mask(struct constraint *c, uint32_t *mask)
 {
-	const struct trie_node *nodes = c->trie->nodes;
+	const struct token_trie *t = c->trie;
+	struct plain_memo memo = {.known = {false}};
 	c->path[0] = c->at;
-	for (size_t i = 0; i < c->trie->n_nodes;) {
-		const struct trie_node *n = &nodes[i];
+	for (size_t i = 0; i < t->n_nodes;) {
+		const struct trie_node *n = &t->nodes[i];
 		uint32_t to = automaton_move(&c->a, c->path[n->depth - 1], n->byte);
 		if (to == CONFIG_DEAD) {
 			i = n->skip;
 			continue;
 		}
+		if (n->height != NOT_PLAIN &&
+		    n->height <= recall_run(&memo, &c->a, to, t->plain_max)) {
+			set_bits(mask, t->ranked + n->first, t->nodes[n->skip].first - n->first);
+			i = n->skip;
+			continue;
+		}
 		c->path[n->depth] = to;
-		if (n->token != TOKEN_NONE)
-			set_bits(c, mask, n->token);
+		set_bits(mask, t->ranked + n->first, n[1].first - n->first);
 		i++;
 	}
+	for (size_t i = 0; i < c->n_visible; i++)
+		if (constraint_allows(c, c->visible[i]))
+			set_bits(mask, &c->visible[i], 1);
 }
 
 static bool more_masks(struct constraint *c)

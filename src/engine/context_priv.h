@@ -80,8 +80,8 @@ struct product {
 void matmul(struct step *s, const struct product *p, unsigned n_products);
 
 /* Whether these may come next: E_INVALID, E_CONTEXT_LENGTH. */
-int context_check_tokens(const struct engine_context *c, const int32_t *tokens, size_t n,
-    struct err *err) WARN_UNUSED;
+int context_check_tokens(
+    const struct engine_context *c, const int32_t *tokens, size_t n, struct err *err) WARN_UNUSED;
 /* One batch (at most n_batch tokens) at `pos`: the final states of its tokens are in c->h. The
  * position of the context stays. */
 int context_states(struct engine_context *c, const int32_t *tokens, uint32_t n, uint32_t pos,

@@ -8,6 +8,7 @@
 
 #define THINK_OPEN  "<think>"
 #define THINK_CLOSE "</think>"
+#define ARGS_MARK   "[ARGS]"
 
 enum parser_state {
 	AT_START, /* nothing but white space so far */
@@ -27,6 +28,7 @@ static const struct marks MARKS[] = {
     [TOOL_FORM_HERMES] = {"<tool_call>", "</tool_call>"},
     [TOOL_FORM_LLAMA] = {"<|python_tag|>", ""},
     [TOOL_FORM_MISTRAL] = {"[TOOL_CALLS]", ""},
+    [TOOL_FORM_MISTRAL_ARGS] = {"[TOOL_CALLS]", ""},
     [TOOL_FORM_DEEPSEEK] = {"<\xef\xbd\x9ctool\xe2\x96\x81"
 			    "calls\xe2\x96\x81"
 			    "begin\xef\xbd\x9c>",
@@ -52,7 +54,7 @@ struct reply_style reply_style_of(struct bytes source)
 	else if (mentions(source, MARKS[TOOL_FORM_HERMES].open))
 		s.form = TOOL_FORM_HERMES;
 	else if (mentions(source, MARKS[TOOL_FORM_MISTRAL].open))
-		s.form = TOOL_FORM_MISTRAL;
+		s.form = mentions(source, ARGS_MARK) ? TOOL_FORM_MISTRAL_ARGS : TOOL_FORM_MISTRAL;
 	else if (mentions(source, MARKS[TOOL_FORM_LLAMA].open) || mentions(source, "ipython"))
 		s.form = TOOL_FORM_LLAMA;
 	return s;
@@ -70,7 +72,7 @@ size_t reply_visible_tokens(const struct reply_style *style, const struct tokeni
 	    "<\xef\xbd\x9ctool\xe2\x96\x81"
 	    "sep\xef\xbd\x9c>"};
 	const char *names[REPLY_VISIBLE_MAX] = {THINK_OPEN, THINK_CLOSE, MARKS[style->form].open,
-	    MARKS[style->form].close, inside[0], inside[1], inside[2], ""};
+	    MARKS[style->form].close, inside[0], inside[1], inside[2], ARGS_MARK};
 	size_t n = 0;
 	for (size_t i = 0; i < REPLY_VISIBLE_MAX; i++) {
 		int32_t id =
@@ -228,13 +230,41 @@ static int take_deepseek(struct reply_parser *p, struct bytes *text)
 	}
 }
 
+/* name[ARGS]{…}, and before the next one its mark again. */
+static int take_named(struct reply_parser *p, struct bytes *text)
+{
+	const char *open = MARKS[TOOL_FORM_MISTRAL_ARGS].open;
+	for (int rc = 0;;) {
+		*text = trim(*text);
+		if (text->n >= strlen(open) && memcmp(text->p, open, strlen(open)) == 0)
+			*text = bytes_of(text->p + strlen(open), text->n - strlen(open));
+		const uint8_t *at =
+		    text->n ? memmem(text->p, text->n, ARGS_MARK, strlen(ARGS_MARK)) : NULL;
+		if (!at || rc)
+			return rc;
+		struct bytes name = trim(bytes_of(text->p, (size_t)(at - text->p)));
+		at += strlen(ARGS_MARK);
+		struct bytes rest = trim(bytes_of(at, (size_t)(text->p + text->n - at)));
+		size_t n = json_extent(rest);
+		json_t *v = n ? read_json(bytes_of(rest.p, n)) : NULL;
+		bool good = json_is_object(v) && name.n > 0;
+		json_decref(v);
+		if (!good)
+			return 0;
+		rc = emit_call(p, name, bytes_of(rest.p, n));
+		*text = bytes_of(rest.p + n, rest.n - n);
+	}
+}
+
 /* The calls of a stretch between marks; `whole` has the marks. What is no call comes out as text.
  */
 static int take_calls(struct reply_parser *p, struct bytes inner, struct bytes whole)
 {
 	unsigned before = p->n_calls;
-	int rc = p->opt.style.form == TOOL_FORM_DEEPSEEK ? take_deepseek(p, &inner)
-							 : take_values(p, &inner);
+	enum tool_form form = p->opt.style.form;
+	int rc = form == TOOL_FORM_DEEPSEEK       ? take_deepseek(p, &inner)
+		 : form == TOOL_FORM_MISTRAL_ARGS ? take_named(p, &inner)
+						  : take_values(p, &inner);
 	if (rc || p->n_calls > before || whole.n == 0)
 		return rc;
 	return p->emit(p->arg, REPLY_TEXT, whole, (struct bytes){0});

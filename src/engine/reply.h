@@ -4,7 +4,8 @@
  *
  * Families (told by the chat template): Hermes and Qwen (<tool_call>{"name", "arguments"}
  * </tool_call>), Llama 3 ({"name", "parameters"}, or after <|python_tag|>), Mistral ([TOOL_CALLS]
- * and a list), DeepSeek (its own tokens around a name and JSON). Any other model is told in a
+ * and a list, later [TOOL_CALLS]name[ARGS]{…} for each), DeepSeek (its own tokens around a name and
+ * JSON). Any other model is told in a
  * system text to write {"name", "arguments"} and nothing else. */
 #ifndef ENGINE_REPLY_H
 #define ENGINE_REPLY_H
@@ -23,6 +24,7 @@ enum tool_form {
 	TOOL_FORM_HERMES,
 	TOOL_FORM_LLAMA,
 	TOOL_FORM_MISTRAL,
+	TOOL_FORM_MISTRAL_ARGS,
 	TOOL_FORM_DEEPSEEK,
 };
 

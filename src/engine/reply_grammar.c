@@ -68,6 +68,7 @@ static const struct form FORMS[] = {
 	"{\"name\": \"", "\", \"arguments\": ", "}"},
     [TOOL_FORM_LLAMA] = {"", "; ", "", "{\"name\": \"", "\", \"parameters\": ", "}"},
     [TOOL_FORM_MISTRAL] = {"[TOOL_CALLS][", ", ", "]", "{\"name\": \"", "\", \"arguments\": ", "}"},
+    [TOOL_FORM_MISTRAL_ARGS] = {"[TOOL_CALLS]", "[TOOL_CALLS]", "", "", "[ARGS]", ""},
     [TOOL_FORM_DEEPSEEK] = {DS_CALLS("begin"), "\n", DS_CALLS("end"),
 	DS_CALL("begin") "function" DS("sep"), "\n```json\n", "\n```" DS_CALL("end")},
 };

@@ -1,6 +1,6 @@
 /* Sampling: see sampler.h. Top-k, top-p and min-p each keep a prefix of the tokens in order of
  * probability, so one max-heap serves them: tokens are popped until a limit is reached, and the
- * vocabulary is never sorted as a whole. */
+ * vocabulary is never sorted as a whole. Min-p alone needs no order. */
 #include "engine/sampler.h"
 
 #include <math.h>
@@ -16,7 +16,8 @@ struct sampler {
 	size_t n_vocab;
 	uint64_t n_generated;
 	struct candidate *heap; /* n_vocab */
-	struct candidate *kept; /* n_vocab, best first */
+	struct candidate *kept; /* n_vocab, the best first */
+	double *weights;        /* n_vocab */
 	uint16_t *recent;       /* by id: how often among the last tokens */
 	uint32_t *generated;    /* by id */
 	int32_t *window;        /* ring of repeat_last_n ids */
@@ -71,10 +72,11 @@ int sampler_new(
 	s->n_vocab = n_vocab;
 	s->heap = calloc(n_vocab, sizeof *s->heap);
 	s->kept = calloc(n_vocab, sizeof *s->kept);
+	s->weights = calloc(n_vocab, sizeof *s->weights);
 	s->recent = calloc(n_vocab, sizeof *s->recent);
 	s->generated = calloc(n_vocab, sizeof *s->generated);
 	s->window = calloc(params->repeat_last_n + 1U, sizeof *s->window);
-	if (!s->heap || !s->kept || !s->recent || !s->generated || !s->window) {
+	if (!s->heap || !s->kept || !s->weights || !s->recent || !s->generated || !s->window) {
 		sampler_free(s);
 		return err_set(err, E_MEMORY, "no memory to sample from %zu tokens", n_vocab);
 	}
@@ -88,6 +90,7 @@ void sampler_free(struct sampler *s)
 		return;
 	free(s->heap);
 	free(s->kept);
+	free(s->weights);
 	free(s->recent);
 	free(s->generated);
 	free(s->window);
@@ -187,16 +190,31 @@ static struct candidate pop(struct candidate *heap, size_t *n)
 	return best;
 }
 
-/* Every token whose logit is a number above minus infinity, as a heap. */
-static size_t gather(struct sampler *s, const float *logits)
+/* Tokens whose logit is a number above minus infinity and `least`; the best first, the others in no
+ * order. */
+static size_t gather(const float *logits, size_t n_vocab, float least, struct candidate *out)
 {
-	size_t n = 0;
-	for (size_t id = 0; id < s->n_vocab; id++)
-		if (logits[id] > -INFINITY && logits[id] < INFINITY)
-			s->heap[n++] = (struct candidate){logits[id], (int32_t)id};
-	for (size_t i = n / 2; i-- > 0;)
-		sift_down(s->heap, n, i);
+	size_t n = 0, best = 0;
+	for (size_t id = 0; id < n_vocab; id++) {
+		if (!(logits[id] > -INFINITY && logits[id] < INFINITY && logits[id] >= least))
+			continue;
+		out[n] = (struct candidate){logits[id], (int32_t)id};
+		best = better(out[n], out[best]) ? n : best;
+		n++;
+	}
+	struct candidate first = out[0];
+	out[0] = out[best];
+	out[best] = first;
 	return n;
+}
+
+static float best_of(const float *logits, size_t n_vocab)
+{
+	float best = -INFINITY;
+	for (size_t id = 0; id < n_vocab; id++)
+		if (logits[id] > best && logits[id] < INFINITY)
+			best = logits[id];
+	return best;
 }
 
 static double total_weight(const struct candidate *c, size_t n, float best)
@@ -207,16 +225,13 @@ static double total_weight(const struct candidate *c, size_t n, float best)
 	return sum;
 }
 
-/* Top-k, top-p and min-p: fills `kept` from the heap of n, best first; returns how many. */
-static size_t keep(struct sampler *s, size_t n)
+/* Top-k, top-p and min-p, when one of the first two is on: fills `kept` from the heap of n, best
+ * first; returns how many. */
+static size_t keep_ordered(struct sampler *s, size_t n)
 {
 	const struct sampler_params *p = &s->params;
 	size_t limit = p->top_k && p->top_k < n ? p->top_k : n, kept = 0, in_heap = n;
 	float best = s->heap[0].logit;
-	if (limit == n && p->top_p >= 1 && p->min_p <= 0) {
-		memcpy(s->kept, s->heap, n * sizeof *s->kept);
-		return n;
-	}
 	double sum = limit == n && p->top_p < 1 ? total_weight(s->heap, n, best) : 0;
 	if (limit < n) {
 		while (kept < limit)
@@ -236,37 +251,58 @@ static size_t keep(struct sampler *s, size_t n)
 	return i;
 }
 
+/* What the filters leave, in `kept`. Only top-k and top-p need the tokens in order. */
+static size_t keep(struct sampler *s, const float *logits)
+{
+	const struct sampler_params *p = &s->params;
+	if (p->top_k || p->top_p < 1) {
+		size_t n = gather(logits, s->n_vocab, -INFINITY, s->heap);
+		for (size_t i = n / 2; i-- > 0;)
+			sift_down(s->heap, n, i);
+		return n ? keep_ordered(s, n) : 0;
+	}
+	float least = -INFINITY;
+	if (p->min_p > 0)
+		least = best_of(logits, s->n_vocab) + logf(p->min_p);
+	return gather(logits, s->n_vocab, least, s->kept);
+}
+
 static int32_t choose(struct sampler *s, size_t n)
 {
 	float best = s->kept[0].logit;
 	double sum = 0, t = (double)s->params.temperature;
 	for (size_t i = 0; i < n; i++)
-		sum += exp((double)(s->kept[i].logit - best) / t);
+		sum += s->weights[i] = exp((double)(s->kept[i].logit - best) / t);
 	double left = draw(s) * sum;
 	for (size_t i = 0; i < n; i++) {
-		left -= exp((double)(s->kept[i].logit - best) / t);
+		left -= s->weights[i];
 		if (left < 0)
 			return s->kept[i].id;
 	}
 	return s->kept[0].id; /* rounding took the whole sum */
 }
 
+static int pick_best(const float *logits, size_t n_vocab, int32_t *out)
+{
+	*out = -1;
+	for (size_t id = 0; id < n_vocab; id++)
+		if (logits[id] > -INFINITY && logits[id] < INFINITY &&
+		    (*out < 0 || logits[id] > logits[*out]))
+			*out = (int32_t)id;
+	return *out < 0 ? E_FORMAT : 0;
+}
+
 int sampler_pick(struct sampler *s, const float *logits, int32_t *out, struct err *err)
 {
+	int rc = 0;
 	if (s->params.temperature <= 0) {
-		*out = -1;
-		for (size_t id = 0; id < s->n_vocab; id++)
-			if (logits[id] > -INFINITY && logits[id] < INFINITY &&
-			    (*out < 0 || logits[id] > logits[*out]))
-				*out = (int32_t)id;
-		return *out < 0 ? err_set(err, E_FORMAT, "the model gives no token a probability")
-				: 0;
+		rc = pick_best(logits, s->n_vocab, out);
+	} else {
+		size_t n = keep(s, logits);
+		rc = n ? 0 : E_FORMAT;
+		*out = n ? choose(s, n) : -1;
 	}
-	size_t n = gather(s, logits);
-	if (n == 0)
-		return err_set(err, E_FORMAT, "the model gives no token a probability");
-	*out = choose(s, keep(s, n));
-	return 0;
+	return rc ? err_set(err, rc, "the model gives no token a probability") : 0;
 }
 
 /* ---- log probabilities --------------------------------------------------------------------- */

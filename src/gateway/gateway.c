@@ -7,6 +7,8 @@
 #include "dialect/responses.h"
 #include "gateway/cors.h"
 #include "gateway/gateway_priv.h"
+#include "gateway/guard.h"
+#include "gateway/requests.h"
 #include "provider/peer.h"
 
 #include <stdlib.h>
@@ -54,17 +56,51 @@ static int emit_with_origin(void *arg, const struct inference_event *e, struct e
 	return m->emit(m->arg, e, err);
 }
 
+static int64_t usage_sum(const struct inference_usage *u)
+{
+	if (u->prompt_tok < 0 && u->completion_tok < 0)
+		return -1;
+	return (u->prompt_tok > 0 ? u->prompt_tok : 0) +
+	       (u->completion_tok > 0 ? u->completion_tok : 0);
+}
+
+/* Embeddings are told in few words: their model, and how much text there is. */
+static int64_t estimate(const struct serve_call *call)
+{
+	size_t bytes = 0;
+	if (!call->embed)
+		return access_estimate(call->req);
+	for (size_t i = 0; i < call->embed->n_inputs; i++)
+		bytes += call->embed->inputs[i].n;
+	return (int64_t)(bytes / 4) + 1;
+}
+
 static int run_job(struct caller *caller, struct emitting *m, struct err *err)
 {
 	struct gateway *g = caller->gateway;
 	struct serve_call *call = m->call;
 	if (caller->peer && call->ctx.hops == 0)
 		call->ctx.hops = 1;
+	struct buf decisions = BUF_INIT(RECORD_CANDIDATES_MAX);
+	struct record_origin origin = requests_origin(&caller->grant);
 	m->job.req = call->req;
 	m->job.ctx = call->ctx;
 	m->job.target_node = call->target_node;
+	m->job.decisions = &decisions;
+	m->job.record = records_begin(g->opt.records, &origin, call->ctx.request_id,
+	    call->dialect ? call->dialect->name : "embeddings", call->req->model);
+	if (!call->embed)
+		record_prompt(m->job.record, call->req);
 	struct instant began = rt_now();
-	int rc = jobs_run(g->opt.jobs, &m->job, emit_with_origin, m, err);
+	int rc = guard_reserve(&caller->grant, call->req->model, estimate(call), err);
+	if (rc == 0)
+		rc = jobs_run(g->opt.jobs, &m->job, emit_with_origin, m, err);
+	caller->tokens = m->told ? usage_sum(&m->job.usage) : 0;
+	if (!decisions.failed)
+		record_candidates(m->job.record, buf_view(&decisions));
+	record_usage(m->job.record, &m->job.usage);
+	records_end(g->opt.records, m->job.record, rc, err_text(err));
+	buf_free(&decisions);
 	char from[PEER_ID_TEXT_MAX] = "a client";
 	if (caller->peer)
 		peer_id_print(caller->peer, from);
@@ -89,7 +125,7 @@ static int ignore(void *arg, const struct inference_event *e, struct err *err)
 	return 0;
 }
 
-static int embed(
+int gateway_embed(
     void *arg, struct serve_call *call, void *mem, struct embedding_result *out, struct err *err)
 {
 	struct inference_request req = {.choices = 1};
@@ -109,7 +145,7 @@ struct serve_service gateway_service(struct caller *caller)
 	return (struct serve_service){
 	    .world = caller->gateway->opt.world,
 	    .infer = gateway_infer,
-	    .embed = embed,
+	    .embed = gateway_embed,
 	    .arg = caller,
 	    .limit = caller->gateway->opt.request_limit,
 	};
@@ -162,10 +198,17 @@ static struct model_entry *list_models(struct gateway *g, bool own_only, size_t 
 	return models;
 }
 
-/* Peers see what this node serves itself: what others serve they hear from those. */
+/* Peers see what this node serves itself: what others serve they hear from those. Nobody sees what
+ * it may not use. */
 struct model_entry *gateway_models(struct caller *caller, size_t *n)
 {
-	return list_models(caller->gateway, caller->peer != NULL, n);
+	struct model_entry *models = list_models(caller->gateway, caller->peer != NULL, n);
+	size_t kept = 0;
+	for (size_t i = 0; i < *n; i++)
+		if (access_allows_model(&caller->grant, models[i].id))
+			models[kept++] = models[i];
+	*n = kept;
+	return models;
 }
 
 int gateway_respond_json(struct http_exchange *x, struct buf *body, struct err *err)
@@ -278,6 +321,24 @@ static int preflight(struct http_exchange *x, struct err *err)
 	return http_respond(x, 204, NULL, bytes_str(""), err);
 }
 
+static int authorize(struct caller *caller, struct http_exchange *x, struct err *err)
+{
+	struct gateway *g = caller->gateway;
+	struct netaddr local, remote;
+	struct access_caller who = {.peer = caller->peer,
+	    .member = caller->peer && cluster_is_member(g->opt.cluster, caller->peer)};
+	if (!caller->peer && stream_netaddrs(caller->stream, &local, &remote))
+		who.address = &remote;
+	caller->tokens = -1;
+	return guard_check(g->opt.access, who, x, &caller->grant, err);
+}
+
+static int get_request(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct caller *caller = arg;
+	return requests_get(x, caller->gateway->opt.records, &caller->grant, err);
+}
+
 static const struct http_route openai_routes[] = {
     {"POST", "/v1/chat/completions", post_chat},
     {"POST", "/v1/completions", post_completions},
@@ -285,6 +346,7 @@ static const struct http_route openai_routes[] = {
     {"POST", "/v1/responses", post_responses},
     {"GET", "/v1/models", get_models},
     {"GET", "/v1/models/*", get_model},
+    {"GET", REQUESTS_PATH "*", get_request},
     {"GET", "/health", get_health},
 };
 
@@ -313,7 +375,11 @@ static int handle(struct http_exchange *x, void *arg, struct err *err)
 		return rc;
 	if (!caller->peer && strcmp(http_request(x)->method, "OPTIONS") == 0)
 		return preflight(x, err);
-	return http_route(x, caller->surface->routes, caller->surface->n, arg, err);
+	rc = authorize(caller, x, err);
+	if (rc == 0)
+		rc = http_route(x, caller->surface->routes, caller->surface->n, arg, err);
+	access_done(&caller->grant, caller->tokens);
+	return rc;
 }
 
 static void error_body(
@@ -361,7 +427,7 @@ static void admit_client(struct gateway *g, struct stream *s)
 	else if (!(caller = malloc(sizeof *caller)))
 		rc = err_set(&err, E_MEMORY, "no memory for a connection");
 	if (rc == 0) {
-		*caller = (struct caller){g, NULL, s, &openai_surface};
+		*caller = (struct caller){.gateway = g, .stream = s, .surface = &openai_surface};
 		rc = fiber_spawn(&g->scope, "client", client_fiber, caller, &err);
 	}
 	if (rc) {
@@ -397,7 +463,8 @@ static void accept_fiber(void *arg)
 static void serve_peer(void *arg, struct stream *s, const struct p2p_stream_info *info)
 {
 	struct gateway *g = arg;
-	struct caller caller = {g, &info->peer, s, &openai_surface};
+	struct caller caller = {
+	    .gateway = g, .peer = &info->peer, .stream = s, .surface = &openai_surface};
 	g->peers_served++;
 	serve(&caller, s, HTTP_ONE_SHOT);
 	stream_close(s);

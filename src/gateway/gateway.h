@@ -1,18 +1,22 @@
 /* The gateway: HTTP surfaces of this node, over TCP for clients and over libp2p streams for peers.
  *
  *   POST /v1/chat/completions   POST /v1/responses   GET /v1/models   GET /v1/models/{id}
+ *   GET /v1/requests/{id}
  *   POST /v1/messages   POST /v1/messages/count_tokens
- *   POST /api/chat   POST /api/generate   POST /api/show   GET /api/tags   GET /api/ps
- *   GET /api/version   GET /   GET /health
+ *   POST /api/chat   POST /api/generate   POST /api/embed   POST /api/embeddings
+ *   POST /api/show   GET /api/tags   GET /api/ps   GET /api/version   GET /   GET /health
  *
  * A peer is served exactly as a client is, with its peer id as its credential. Requests over TCP
- * are checked for whose pages they come from: see cors.h. */
+ * are checked for whose pages they come from: see cors.h; all are for what their sender may do: see
+ * guard.h. */
 #ifndef GATEWAY_GATEWAY_H
 #define GATEWAY_GATEWAY_H
 
+#include "access/access.h"
 #include "cluster/cluster.h"
 #include "gateway/cors.h"
 #include "jobs/jobs.h"
+#include "jobs/records.h"
 
 struct gateway;
 
@@ -22,6 +26,8 @@ struct gateway_options {
 	struct catalog *catalog;
 	struct cluster *cluster;
 	struct p2p_host *host;
+	struct access *access;   /* NULL: everybody may do everything */
+	struct records *records; /* NULL: none are kept */
 	const char *label;
 	struct netaddr listen;
 	unsigned max_connections;                    /* TCP connections at once */

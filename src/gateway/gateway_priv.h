@@ -21,13 +21,19 @@ struct caller {
 	struct gateway *gateway;
 	const struct peer_id *peer; /* NULL: a client over TCP */
 	struct stream *stream;
-	const struct surface *surface; /* of the request under way */
+	/* Of the request under way. */
+	const struct surface *surface;
+	struct access_grant grant;
+	int64_t tokens; /* that it took; −1: not known */
 };
 
 /* [parks] struct serve_service's infer: through the jobs. `arg` is the caller. */
 int gateway_infer(void *arg, struct serve_call *call, inference_emit_fn emit, void *emit_arg,
     struct err *err) WARN_UNUSED;
-/* Serving with that, for changes. */
+/* [parks] Its embed. */
+int gateway_embed(void *arg, struct serve_call *call, void *mem, struct embedding_result *out,
+    struct err *err) WARN_UNUSED;
+/* Serving with those, for changes. */
 struct serve_service gateway_service(struct caller *caller);
 
 /* The models that the caller may know of; free() it. *n is 0 without memory. */

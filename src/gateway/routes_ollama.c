@@ -95,6 +95,37 @@ static int post_generate(struct http_exchange *x, void *arg, struct err *err)
 	return serve_inference(x, &ollama_generate, &service, err);
 }
 
+/* ---- embeddings ---------------------------------------------------------------------------- */
+
+static int embed_named(
+    void *arg, struct serve_call *call, void *mem, struct embedding_result *out, struct err *err)
+{
+	struct embedding_request req = *call->embed;
+	size_t n;
+	struct model_entry *models = gateway_models(arg, &n);
+	listed_name(models, n, call->embed->model, req.model);
+	free(models);
+	const struct embedding_request *asked = call->embed;
+	call->embed = &req;
+	int rc = gateway_embed(arg, call, mem, out, err);
+	call->embed = asked;
+	return rc;
+}
+
+static int post_embed(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct serve_service service = gateway_service(arg);
+	service.embed = embed_named;
+	return serve_embeddings(x, &ollama_embed, &service, err);
+}
+
+static int post_embeddings(struct http_exchange *x, void *arg, struct err *err)
+{
+	struct serve_service service = gateway_service(arg);
+	service.embed = embed_named;
+	return serve_embeddings(x, &ollama_embeddings, &service, err);
+}
+
 /* ---- models -------------------------------------------------------------------------------- */
 
 static int respond_list(struct http_exchange *x, struct caller *caller,
@@ -170,6 +201,8 @@ static int get_root(struct http_exchange *x, void *arg, struct err *err)
 static const struct http_route routes[] = {
     {"POST", "/api/chat", post_chat},
     {"POST", "/api/generate", post_generate},
+    {"POST", "/api/embed", post_embed},
+    {"POST", "/api/embeddings", post_embeddings},
     {"GET", "/api/tags", get_tags},
     {"GET", "/api/ps", get_ps},
     {"GET", "/api/version", get_version},

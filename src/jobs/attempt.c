@@ -1,6 +1,7 @@
 /* One attempt: a provider is asked, watched for silence, its events are passed on, and what it
  * teaches about the provider is remembered. */
 #include "jobs/jobs_priv.h"
+#include "jobs/records.h"
 
 #include <string.h>
 
@@ -82,6 +83,7 @@ static int take_event(void *arg, const struct inference_event *e, struct err *er
 		return 0;
 	int rc = win(l, err);
 	if (rc == 0) {
+		record_event(l->run->job->record);
 		note(l->run, e);
 		rc = l->run->emit(l->run->arg, e, err);
 	}
@@ -270,6 +272,13 @@ static int wait_in_line(struct lane *l)
 	return rc;
 }
 
+static unsigned begin_record(struct lane *l)
+{
+	struct job *job = l->run->job;
+	const struct model_entry *m = entry_model(l->e, job->req->model);
+	return record_attempt(job->record, l->e->node.label, m ? m->id : job->req->model);
+}
+
 void attempt(struct lane *l)
 {
 	struct catalog_standing *s = l->e->standing;
@@ -277,7 +286,9 @@ void attempt(struct lane *l)
 	if (l->rc == 0) {
 		breaker_begin(&s->breaker, rt_now());
 		count(l, 1, 0);
+		unsigned a = begin_record(l);
 		infer(l);
+		record_attempt_end(l->run->job->record, a, l->rc, err_text(&l->err));
 		count(l, -1, 0);
 		learn(l);
 		if (l->e->node.slots > 0)

@@ -18,6 +18,7 @@
 #include "schedule/schedule.h"
 
 struct jobs;
+struct record;
 
 struct jobs_options {
 	struct world *world;
@@ -62,6 +63,7 @@ struct job {
 	 * lost, separated by commas. Its limit is the caller's; what does not fit makes it fail
 	 * (buf_ok). NULL: not wanted. */
 	struct buf *decisions;
+	struct record *record; /* told of attempts and events (records.h); NULL: none */
 	/* Filled before the first event; what answered last, where one continued another. */
 	struct peer_id served_by;
 	char served_by_label[NODE_LABEL_MAX];

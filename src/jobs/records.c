@@ -14,9 +14,10 @@
 #include <stdlib.h>
 #include <utlist.h>
 
-#define MEMORY_MAX (32u << 20) /* of ended records, with their candidates */
-#define LIST_MAX   1000
-#define WARN_EVERY 60 /* seconds between complaints about the store */
+#define MEMORY_MAX  (32u << 20) /* of ended records, with their candidates */
+#define LIST_MAX    1000
+#define SAME_ID_MAX 16
+#define WARN_EVERY  60 /* seconds between complaints about the store */
 
 struct record {
 	struct request_record view; /* first */
@@ -306,15 +307,14 @@ static void write_fiber(void *arg)
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
-static int from_store(struct records *book, struct record_shelf *shelf, record_fn fn, void *arg,
-    size_t *given, struct err *err)
+static int list_stored(
+    struct records *book, struct record_shelf *shelf, record_fn fn, void *arg, struct err *err)
 {
-	*given = 0;
 	if (!book->opt.store || shelf->limit == 0)
 		return 0;
 	int rc = store_read(book->opt.store, records_store_read, shelf, err);
-	for (; rc == 0 && *given < shelf->n; ++*given)
-		rc = fn(arg, &shelf->of[*given], err);
+	for (size_t i = 0; rc == 0 && i < shelf->n; i++)
+		rc = fn(arg, &shelf->of[i], err);
 	record_shelf_free(shelf);
 	return rc;
 }
@@ -322,7 +322,6 @@ static int from_store(struct records *book, struct record_shelf *shelf, record_f
 int records_list(struct records *book, size_t limit, record_fn fn, void *arg, struct err *err)
 {
 	struct record_shelf shelf = {.before = INT64_MAX};
-	size_t given;
 	int rc = 0;
 	if (limit > LIST_MAX)
 		limit = LIST_MAX;
@@ -335,28 +334,36 @@ int records_list(struct records *book, size_t limit, record_fn fn, void *arg, st
 		shelf.before = r->view.seq;
 	}
 	shelf.limit = limit;
-	return rc ? rc : from_store(book, &shelf, fn, arg, &given, err);
+	return rc ? rc : list_stored(book, &shelf, fn, arg, err);
 }
 
-static struct record *find(struct record *list, const char *id)
+static int get_from(struct record *list, const char *id, record_fn fn, void *arg, struct err *err)
 {
-	for (struct record *r = list ? list->prev : NULL; r; r = r == list ? NULL : r->prev)
-		if (strcmp(r->view.id, id) == 0)
-			return r;
-	return NULL;
+	for (struct record *r = list ? list->prev : NULL; r; r = r == list ? NULL : r->prev) {
+		int rc = strcmp(r->view.id, id) == 0 ? fn(arg, &r->view, err) : E_NOT_FOUND;
+		if (rc != E_NOT_FOUND)
+			return rc;
+	}
+	return E_NOT_FOUND;
 }
 
 int records_get(struct records *book, const char *id, record_fn fn, void *arg, struct err *err)
 {
-	struct record_shelf shelf = {.id = id, .limit = 1};
-	size_t given;
-	const struct record *r = find(book->open, id);
-	if (!r)
-		r = find(book->ended, id);
-	if (r)
-		return fn(arg, &r->view, err);
-	int rc = from_store(book, &shelf, fn, arg, &given, err);
-	return rc || given ? rc : err_set(err, E_NOT_FOUND, "no request \"%.64s\" is known", id);
+	struct record_shelf shelf = {.id = id, .limit = SAME_ID_MAX};
+	int rc = get_from(book->open, id, fn, arg, err);
+	if (rc == E_NOT_FOUND)
+		rc = get_from(book->ended, id, fn, arg, err);
+	if (rc != E_NOT_FOUND)
+		return rc;
+	if (book->opt.store) {
+		int failed = store_read(book->opt.store, records_store_read, &shelf, err);
+		for (size_t i = 0; !failed && rc == E_NOT_FOUND && i < shelf.n; i++)
+			rc = fn(arg, &shelf.of[i], err);
+		record_shelf_free(&shelf);
+		if (failed)
+			return failed;
+	}
+	return rc == E_NOT_FOUND ? err_set(err, rc, "no request \"%.64s\" is known", id) : rc;
 }
 
 uint64_t records_seq(const struct records *book)

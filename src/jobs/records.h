@@ -28,14 +28,14 @@
 struct records; /* the book */
 struct record;  /* one that is open */
 
-#define RECORD_ATTEMPTS_MAX   8
+#define RECORD_ATTEMPTS_MAX   10
 #define RECORD_CANDIDATES_MAX (64u << 10) /* bytes of JSON; longer ones are left out */
 #define RECORD_TEXT_MAX       128         /* bytes of an error's text, with its NUL */
 #define RECORD_NAME_MAX       96          /* of a source, an owner, a target */
 #define RECORD_PROMPT_MAX     (1u << 20)  /* bytes of a prompt that are hashed */
 #define RECORDS_KEPT          1000        /* ended ones in memory, at least as many as there are */
 #define RECORDS_FLUSH_MS      500
-#define RECORDS_BATCH         256
+#define RECORDS_BATCH         1024
 #define RECORDS_PENDING_MAX   8192 /* ended and not yet written; more are lost */
 #define RECORDS_PRUNE_S       60
 #define RECORDS_PRUNE_BATCH   5000
@@ -127,7 +127,8 @@ typedef int (*record_fn)(void *arg, const struct request_record *r, struct err *
 /* [parks] The newest `limit` ones, newest first: those that are open, then those that ended. */
 int records_list(
     struct records *book, size_t limit, record_fn fn, void *arg, struct err *err) WARN_UNUSED;
-/* [parks] The latest with this id, or E_NOT_FOUND. */
+/* [parks] The latest with this id for which fn does not answer E_NOT_FOUND; ids are the clients' to
+ * choose, so that several may have one. E_NOT_FOUND. */
 int records_get(
     struct records *book, const char *id, record_fn fn, void *arg, struct err *err) WARN_UNUSED;
 /* The last that has ended. */

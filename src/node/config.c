@@ -34,6 +34,7 @@ enum kind {
 	SWITCH,
 	ADDRESSES, /* of nodes */
 	ORIGINS,
+	SHARE,
 	ALIASES,
 	STRATEGY,
 	DHT_MODE,
@@ -112,6 +113,29 @@ static const struct setting settings[] = {
 	"requests that may wait for this node's model"},
     {"request-timeout", "jobs.request_timeout_s", POSITIVE, AT(request_timeout_s), "600", "SECONDS",
 	"limit for a whole answer"},
+    {"require-key", "access.require_key", SWITCH, AT(require_key), "false", NULL,
+	"programs on this machine need a key even while there is none"},
+    {"keyless-remote", "access.keyless_remote", SWITCH, AT(keyless_remote), "false", NULL,
+	"programs on other machines need no key either while there is none"},
+    {"rate-limit", "access.requests_per_minute", NUMBER, AT(requests_per_min), "0", "N",
+	"requests a minute from one address without a key; 0: no limit"},
+    {"token-limit", "access.tokens_per_minute", NUMBER, AT(tokens_per_min), "0", "N",
+	"tokens a minute for one address without a key; 0: no limit"},
+    {"share", "peers.share", SHARE, AT(share), "friends", "WITH",
+	"who of the network may use this node: private (nobody), friends (members and trusted "
+	"peers), public (everybody)"},
+    {"member-rate-limit", "peers.requests_per_minute", NUMBER, AT(member_requests_per_min), "0",
+	"N", "requests a minute from one member; 0: no limit"},
+    {"member-token-limit", "peers.tokens_per_minute", NUMBER, AT(member_tokens_per_min), "0", "N",
+	"tokens a minute for one member; 0: no limit"},
+    {"public-rate-limit", "peers.public_requests_per_minute", NUMBER, AT(public_requests_per_min),
+	"10", "N", "requests a minute from one stranger, with --share public; 0: no limit"},
+    {"public-token-limit", "peers.public_tokens_per_minute", NUMBER, AT(public_tokens_per_min),
+	"20000", "N", "tokens a minute for one stranger, with --share public; 0: no limit"},
+    {"keep-requests", "requests.keep", NUMBER, AT(keep_requests), "100000", "N",
+	"request records that are kept on disk; 0: none"},
+    {"keep-requests-days", "requests.keep_days", POSITIVE, AT(keep_requests_days), "30", "DAYS",
+	"how long they are kept"},
     {"strategy", "jobs.strategy", STRATEGY, AT(strategy), "prefer-local", "NAME",
 	"who answers: prefer-local, local-only, load-balance, cheapest or fastest"},
     {"hedge-ms", "jobs.hedge_ms", NUMBER, AT(hedge_ms), "0", "MS",
@@ -384,6 +408,8 @@ static int put_value(struct config *c, const struct setting *s, const char *text
 	case ORIGINS:
 		list = list_of(c, s->kind);
 		return add_to_list(&list, text, err);
+	case SHARE:
+		return access_share_parse(text, at, err);
 	case LOG_LEVEL:
 		return log_level_parse(text, at, err);
 	case LOG_FORMAT:
@@ -566,6 +592,7 @@ static bool kind_fits(enum kind kind, enum toml_kind found)
 	case KERNELS:
 	case ADDRESS:
 	case DHT_MODE:
+	case SHARE:
 	case LOG_LEVEL:
 	case LOG_FORMAT:
 	case STRATEGY:

@@ -4,6 +4,7 @@
 #ifndef NODE_CONFIG_H
 #define NODE_CONFIG_H
 
+#include "access/access.h"
 #include "base/log.h"
 #include "gateway/cors.h"
 #include "jobs/alias.h"
@@ -63,6 +64,12 @@ struct config {
 	uint32_t threads, context;
 	uint32_t max_queue;
 	uint32_t request_timeout_s;
+	bool require_key, keyless_remote;
+	enum access_share share;
+	uint32_t requests_per_min, tokens_per_min;               /* of an address without a key */
+	uint32_t member_requests_per_min, member_tokens_per_min; /* of a member */
+	uint32_t public_requests_per_min, public_tokens_per_min; /* of a stranger */
+	uint32_t keep_requests, keep_requests_days;
 	enum log_level log_level;
 	enum log_format log_format;
 	struct config_place places[CONFIG_SETTINGS_MAX]; /* private */

@@ -1,11 +1,13 @@
 /* The composition root: makes the rooms' objects in order and ends them in reverse. */
 #include "node/node.h"
 
+#include "access/access.h"
 #include "cluster/cluster.h"
 #include "control/control.h"
 #include "crypto/crypto.h"
 #include "gateway/gateway.h"
 #include "jobs/jobs.h"
+#include "jobs/records.h"
 #include "node/network_priv.h"
 #include "p2p/p2p.h"
 #include "p2p/pnet.h"
@@ -36,6 +38,8 @@ struct node {
 	struct fleet *fleet;
 	struct p2p_host *host;
 	struct network network;
+	struct access *access;
+	struct records *records;
 	struct jobs *jobs;
 	struct cluster *cluster;
 	struct gateway *gateway;
@@ -122,6 +126,52 @@ static int load_identity(struct node *n, struct err *err)
 		secret_wipe(pem.p, pem.n);
 	buf_free(&pem);
 	return rc ? err_wrap(err, rc, "%s", path) : 0;
+}
+
+/* ---- what is kept -------------------------------------------------------------------------- */
+
+static int open_store(struct node *n, struct err *err)
+{
+	const struct store_schema schemas[] = {access_schema, fleet_schema, records_schema};
+	char path[CONFIG_TEXT_MAX + 32];
+	in_data_dir(n, "gate.db", path);
+	struct store_options opt = {.world = n->world,
+	    .path = path,
+	    .schemas = schemas,
+	    .n_schemas = sizeof schemas / sizeof *schemas};
+	return store_open(&opt, &n->store, err);
+}
+
+static struct access_limits limits_of(uint32_t requests, uint32_t tokens)
+{
+	return (struct access_limits){.requests_per_min = requests, .tokens_per_min = tokens};
+}
+
+static int start_access(struct node *n, struct err *err)
+{
+	const struct config *c = n->config;
+	struct access_options opt = {
+	    .world = n->world,
+	    .store = n->store,
+	    .require_key = c->require_key,
+	    .remote_keyless = c->keyless_remote,
+	    .share = c->share,
+	    .address = limits_of(c->requests_per_min, c->tokens_per_min),
+	    .member = limits_of(c->member_requests_per_min, c->member_tokens_per_min),
+	    .stranger = limits_of(c->public_requests_per_min, c->public_tokens_per_min),
+	};
+	return access_new(&opt, &n->access, err);
+}
+
+static int start_records(struct node *n, struct err *err)
+{
+	struct records_options opt = {
+	    .world = n->world,
+	    .store = n->store,
+	    .keep_count = n->config->keep_requests,
+	    .keep_s = INT64_C(86400) * n->config->keep_requests_days,
+	};
+	return records_new(&opt, &n->records, err);
 }
 
 /* ---- ports --------------------------------------------------------------------------------- */
@@ -298,18 +348,6 @@ static int node_absent(void *arg, const char *name, struct err *err)
 	return n->cluster ? cluster_absent(n->cluster, name, err) : 0;
 }
 
-static int open_store(struct node *n, struct err *err)
-{
-	char path[CONFIG_TEXT_MAX + 32];
-	const struct store_schema schemas[] = {fleet_schema};
-	struct store_options opt = {.world = n->world,
-	    .path = path,
-	    .schemas = schemas,
-	    .n_schemas = sizeof schemas / sizeof *schemas};
-	in_data_dir(n, "gate.db", path);
-	return store_open(&opt, &n->store, err);
-}
-
 static int start_fleet(struct node *n, struct err *err)
 {
 	struct netaddr http;
@@ -364,16 +402,20 @@ static int start_jobs(struct node *n, struct err *err)
 }
 
 static const char *const for_members[] = {
-    "/http/1.1", P2P_RELAY_HOP, GOSSIP_PROTOCOL_11, GOSSIP_PROTOCOL_10, GOSSIP_PROTOCOL_FLOOD};
+    P2P_RELAY_HOP, GOSSIP_PROTOCOL_11, GOSSIP_PROTOCOL_10, GOSSIP_PROTOCOL_FLOOD};
 
-/* Only members may use this node, and its bandwidth, and hear who else is a member. */
+/* Who may use this node is a matter of access; its bandwidth, and hearing who else is a member, one
+ * of membership. */
 static bool may_open(void *arg, const struct p2p_stream_info *info)
 {
 	struct node *n = arg;
-	bool open = true;
-	for (size_t i = 0; i < sizeof for_members / sizeof *for_members; i++)
-		open = open && strcmp(info->protocol, for_members[i]) != 0;
-	return open || (n->cluster && cluster_is_member(n->cluster, &info->peer));
+	bool member = n->cluster && cluster_is_member(n->cluster, &info->peer);
+	if (strcmp(info->protocol, "/http/1.1") == 0)
+		return access_admits_peer(n->access, &info->peer, member);
+	for (size_t i = 0; i < sizeof for_members / sizeof *for_members && !member; i++)
+		if (strcmp(info->protocol, for_members[i]) == 0)
+			return false;
+	return true;
 }
 
 /* Only members may be our relays: who relays sees when we talk, and with whom. The same goes for
@@ -434,6 +476,8 @@ static int bind_gateway(struct node *n, uint16_t port, struct err *err)
 	    .catalog = n->catalog,
 	    .cluster = n->cluster,
 	    .host = n->host,
+	    .access = n->access,
+	    .records = n->records,
 	    .label = n->config->node_id,
 	    .max_connections = GATEWAY_CONNECTIONS_DEFAULT,
 	    .request_limit = duration_s(n->config->request_timeout_s),
@@ -459,6 +503,8 @@ static int bind_control(struct node *n, uint16_t port, struct err *err)
 	    .cluster = n->cluster,
 	    .catalog = n->catalog,
 	    .jobs = n->jobs,
+	    .access = n->access,
+	    .records = n->records,
 	    .fleet = n->fleet,
 	    .request_limit = duration_s(n->config->request_timeout_s),
 	    .stop = stop_asked,
@@ -494,10 +540,14 @@ static int start(struct node *n, struct err *err)
 		rc = open_data_dir(n, err);
 	if (rc == 0)
 		rc = load_identity(n, err);
-	if (rc == 0 && !(n->catalog = catalog_new()))
-		rc = err_set(err, E_MEMORY, "no memory for the catalog");
 	if (rc == 0)
 		rc = open_store(n, err);
+	if (rc == 0)
+		rc = start_access(n, err);
+	if (rc == 0)
+		rc = start_records(n, err);
+	if (rc == 0 && !(n->catalog = catalog_new()))
+		rc = err_set(err, E_MEMORY, "no memory for the catalog");
 	if (rc == 0)
 		rc = start_engine(n, err);
 	if (rc == 0)
@@ -553,8 +603,9 @@ void node_close(struct node *n)
 	jobs_free(n->jobs);
 	catalog_free(n->catalog);
 	free(n->aliases);
-	if (n->store)
-		store_close(n->store);
+	records_close(n->records);
+	access_close(n->access);
+	store_close(n->store);
 	if (n->lock)
 		file_unlock(n->lock);
 	identity_wipe(&n->identity);

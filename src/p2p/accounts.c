@@ -87,7 +87,7 @@ void account_close(struct account *a)
 /* ---- who gives way ------------------------------------------------------------------------- */
 
 /* Those whose peers became known meanwhile leave the list here. */
-struct ystream *account_idlest(struct resources *r, struct duration least)
+static struct ystream *idlest(struct resources *r, struct duration least)
 {
 	struct res_idle *item;
 
@@ -96,6 +96,22 @@ struct ystream *account_idlest(struct resources *r, struct duration least)
 		if (stranger(ys->session->opt.account))
 			return instant_since(rt_now(), item->since).ns >= least.ns ? ys : NULL;
 		res_unlist(&r->idle_streams, item);
+	}
+	return NULL;
+}
+
+struct account *account_idlest(
+    struct resources *r, struct duration least, bool (*may)(const struct account *a))
+{
+	struct ystream *ys = idlest(r, least);
+	struct res_idle *item = ys ? &ys->idle : NULL;
+
+	for (int i = 0; item && i < LOOK_AT_MAX; i++, item = item->newer) {
+		struct account *a = stream_of(item)->session->opt.account;
+		if (instant_since(rt_now(), item->since).ns < least.ns)
+			return NULL;
+		if (stranger(a) && may(a))
+			return a;
 	}
 	return NULL;
 }
@@ -118,7 +134,7 @@ static bool holds(const struct ystream *ys, enum res_kind kind)
 /* Of all strangers' streams the one that is idle for longest. */
 static struct ystream *idle_victim(const struct account *a, enum res_kind kind)
 {
-	struct ystream *ys = account_idlest(a->resources, duration_s(GIVES_WAY_S));
+	struct ystream *ys = idlest(a->resources, duration_s(GIVES_WAY_S));
 	struct res_idle *item = ys ? &ys->idle : NULL;
 
 	for (int i = 0; item && i < LOOK_AT_MAX; i++, item = item->newer) {

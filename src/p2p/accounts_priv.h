@@ -48,7 +48,9 @@ void account_shrink(struct account *a, size_t from, size_t to);
 /* For `n` bytes that were moved: how long to wait before the next. */
 struct duration account_pay(struct account *a, enum res_direction way, uint64_t n);
 
-/* The stranger's inbound stream that is idle for longest, for at least `least`; or NULL. */
-struct ystream *account_idlest(struct resources *r, struct duration least);
+/* Whose inbound stream is idle for longest, for at least `least`, of the strangers that `may` give
+ * way (the first few are asked); or NULL. */
+struct account *account_idlest(
+    struct resources *r, struct duration least, bool (*may)(const struct account *a));
 
 #endif

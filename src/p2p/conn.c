@@ -139,23 +139,30 @@ static struct conn *conn_of(struct res_idle *item)
 	return (struct conn *)((uint8_t *)item - offsetof(struct conn, account.idle));
 }
 
+static struct conn *conn_with(const struct account *a)
+{
+	return (struct conn *)((uintptr_t)a - offsetof(struct conn, account));
+}
+
+static bool may_give_way(const struct account *a)
+{
+	return a->place && !is_protected(conn_with(a));
+}
+
 /* The stranger's inbound connection that is missed least: the one without streams for longest, or
  * else the one with the stream that is idle for longest. */
 static struct conn *victim(struct p2p_host *h)
 {
 	struct res_idle *item = h->resources.idle_conns.oldest;
-	struct p2p_stream_info info;
+	const struct account *a;
 
 	/* Few have a reservation. */
 	while (item && relay_holds(h, &conn_of(item)->peer->id))
 		item = item->newer;
 	if (item)
 		return conn_of(item);
-	struct ystream *ys = account_idlest(&h->resources, duration_s(IDLE_STREAM_S));
-	if (!ys || !ystream_info((struct stream *)ys, &info))
-		return NULL;
-	struct conn *c = conn_find(h, info.conn);
-	return c && c->account.place && !is_protected(c) ? c : NULL;
+	a = account_idlest(&h->resources, duration_s(IDLE_STREAM_S), may_give_way);
+	return a ? conn_with(a) : NULL;
 }
 
 bool conn_room_in(struct p2p_host *h)
@@ -470,8 +477,9 @@ static bool idle_over(const struct conn *c, struct instant now)
 	struct session_stats st;
 
 	session_stats(c->session, &st);
-	return st.streams_in + st.streams_out == 0 && !is_protected(c) &&
-	       instant_since(now, st.last_stream).ns >= c->host->timeouts.idle.ns;
+	return st.streams_in + st.streams_out == 0 &&
+	       instant_since(now, st.last_stream).ns >= c->host->timeouts.idle.ns &&
+	       !is_protected(c);
 }
 
 void conns_tick(struct p2p_host *h)

@@ -1,7 +1,7 @@
 /* Gossip: publish and subscribe among many peers. SPEC libp2p pubsub, gossipsub-v1.0,
- * gossipsub-v1.1.
+ * gossipsub-v1.1, gossipsub-v1.2.
  *
- * Peers that speak /meshsub/1.1.0, /meshsub/1.0.0 or /floodsub/1.0.0 are served. Every message is
+ * Peers that speak /meshsub/1.2.0, 1.1.0 or 1.0.0, or /floodsub/1.0.0, are served. Every message is
  * signed by its author (StrictSign) and checked before anybody sees it.
  *
  * Who misbehaves loses score, and with it, step by step: our gossip, our own messages, our ear. The
@@ -21,8 +21,9 @@ struct p2p_gossip;
 #define GOSSIP_TOPICS_MAX  256                     /* that we subscribe to or publish on */
 #define GOSSIP_SEQNO_SIZE  8
 #define GOSSIP_ID_MAX      64 /* bytes of a message id */
-#define GOSSIP_PROTOCOLS_N 3
+#define GOSSIP_PROTOCOLS_N 4
 
+#define GOSSIP_PROTOCOL_12    "/meshsub/1.2.0"
 #define GOSSIP_PROTOCOL_11    "/meshsub/1.1.0"
 #define GOSSIP_PROTOCOL_10    "/meshsub/1.0.0"
 #define GOSSIP_PROTOCOL_FLOOD "/floodsub/1.0.0"
@@ -46,6 +47,7 @@ struct gossip_params {
 	unsigned ihave_messages_max;    /* from a peer, per heartbeat */
 	unsigned ihave_ids_max;         /* in one IHAVE of ours; asked of a peer per heartbeat */
 	unsigned iwant_repeats_max;     /* the same message to the same peer */
+	size_t idontwant_min;           /* bytes of content that make an IDONTWANT worth it */
 	unsigned opportunistic_ticks;   /* heartbeats between opportunistic grafts */
 	unsigned opportunistic_peers;
 	unsigned direct_ticks; /* heartbeats between attempts to reach direct peers */
@@ -123,7 +125,7 @@ enum gossip_verdict {
  * park. */
 typedef enum gossip_verdict (*p2p_gossip_fn)(void *arg, const struct p2p_gossip_message *m);
 
-/* Serves the three protocols on `host`, which must outlive it, and opens a stream to each peer that
+/* Serves the protocols above on `host`, which must outlive it, and opens a stream to each peer that
  * speaks one, as soon as identify says so. E_EXISTS when they are served already, E_INVALID for
  * parameters against the rules, E_MEMORY, E_LIMIT. Its fibers live below the current scope. */
 int p2p_gossip_new(struct p2p_host *host, const struct p2p_gossip_options *opt,

@@ -55,12 +55,17 @@ bool gossip_id_of_message(const struct gossip_message *m, struct gossip_id *out)
 	return true;
 }
 
-static unsigned hash_of(const struct gossip_router *r, const struct gossip_id *id)
+uint64_t gossip_id_key(const struct gossip_router *r, const struct gossip_id *id)
 {
 	uint8_t out[crypto_shorthash_BYTES];
 
 	(void)crypto_shorthash(out, id->bytes, id->n, r->hash_key);
-	return get_u32be(out);
+	return get_u64be(out);
+}
+
+static unsigned hash_of(const struct gossip_router *r, const struct gossip_id *id)
+{
+	return (unsigned)(gossip_id_key(r, id) >> 32);
 }
 
 struct gossip_entry *gossip_seen(const struct gossip_router *r, const struct gossip_id *id)

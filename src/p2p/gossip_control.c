@@ -191,7 +191,7 @@ static void take_prune(
 	if (seconds > GOSSIP_BACKOFF_MAX)
 		seconds = GOSSIP_BACKOFF_MAX;
 	gossip_backoff(r, l, seconds ? duration_s((int64_t)seconds) : r->params.prune_backoff);
-	if (p->protocol == GOSSIP_MESHSUB_11)
+	if (p->protocol >= GOSSIP_MESHSUB_11)
 		take_px(r, p, item->body);
 }
 
@@ -210,6 +210,9 @@ void gossip_take_control(
 		return;
 	case GOSSIP_PRUNE:
 		take_prune(r, p, item);
+		return;
+	case GOSSIP_IDONTWANT:
+		gossip_take_unwanted(r, p, item);
 		return;
 	case GOSSIP_SUBSCRIBE:
 	case GOSSIP_UNSUBSCRIBE:

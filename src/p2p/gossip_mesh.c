@@ -143,7 +143,7 @@ void gossip_prune(
     struct gossip_router *r, struct gossip_link *l, struct duration d, enum gossip_px_wish wish)
 {
 	struct gossip_px px[GOSSIP_PX_GIVEN_MAX];
-	bool v11 = l->peer->protocol == GOSSIP_MESHSUB_11;
+	bool v11 = l->peer->protocol >= GOSSIP_MESHSUB_11;
 	size_t n = v11 && wish == GOSSIP_WITH_PX ? choose_px(r, l, px) : 0;
 
 	if (l->mesh) {
@@ -222,7 +222,7 @@ void gossip_forward(
 		if ((l->mesh ||
 			(publishable(r, l) && (flood || (own && l->fanout) || l->peer->direct ||
 						  l->peer->protocol == GOSSIP_FLOODSUB))) &&
-		    !sent_by(e, l->peer))
+		    !sent_by(e, l->peer) && !gossip_is_unwanted(r, l->peer, &e->id))
 			gossip_send(r, l->peer, e->frame, false);
 }
 
@@ -395,7 +395,7 @@ static void judge_promises(struct gossip_router *r, struct gossip_peer *p)
 
 static void tend_peer(struct gossip_router *r, struct gossip_peer *p)
 {
-	p->ihaves = p->asked = p->served = 0;
+	p->ihaves = p->asked = p->served = p->refused = 0;
 	if (p->connected)
 		judge_promises(r, p);
 }

@@ -1,6 +1,6 @@
 /* The inside of a gossip router: what gossip_router.c (life, messages), gossip_out.c (decisions),
- * gossip_control.c (control from peers), gossip_mesh.c (heartbeat, meshes), gossip_score.c and
- * gossip_cache.c share.
+ * gossip_control.c (control from peers), gossip_unwanted.c, gossip_mesh.c (heartbeat, meshes),
+ * gossip_score.c and gossip_cache.c share.
  *
  * A *link* is what one peer has to do with one topic: subscription, mesh, backoff, scores. Links
  * stand in a list of their peer and in one of their topic. A peer that has gone is remembered with
@@ -22,22 +22,25 @@
 #include <sodium.h>
 #include <uthash.h>
 
-#define GOSSIP_LINKS_MAX    512                /* topics of one peer */
-#define GOSSIP_KNOWN_TOPICS 4096               /* topics in all */
-#define GOSSIP_PEER_TOPICS  3584               /* below which peers bring new ones */
-#define GOSSIP_SEEN_MAX     65536              /* messages remembered; the oldest go */
-#define GOSSIP_PENDING_MAX  1024               /* messages waiting for a verdict */
-#define GOSSIP_MCACHE_BYTES ((size_t)64 << 20) /* of messages kept for others; the oldest go */
-#define GOSSIP_SENDERS_MAX  12                 /* of one message that are told apart */
-#define GOSSIP_ASKERS_MAX   256                /* peers that one message is given to on demand */
-#define GOSSIP_PROMISES_MAX 64                 /* of one peer */
-#define GOSSIP_SERVE_MAX    5000 /* messages given on demand to a peer per heartbeat */
-#define GOSSIP_PX_GIVEN_MAX 32   /* peers in one PRUNE of ours */
-#define GOSSIP_PX_TAKEN_MAX 16   /* peers of one PRUNE that are looked at */
-#define GOSSIP_DIALS_MAX    8    /* started by PRUNEs, per heartbeat */
-#define GOSSIP_BACKOFF_MAX  3600 /* seconds that a PRUNE may ask for */
-#define GOSSIP_GRACE_MS     1000 /* between the end of a backoff and our next GRAFT */
-#define GOSSIP_CONTROL_SOFT ((size_t)256 << 10) /* control bytes after which an RPC is sent off */
+#define GOSSIP_LINKS_MAX      512                /* topics of one peer */
+#define GOSSIP_KNOWN_TOPICS   4096               /* topics in all */
+#define GOSSIP_PEER_TOPICS    3584               /* below which peers bring new ones */
+#define GOSSIP_SEEN_MAX       65536              /* messages remembered; the oldest go */
+#define GOSSIP_PENDING_MAX    1024               /* messages waiting for a verdict */
+#define GOSSIP_MCACHE_BYTES   ((size_t)64 << 20) /* of messages kept for others; the oldest go */
+#define GOSSIP_AUTHORS_MAX    128                /* whose keys are kept at hand, 8 KiB each */
+#define GOSSIP_SENDERS_MAX    12                 /* of one message that are told apart */
+#define GOSSIP_ASKERS_MAX     256                /* peers that one message is given to on demand */
+#define GOSSIP_PROMISES_MAX   64                 /* of one peer */
+#define GOSSIP_SERVE_MAX      5000 /* messages given on demand to a peer per heartbeat */
+#define GOSSIP_UNWANTED_MAX   512  /* messages of a peer's IDONTWANTs: per heartbeat, and kept */
+#define GOSSIP_UNWANTED_TICKS 3    /* heartbeats that they are kept */
+#define GOSSIP_PX_GIVEN_MAX   32   /* peers in one PRUNE of ours */
+#define GOSSIP_PX_TAKEN_MAX   16   /* peers of one PRUNE that are looked at */
+#define GOSSIP_DIALS_MAX      8    /* started by PRUNEs, per heartbeat */
+#define GOSSIP_BACKOFF_MAX    3600 /* seconds that a PRUNE may ask for */
+#define GOSSIP_GRACE_MS       1000 /* between the end of a backoff and our next GRAFT */
+#define GOSSIP_CONTROL_SOFT   ((size_t)256 << 10) /* control bytes after which an RPC is sent off */
 
 struct gossip_topic {
 	UT_hash_handle hh;
@@ -88,7 +91,9 @@ struct gossip_peer {
 	double app, behaviour; /* P5, P7 */
 	double score;          /* as of the last change */
 	bool score_stale;
-	unsigned ihaves, asked, served; /* since the last heartbeat */
+	unsigned ihaves, asked, served, refused; /* since the last heartbeat */
+	struct gossip_unwanted *unwanted;        /* a ring; NULL until there are some */
+	unsigned unwanted_at;
 	struct gossip_promise *promises;
 	size_t n_promises;
 	struct buf control;               /* an RPC being written */
@@ -145,6 +150,7 @@ struct gossip_router {
 	struct gossip_router_options opt;
 	struct identity identity;
 	struct peer_id *direct;
+	struct ed25519_keys *authors; /* made with the first message to be verified */
 	uint8_t hash_key[crypto_shorthash_KEYBYTES];
 	uint64_t random;
 	uint64_t seqno, next_topic;
@@ -212,6 +218,16 @@ struct gossip_frame *gossip_frame_of_message(struct bytes raw);
 void gossip_take_control(
     struct gossip_router *r, struct gossip_peer *p, const struct gossip_item *item);
 
+/* ---- gossip_unwanted.c ---- */
+/* Tells the mesh, but `source`, that we have the message. */
+void gossip_tell_unwanted(struct gossip_router *r, const struct gossip_peer *source,
+    const struct gossip_topic *t, const struct gossip_entry *e);
+void gossip_take_unwanted(
+    struct gossip_router *r, struct gossip_peer *p, const struct gossip_item *item);
+bool gossip_is_unwanted(
+    const struct gossip_router *r, const struct gossip_peer *p, const struct gossip_id *id);
+void gossip_forget_unwanted(struct gossip_peer *p);
+
 /* ---- gossip_mesh.c ---- */
 void gossip_mesh_join(struct gossip_router *r, struct gossip_topic *t);
 void gossip_mesh_leave(struct gossip_router *r, struct gossip_topic *t);
@@ -261,6 +277,8 @@ bool gossip_id_is_key_form(struct bytes wire);
 /* How `p` calls it. */
 struct bytes gossip_id_for(const struct gossip_peer *p, const struct gossip_id *id);
 bool gossip_id_of_message(const struct gossip_message *m, struct gossip_id *out);
+/* A keyed hash of it. */
+uint64_t gossip_id_key(const struct gossip_router *r, const struct gossip_id *id);
 struct gossip_entry *gossip_seen(const struct gossip_router *r, const struct gossip_id *id);
 /* Remembers a message and takes the frame over; NULL without memory, or when too many are pending.
  */

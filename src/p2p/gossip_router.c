@@ -1,5 +1,5 @@
 /* The gossip router's life, its peers and topics, and the way of a message through it.
- * SPEC libp2p pubsub, gossipsub-v1.0, gossipsub-v1.1. */
+ * SPEC libp2p pubsub, gossipsub-v1.0, gossipsub-v1.1, gossipsub-v1.2. */
 #include "p2p/gossip_priv.h"
 
 #include <stdlib.h>
@@ -26,6 +26,7 @@ void gossip_params_default(struct gossip_params *p)
 	    .ihave_messages_max = 10,
 	    .ihave_ids_max = 5000,
 	    .iwant_repeats_max = 3,
+	    .idontwant_min = 1024,
 	    .opportunistic_ticks = 60,
 	    .opportunistic_peers = 2,
 	    .direct_ticks = 300,
@@ -99,6 +100,7 @@ static void free_peer(struct gossip_router *r, struct gossip_peer *p)
 	r->slots[p->serial % r->opt.peers_max] = NULL;
 	r->n_peers--;
 	buf_free(&p->control);
+	gossip_forget_unwanted(p);
 	free(p->promises);
 	free(p);
 }
@@ -225,6 +227,7 @@ void gossip_router_disconnect(struct gossip_router *r, const struct peer_id *id,
 	p->user = NULL;
 	p->gone = now;
 	p->n_promises = 0;
+	gossip_forget_unwanted(p);
 	r->n_connected--;
 }
 
@@ -477,13 +480,22 @@ static void deliver(struct gossip_router *r, struct gossip_peer *p, struct gossi
 	out->message.from.n = (uint8_t)m->from.n;
 }
 
+static int check_signature(struct gossip_router *r, const struct gossip_message *m)
+{
+	if (r->opt.verify)
+		return r->opt.verify(r->opt.arg, m);
+	if (!r->authors && ed25519_keys_new(GOSSIP_AUTHORS_MAX, &r->authors, NULL) != 0)
+		return E_MEMORY;
+	return gossip_verify_with(r->authors, m, NULL);
+}
+
 /* Only what is signed is remembered: a forgery must not shut out the message that it imitates. */
 static void accept_new(struct gossip_router *r, struct gossip_peer *p, struct gossip_topic *t,
     const struct gossip_message *m, const struct gossip_id *id)
 {
 	struct gossip_frame *f;
 	struct gossip_entry *e;
-	int rc = r->opt.verify ? r->opt.verify(r->opt.arg, m) : gossip_verify(m, NULL);
+	int rc = check_signature(r, m);
 
 	if (rc != 0) {
 		if (rc != E_MEMORY)
@@ -498,6 +510,7 @@ static void accept_new(struct gossip_router *r, struct gossip_peer *p, struct go
 		return;
 	}
 	e->senders[e->n_senders++] = p->serial;
+	gossip_tell_unwanted(r, p, t, e);
 	deliver(r, p, e);
 }
 
@@ -608,6 +621,7 @@ static void take_item(
 	case GOSSIP_IWANT:
 	case GOSSIP_GRAFT:
 	case GOSSIP_PRUNE:
+	case GOSSIP_IDONTWANT:
 		if (gossip_speaks_mesh(p))
 			gossip_take_control(r, p, item);
 	}
@@ -703,6 +717,7 @@ void gossip_router_free(struct gossip_router *r)
 	}
 	gossip_cache_free(r);
 	identity_wipe(&r->identity);
+	ed25519_keys_free(r->authors);
 	free(r->slots);
 	free(r->scratch);
 	free(r->scratch2);

@@ -16,7 +16,8 @@ struct gossip_message;
 enum gossip_protocol {
 	GOSSIP_FLOODSUB,
 	GOSSIP_MESHSUB_10,
-	GOSSIP_MESHSUB_11
+	GOSSIP_MESHSUB_11,
+	GOSSIP_MESHSUB_12
 };
 
 struct gossip_id {

@@ -5,17 +5,18 @@
 #define RPC_PUBLISH      2
 #define RPC_CONTROL      3
 
-#define CONTROL_IHAVE 1
-#define CONTROL_IWANT 2
-#define CONTROL_GRAFT 3
-#define CONTROL_PRUNE 4
+#define CONTROL_IHAVE     1
+#define CONTROL_IWANT     2
+#define CONTROL_GRAFT     3
+#define CONTROL_PRUNE     4
+#define CONTROL_IDONTWANT 5
 
 #define SUB_SUBSCRIBE 1
 #define SUB_TOPIC     2
 
 #define ITEM_TOPIC    1 /* of IHAVE, GRAFT, PRUNE */
 #define IHAVE_IDS     2
-#define IWANT_IDS     1
+#define IWANT_IDS     1 /* and of IDONTWANT */
 #define PRUNE_PEERS   2
 #define PRUNE_BACKOFF 3
 #define PX_PEER       1
@@ -71,7 +72,8 @@ static int decode_control(struct gossip_item *out, struct err *err)
 	int rc;
 
 	while ((rc = pb_next(&c, &f, err)) > 0) {
-		if (out->kind != GOSSIP_IWANT && pb_is(&f, ITEM_TOPIC, PB_BYTES))
+		if (out->kind != GOSSIP_IWANT && out->kind != GOSSIP_IDONTWANT &&
+		    pb_is(&f, ITEM_TOPIC, PB_BYTES))
 			out->topic = f.data;
 		else if (out->kind == GOSSIP_PRUNE && pb_is(&f, PRUNE_BACKOFF, PB_VARINT))
 			out->backoff = f.value;
@@ -86,7 +88,7 @@ static int next_control(struct gossip_walk *w, struct gossip_item *out, struct e
 	int rc;
 
 	while ((rc = pb_next(&w->control, &f, err)) > 0) {
-		if (f.wire != PB_BYTES || f.number < CONTROL_IHAVE || f.number > CONTROL_PRUNE)
+		if (f.wire != PB_BYTES || f.number < CONTROL_IHAVE || f.number > CONTROL_IDONTWANT)
 			continue;
 		*out = (struct gossip_item){
 		    .kind = (enum gossip_item_kind)(GOSSIP_IHAVE + f.number - CONTROL_IHAVE),
@@ -263,11 +265,14 @@ void gossip_put_ids(struct buf *out, enum gossip_item_kind kind, struct bytes to
     const struct bytes *ids, size_t n)
 {
 	bool ihave = kind == GOSSIP_IHAVE;
+	uint32_t number = ihave                  ? CONTROL_IHAVE
+			  : kind == GOSSIP_IWANT ? CONTROL_IWANT
+						 : CONTROL_IDONTWANT;
 	size_t body = ihave ? field_size(topic.n) : 0;
 
 	for (size_t i = 0; i < n; i++)
 		body += field_size(ids[i].n);
-	put_control_head(out, ihave ? CONTROL_IHAVE : CONTROL_IWANT, body);
+	put_control_head(out, number, body);
 	if (ihave)
 		pb_put_bytes(out, ITEM_TOPIC, topic);
 	for (size_t i = 0; i < n; i++)
@@ -336,22 +341,30 @@ static int signed_text(struct bytes raw, bool with_key, struct buf *out, struct 
 	return rc != 0 ? rc : buf_ok(out, err);
 }
 
+static int verify_one(struct ed25519_keys *keys, const struct public_key *key, struct bytes text,
+    struct bytes signature, struct err *err)
+{
+	if (keys && key->type == KEY_ED25519)
+		return ed25519_keys_verify(keys, key->data.p, text, signature, err);
+	return public_key_verify(key, text, signature, err);
+}
+
 /* SPEC pubsub leaves out the signature alone; go and js, which add the key after signing, leave out
  * the key as well. Where a key is present both readings are tried, the deployed one first. */
-static int verify_text(
-    const struct gossip_message *m, const struct public_key *key, struct buf *text, struct err *err)
+static int verify_text(struct ed25519_keys *keys, const struct gossip_message *m,
+    const struct public_key *key, struct buf *text, struct err *err)
 {
 	int rc = signed_text(m->raw, false, text, err);
 
 	if (rc == 0)
-		rc = public_key_verify(key, buf_view(text), m->signature, err);
+		rc = verify_one(keys, key, buf_view(text), m->signature, err);
 	if (rc != E_BAD_SIGNATURE || !m->key.p)
 		return rc;
 	rc = signed_text(m->raw, true, text, err);
-	return rc != 0 ? rc : public_key_verify(key, buf_view(text), m->signature, err);
+	return rc != 0 ? rc : verify_one(keys, key, buf_view(text), m->signature, err);
 }
 
-int gossip_verify(const struct gossip_message *m, struct err *err)
+int gossip_verify_with(struct ed25519_keys *keys, const struct gossip_message *m, struct err *err)
 {
 	struct buf text = BUF_INIT(GOSSIP_RPC_MAX + sizeof sign_prefix);
 	struct public_key key;
@@ -363,7 +376,12 @@ int gossip_verify(const struct gossip_message *m, struct err *err)
 		return err_set(err, E_PROTOCOL, "a message without author, number or signature");
 	rc = author(m, &id, &key, err);
 	if (rc == 0)
-		rc = verify_text(m, &key, &text, err);
+		rc = verify_text(keys, m, &key, &text, err);
 	buf_free(&text);
 	return rc;
+}
+
+int gossip_verify(const struct gossip_message *m, struct err *err)
+{
+	return gossip_verify_with(NULL, m, err);
 }

@@ -1,11 +1,12 @@
 /* Gossip's RPCs in and out. SPEC libp2p pubsub "The RPC" and "The Message", gossipsub-v1.0
- * "Protobuf" and v1.1 "Protobuf Extension".
+ * "Protobuf", v1.1 "Protobuf Extension" and v1.2.
  *
  * Reading borrows and never allocates: an RPC is walked once to see that all of it is well formed,
  * and then again, item by item. Unknown fields are skipped, and kept inside messages. */
 #ifndef P2P_GOSSIP_WIRE_PRIV_H
 #define P2P_GOSSIP_WIRE_PRIV_H
 
+#include "crypto/ed25519_keys.h"
 #include "p2p/gossip.h"
 #include "p2p/pb_priv.h"
 
@@ -23,13 +24,14 @@ enum gossip_item_kind {
 	GOSSIP_IHAVE,
 	GOSSIP_IWANT,
 	GOSSIP_GRAFT,
-	GOSSIP_PRUNE
+	GOSSIP_PRUNE,
+	GOSSIP_IDONTWANT
 };
 
 struct gossip_item {
 	enum gossip_item_kind kind;
 	struct bytes topic;
-	struct bytes body;         /* IHAVE, IWANT, PRUNE: for gossip_ids_next, gossip_px_next */
+	struct bytes body;         /* lists and PRUNE: for gossip_ids_next, gossip_px_next */
 	uint64_t backoff;          /* PRUNE: seconds; 0 when not said */
 	struct gossip_message msg; /* PUBLISH */
 };
@@ -49,7 +51,7 @@ int gossip_walk_next(struct gossip_walk *w, struct gossip_item *out, struct err 
 /* Whether the whole RPC is well formed, to the last list. */
 int gossip_rpc_check(struct bytes rpc, struct err *err) WARN_UNUSED;
 
-/* The next message id of a list. IHAVE and IWANT number their ids differently. */
+/* The next message id of an IHAVE, IWANT or IDONTWANT, which number their ids differently. */
 bool gossip_ids_next(struct cursor *body, enum gossip_item_kind kind, struct bytes *id);
 /* The next peer offered by a PRUNE; either part may be empty. */
 bool gossip_px_next(struct cursor *body, struct bytes *peer, struct bytes *record);
@@ -80,5 +82,8 @@ void gossip_sign(const struct identity *id, struct bytes topic, struct bytes dat
  * missing or malformed fields, E_BAD_SIGNATURE, E_UNSUPPORTED (kind of key), E_WRONG_PEER (the key
  * is not the author's), E_MEMORY. */
 int gossip_verify(const struct gossip_message *m, struct err *err) WARN_UNUSED;
+/* The same, sooner done with authors that `keys` has met before. NULL: without. */
+int gossip_verify_with(
+    struct ed25519_keys *keys, const struct gossip_message *m, struct err *err) WARN_UNUSED;
 
 #endif

@@ -237,6 +237,7 @@ static void end_streams(struct session *s)
 	struct yamux_stream *y, *next;
 
 	s->over = true;
+	ring_free(&s->spare, s->opt.account);
 	s->core.goaway_received = true;
 	s->body = NULL;
 	waitq_wake_all(&s->openable);
@@ -327,6 +328,8 @@ void session_tick(struct session *s)
 	if (s->over)
 		return;
 	keepalive(s, now);
+	if (instant_since(now, s->last_read).ns > duration_s(1).ns)
+		ring_free(&s->spare, s->opt.account);
 }
 
 void session_probe(struct session *s)

@@ -62,6 +62,7 @@ struct session {
 	struct ystream *body; /* NULL: thrown away */
 	bool body_ends;       /* FIN came with it */
 	size_t work;          /* done for the peer since others had their turn */
+	struct ring spare;    /* an empty ring's memory, for the next stream that needs one */
 
 	/* Frames out: `out` is filled while `sending` is being written. */
 	struct secure_out out, sending;
@@ -112,5 +113,6 @@ void ystream_wake_writer(struct ystream *ys);
 void ystream_got_reset(struct ystream *ys);
 /* The session is over: what was received can still be read. The core is gone. */
 void ystream_orphaned(struct ystream *ys);
+void ring_free(struct ring *r, struct account *a);
 
 #endif

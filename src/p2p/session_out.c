@@ -123,19 +123,34 @@ bool session_pull(struct session *s, struct ystream *ys)
 	return true;
 }
 
-/* Lets the parked writers, one frame each in turn, fill what goes out next. */
-static void fill(struct session *s)
+/* Lets the parked writers, one frame each in turn, fill what goes out next. True when some of them
+ * were woken, having no more, and there is room for what they may write next. */
+static bool fill(struct session *s)
 {
+	bool woken = false;
+
 	while (s->out.n < OUT_BATCH && s->ready_head) {
 		struct ystream *ys = s->ready_head;
 		session_unready(s, ys);
 		if (!session_pull(s, ys))
-			return;
-		if (ys->src_left == 0)
+			return false;
+		if (ys->src_left == 0) {
 			waitq_wake_one(&ys->writable);
-		else if (ys->core->send_window > 0)
+			woken = true;
+		} else if (ys->core->send_window > 0)
 			session_ready(s, ys);
 	}
+	return woken && s->out.n < OUT_BATCH;
+}
+
+/* Whoever writes much writes on at once: two pieces then go out in one batch. */
+static void fill_patiently(struct session *s)
+{
+	if (!fill(s))
+		return;
+	fiber_yield();
+	if (!s->over)
+		(void)fill(s);
 }
 
 /* Writes one batch. Not cut short by cancellation, which would tear a record. */
@@ -183,7 +198,7 @@ static void writer_fiber(void *arg)
 			break;
 		pause = (struct duration){0};
 		if (!s->over)
-			fill(s);
+			fill_patiently(s);
 		if (s->out.n > 0)
 			rc = write_batch(
 			    s, duration_s(s->over ? GOODBYE_LIMIT_S : WRITE_LIMIT_S), &pause, &err);

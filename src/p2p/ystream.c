@@ -65,11 +65,38 @@ static void ring_put(struct ring *r, const uint8_t *p, size_t n)
 	r->count += n;
 }
 
-static void ring_free(struct ring *r, struct account *a)
+void ring_free(struct ring *r, struct account *a)
 {
 	account_shrink(a, r->cap, 0);
 	free(r->p);
 	*r = (struct ring){0};
+}
+
+/* Memory of an empty ring stays with the session, counted as before, where a stream that fills one
+ * again finds it: a reader that keeps up empties its ring many times a second. */
+static void ring_retire(struct session *s, struct ring *r)
+{
+	struct ring smaller = s->spare;
+
+	INVARIANT(r->count == 0);
+	if (s->over || r->cap <= smaller.cap) {
+		ring_free(r, s->opt.account);
+		return;
+	}
+	s->spare = *r;
+	s->spare.first = 0;
+	*r = (struct ring){0};
+	ring_free(&smaller, s->opt.account);
+}
+
+/* In the place of an empty one. */
+static void ring_renew(struct session *s, struct ring *r)
+{
+	if (s->spare.cap <= r->cap)
+		return;
+	ring_free(r, s->opt.account);
+	*r = s->spare;
+	s->spare = (struct ring){0};
 }
 
 /* ---- what the session tells ---------------------------------------------------------------- */
@@ -101,6 +128,8 @@ void ystream_deliver(struct ystream *ys, const uint8_t *p, size_t n)
 	}
 	if (n == 0)
 		return;
+	if (ys->in.count == 0 && n > ys->in.cap)
+		ring_renew(ys->session, &ys->in);
 	if (!ring_reserve(&ys->in, n, ys->session->opt.account))
 		stream_reset(&ys->stream, E_LIMIT);
 	else
@@ -195,7 +224,7 @@ static ssize_t read_plain(struct ystream *ys, uint8_t *buf, size_t cap, struct e
 	if (ys->in.count > 0) {
 		size_t n = ring_take(&ys->in, buf, cap);
 		if (ys->in.count == 0 && ys->in.cap > RING_FIRST)
-			ring_free(&ys->in, ys->session->opt.account);
+			ring_retire(ys->session, &ys->in);
 		credit(ys, n);
 		return (ssize_t)n;
 	}

@@ -38,6 +38,7 @@ struct answer {
 	struct gguf_prompt prompt;
 	struct reply_parser parser;
 	unsigned choice;
+	bool enough;     /* the one call that is wanted has come */
 	bool muted;      /* the parser sees what was emitted before */
 	struct buf told; /* the tokens since the last event, as in a record */
 	size_t n_told;
@@ -63,9 +64,10 @@ static int put_record(struct answer *a, struct record *r, struct bytes text, str
 	buf_bytes(&out, text);
 	buf_bytes(&out, name);
 	buf_bytes(&out, buf_view(&a->told));
+	bool whole = !out.failed && !a->told.failed;
 	buf_reset(&a->told);
 	a->n_told = 0;
-	bool taken = !out.failed && feed_put(a->feed, out.p, out.n);
+	bool taken = whole && feed_put(a->feed, out.p, out.n);
 	buf_free(&out);
 	return taken ? 0 : -1;
 }
@@ -83,7 +85,9 @@ static int on_part(void *arg, enum reply_part part, struct bytes text, struct by
 		a->reasoning_tokens += a->n_told;
 	if (part == REPLY_CALL)
 		r.tool_index = a->parser.n_calls - 1;
-	return put_record(a, &r, text, name);
+	int rc = put_record(a, &r, text, name);
+	a->enough = rc == 0 && part == REPLY_CALL && a->req->no_parallel_tool_calls;
+	return a->enough ? -1 : rc;
 }
 
 static void tell_token(struct answer *a, const struct generate_token *t)
@@ -168,25 +172,32 @@ static void count(struct answer *a, const struct generate_result *r)
 		u->reasoning_tok = (int64_t)a->reasoning_tokens;
 }
 
+/* The answer has ended, or was ended because it has all that is wanted of it. */
+static int end_choice(struct answer *a, const struct generate_result *result, struct err *err)
+{
+	struct record end = {.kind = INFERENCE_CHOICE_END, .stop = result->stop};
+	if (!a->enough && !a->prompt.plain && reply_parser_finish(&a->parser) && !a->enough)
+		return err_set(err, E_CANCELLED, "cancelled");
+	count(a, result);
+	end.finish = result->finish == GENERATE_LENGTH ? FINISH_LENGTH
+		     : a->parser.n_calls               ? FINISH_TOOL_CALLS
+						       : FINISH_STOP;
+	if (put_record(a, &end, (struct bytes){0}, (struct bytes){0}))
+		return err_set(err, E_CANCELLED, "cancelled");
+	return 0;
+}
+
 static int generate_choice(struct answer *a, struct err *err)
 {
 	struct generate_result result;
 	reply_parser_init(&a->parser, &a->prompt.reply, on_part, a);
+	a->enough = false;
 	int rc = run_job(a, &result, err);
 	a->muted = false;
-	if (rc == 0 && result.finish == GENERATE_CANCELLED)
+	if (rc == 0 && result.finish == GENERATE_CANCELLED && !a->enough)
 		rc = err_set(err, E_CANCELLED, "cancelled");
-	if (rc == 0 && !a->prompt.plain && reply_parser_finish(&a->parser))
-		rc = err_set(err, E_CANCELLED, "cancelled");
-	if (rc == 0) {
-		count(a, &result);
-		struct record end = {.kind = INFERENCE_CHOICE_END, .stop = result.stop};
-		end.finish = result.finish == GENERATE_LENGTH ? FINISH_LENGTH
-			     : a->parser.n_calls              ? FINISH_TOOL_CALLS
-							      : FINISH_STOP;
-		if (put_record(a, &end, (struct bytes){0}, (struct bytes){0}))
-			rc = err_set(err, E_CANCELLED, "cancelled");
-	}
+	if (rc == 0)
+		rc = end_choice(a, &result, err);
 	reply_parser_free(&a->parser);
 	return rc;
 }

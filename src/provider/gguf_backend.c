@@ -15,8 +15,9 @@
 
 #define DEFAULT_TEMPERATURE 0.8f
 #define DEFAULT_MIN_P       0.05f
-#define SEQUENCES_BYTES     (512ull << 20) /* of keys and values that are kept */
+#define SEQUENCES_BYTES     (512ull << 20) /* for sequences that are kept */
 #define SEQUENCES_MAX       8
+#define SEQUENCE_SCRATCH    (32ull << 20)      /* what each needs besides, about */
 #define HASH_AT_ONCE        ((size_t)64 << 20) /* larger files are hashed after loading */
 
 int gguf_backend_new(
@@ -127,7 +128,7 @@ static void hash_file(void *arg)
 /* As many sequences as fit into the memory set aside for them. */
 static unsigned sequences(const struct gguf_backend *b, uint32_t n_ctx)
 {
-	uint64_t n = SEQUENCES_BYTES / (engine_model_kv_bytes(b->model, n_ctx) + 1);
+	uint64_t n = SEQUENCES_BYTES / (engine_model_kv_bytes(b->model, n_ctx) + SEQUENCE_SCRATCH);
 	return n < 1 ? 1 : n > SEQUENCES_MAX ? SEQUENCES_MAX : (unsigned)n;
 }
 

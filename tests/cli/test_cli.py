@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The commands as a shell sees them: which node is meant, what goes to which stream, and with which
 status. Usage: test_cli.py GATE"""
-import json, os, pty, shutil, signal, socket, subprocess, sys, tempfile, time
+import json, os, pty, shutil, signal, socket, subprocess, sys, tempfile, time, urllib.request
 
 GATE = sys.argv[1]
 HOME = tempfile.mkdtemp(prefix="gate-cli-")
@@ -259,6 +259,110 @@ def peers():
     check(gate("peers", "list"), OK)
 
 
+def api(path, key=None):
+    """The status of a GET of the first node's API."""
+    url = json.loads(gate("status", "--node-id", "alpha", "--json").stdout)["http"] + path
+    request = urllib.request.Request(url, headers={"x-api-key": key} if key else {})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status
+    except urllib.error.HTTPError as e:
+        return e.code
+
+
+def keys():
+    done = check(gate("keys"), OK, "there are no keys")
+    assert done.stdout == "" and json.loads(gate("keys", "--json").stdout) == []
+    assert api("/models") == 200
+    done = check(gate("keys", "create", "laptop", "--scopes", "models,inference", "--models",
+                      "tiny*", "--requests-per-minute", "60", "--expires", "7d"), OK,
+                 "It is shown this once")
+    key = done.stdout.strip()
+    assert key.startswith("og-") and len(key) == 59 and key not in done.stderr
+    assert api("/models") == 401 and api("/models", key) == 200 and api("/models", key[:-1]) == 401
+    check(gate("status"), OK, "/v1 (wants a key)")
+    listed = check(gate("keys", "list"), OK, "laptop", "valid", "inference,models", "tiny*",
+                   "60 requests/min").stdout
+    assert key not in listed and listed.splitlines()[1].startswith(key[3:11]), listed
+    assert "key" not in json.loads(gate("keys", "--json").stdout)[0]
+    made = json.loads(check(gate("keys", "create", "ci", "--json"), OK).stdout)
+    assert made["key"].startswith("og-" + made["id"]) and made["expires_ms"] is None
+    assert refused(gate("keys", "create", "ci", "--json"), FAILED)["code"] == "already_exists"
+    for words, text in ((["create"], "create NAME"), (["revoke"], "revoke ID"), (["x"], "revoke"),
+                        (["create", "a", "b"], "too much"), (["list", "--models", "x"], "flags"),
+                        (["create", "a", "--scopes", "x"], "is no scope"),
+                        (["create", "a", "--concurrent", "x"], "not a number"),
+                        (["create", "a", "--expires", "soon"], "is no time")):
+        check(gate("keys", *words), USAGE, text)
+    check(gate("keys", "revoke", "nobody"), NOT_FOUND)
+    check(gate("keys", "revoke", made["id"]), OK, "revoked")
+    assert api("/models", made["key"]) == 401 and api("/models", key) == 200
+    # Whatever happens to the node, its keys are what they were.
+    nodes[0].kill()
+    nodes[0].wait()
+    nodes[0] = start("alpha")
+    nodes.pop()
+    assert api("/models") == 401 and api("/models", key) == 200
+    check(gate("keys", "revoke", "laptop"), OK, "no key is left")
+    assert api("/models", key) == 200 and api("/models") == 200
+    assert [k["state"] for k in json.loads(gate("keys", "--json").stdout)] == ["revoked"] * 2
+
+
+def trust():
+    check(gate("peers", "trusted"), OK, "no peer has rights of its own")
+    peer = "12D3KooWEsGK4VtBPaz9xayuC4UAJmn57LGD79KP6Ly7wYQjhUKq"
+    check(gate("peers", "trust", peer, "--name", "attic", "--scopes", "none"), OK, "trusted")
+    check(gate("peers", "trusted"), OK, "attic", "none")
+    check(gate("peers", "trust", peer, "--tokens-per-minute", "5"), OK)
+    (one,) = json.loads(gate("peers", "trusted", "--json").stdout)
+    assert one["scopes"] == ["inference", "embeddings", "models"], one
+    assert one["limits"]["tokens_per_min"] == 5 and one["peer_id"] == peer
+    check(gate("peers", "trust"), USAGE, "which peer?")
+    check(gate("peers", "untrust", peer, "--scopes", "none"), USAGE)
+    check(gate("peers", "untrust", peer), OK)
+    check(gate("peers", "untrust", peer), NOT_FOUND)
+
+
+def records():
+    check(gate("requests", "nothing"), NOT_FOUND)
+    follower = subprocess.Popen([GATE, "requests", "-f", "--json"], env=ENV, text=True,
+                                stdout=subprocess.PIPE)
+    time.sleep(0.3)
+    check(gate("ask", "what is 2+2?"), NOT_FOUND)
+    ended = json.loads(follower.stdout.readline())
+    follower.send_signal(signal.SIGINT)
+    assert follower.wait(10) == INTERRUPTED
+    assert ended["outcome"] == "failed" and ended["source"]["kind"] == "command", ended
+    assert ended["error"]["code"] == "model_not_found" and "2+2" not in json.dumps(ended)
+    newest = json.loads(check(gate("requests", "--json", "--limit", "1"), OK).stdout)
+    assert [r["id"] for r in newest] == [ended["id"]]
+    check(gate("requests"), OK, ended["id"], "failed: ")
+    check(gate("requests", ended["id"]), OK, ended["prompt_sha256"], "outcome     failed")
+    check(gate("requests", "--limit", "0"), USAGE, "--limit")
+    check(gate("requests", "x", "-f"), USAGE)
+    time.sleep(0.8)  # written by now: the end of the node loses nothing
+    nodes[0].kill()
+    nodes[0].wait()
+    nodes[0] = start("alpha")
+    nodes.pop()
+    check(gate("requests", ended["id"]), OK, "failed")
+
+
+def a_damaged_database():
+    home = f"{HOME}/hurt"
+    node = start("hurt")
+    nodes.pop()
+    check(gate("stop", "--node-id", "hurt"), OK)
+    assert node.wait(10) == OK
+    os.chmod(f"{home}/gate.db", 0o644)
+    begin = ["start", "--node-id", "hurt", "--model", "none", "--port", "0"]
+    check(gate(*begin), FAILED, f"{home}/gate.db can be read by others", "chmod 600")
+    os.chmod(f"{home}/gate.db", 0o600)
+    with open(f"{home}/gate.db", "r+b") as f:
+        f.write(b"nonsense of a kind" * 300)
+    check(gate(*begin), FAILED, f"{home}/gate.db", "damaged, or no database", "Move it away")
+
+
 def complete(line, setup=""):
     """What bash offers for a line that ends at the cursor."""
     script = f"""
@@ -327,7 +431,7 @@ def in_zsh(names):
         assert done.returncode == 0 and done.stderr == "", done.stderr
         return done.stdout.splitlines()
     assert {"start", "peers", "completion"} <= set(offered("pe"))
-    assert offered("peers", "a") == ["list", "accept", "reject"]
+    assert offered("peers", "a") == ["list", "accept", "reject", "trust", "untrust", "trusted"]
     assert offered("ask", "--model", "") == ["llama3:8b", "llama3:70b", "odd $(x) name", "mist"]
     assert offered("start", "--model", "") == ["FILES"]
     assert offered("start", "--log-level=w") == ["trace", "debug", "info", "warn", "error"]
@@ -435,7 +539,7 @@ def the_end():
 try:
     for story in (without_a_node, usage, usage_before_anything_else, no_permission, one_node,
                   asking, oversized, interrupt_at_the_prompt, interrupted, pairing_tells, itself, peers,
-                  completion, colours, several_nodes, engine_in_its_cage, the_end):
+                  keys, trust, records, a_damaged_database, completion, colours, several_nodes, engine_in_its_cage, the_end):
         story()
         print("ok", story.__name__)
 finally:

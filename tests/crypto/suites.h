@@ -20,6 +20,7 @@ int run_identity_tests(void);
 int run_public_key_tests(void);
 int run_peer_id_tests(void);
 int run_cpace_tests(void);
+int run_ed25519_keys_tests(void);
 int run_sealed_tests(void);
 
 #endif

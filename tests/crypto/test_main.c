@@ -21,6 +21,7 @@ int main(void)
 	failed += run_public_key_tests();
 	failed += run_peer_id_tests();
 	failed += run_cpace_tests();
+	failed += run_ed25519_keys_tests();
 	failed += run_sealed_tests();
 	return failed ? 1 : 0;
 }

@@ -190,29 +190,28 @@ static void test_stream(void **state)
 	    ",\"index\":0,\"content_block\":{\"type\":\"thinking\","
 	    "\"thinking\":\"\",\"signature\":\"\"}") E("content_block_delta",
 	    ",\"index\":0,\"delta\":{\"type\":\"thinking_delta\","
-	    "\"thinking\":\"hm\"}")
-	    E("content_block_delta", ",\"index\":0,\"delta\":{\"type\":\"signature_delta\","
-				     "\"signature\":\"sig\"}") ": moved house\n\n" E(
-		"content_block_stop", ",\"index\":0") E("content_block_start",
-		",\"index\":1,\"content_block\":{\"type\":\"text\",\"text\":\"\"}")
+	    "\"thinking\":\"hm\"}") E("content_block_delta",
+	    ",\"index\":0,\"delta\":{\"type\":\"signature_delta\","
+	    "\"signature\":\"sig\"}") ": moved house\n\n" E("content_block_stop",
+	    ",\"index\":0") E("content_block_start",
+	    ",\"index\":1,\"content_block\":{\"type\":\"text\",\"text\":\"\"}")
+	    E("content_block_delta",
+		",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\"H\xc3\xa9\"}")
 		E("content_block_delta",
-		    ",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\"H\xc3\xa9\"}")
-		    E("content_block_delta",
-			",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\"\\\"\\n\"}")
-			E("content_block_stop", ",\"index\":1") E("content_block_start",
-			    ",\"index\":2,\"content_block\":{\"type\":\"tool_use\","
-			    "\"id\":\"t1\",\"name\":\"get\",\"input\":{}}") E("content_block_delta",
-			    ",\"index\":2,\"delta\":{\"type\":\"input_json_delta\","
-			    "\"partial_json\":\"{\\\"a\\\":\"}") E("content_block_delta",
-			    ",\"index\":2,\"delta\":{\"type\":\"input_json_delta\","
-			    "\"partial_json\":\"1}\"}") E("content_block_stop", ",\"index\":2")
-			    E("message_delta",
-				",\"delta\":{\"stop_reason\":\"tool_use\","
-				"\"stop_sequence\":null},\"usage\":{\"input_tokens\":6,"
-				"\"cache_creation_input_tokens\":0,"
-				"\"cache_read_input_tokens\":4,\"output_tokens\":5,"
-				"\"output_tokens_details\":{\"thinking_tokens\":2}}")
-				E("message_stop", "");
+		    ",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\"\\\"\\n\"}")
+		    E("content_block_stop", ",\"index\":1") E("content_block_start",
+			",\"index\":2,\"content_block\":{\"type\":\"tool_use\","
+			"\"id\":\"t1\",\"name\":\"get\",\"input\":{}}") E("content_block_delta",
+			",\"index\":2,\"delta\":{\"type\":\"input_json_delta\","
+			"\"partial_json\":\"{\\\"a\\\":\"}") E("content_block_delta",
+			",\"index\":2,\"delta\":{\"type\":\"input_json_delta\","
+			"\"partial_json\":\"1}\"}") E("content_block_stop", ",\"index\":2")
+			E("message_delta", ",\"delta\":{\"stop_reason\":\"tool_use\","
+					   "\"stop_sequence\":null},\"usage\":{\"input_tokens\":6,"
+					   "\"cache_creation_input_tokens\":0,"
+					   "\"cache_read_input_tokens\":4,\"output_tokens\":5,"
+					   "\"output_tokens_details\":{\"thinking_tokens\":2}}")
+			    E("message_stop", "");
 	void *mem = talloc_new(NULL);
 	struct writing t = {new_writer(mem, &anthropic_messages, NULL), BUF_INIT(1 << 20)};
 

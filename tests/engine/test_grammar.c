@@ -402,22 +402,33 @@ static void items_and_their_frames(void **state)
 static void masks_agree_with_single_tokens(void **state)
 {
 	const struct fixture *f = *state;
-	struct grammar *g = compile("{\"properties\":{\"hello\":{\"enum\":[\"world\",\"wor\"]}}}");
-	struct constraint *c;
-	static const char *const steps[] = {"{", "\"he", "llo\"", ":", "\"w"};
-	assert_int_equal(constraint_new(g, f->trie, NULL, 0, &c, NULL), 0);
-	for (size_t s = 0; s < sizeof steps / sizeof steps[0]; s++) {
-		size_t n = tokenizer_n_vocab(f->tokenizer), count = 0;
-		for (size_t id = 0; id < n; id++) {
-			bool bit = constraint_mask(c)[id >> 5] >> (id & 31) & 1;
-			assert_int_equal(bit, constraint_allows(c, (int32_t)id));
-			count += bit;
+	static const struct {
+		const char *schema, *steps[5];
+	} CASES[] = {
+	    {"{\"properties\":{\"hello\":{\"enum\":[\"world\",\"wor\"]}}}",
+		{"{", "\"he", "llo\"", ":", "\"w"}},
+	    {"{\"type\":\"string\",\"minLength\":2,\"maxLength\":8}", {"\"", "a", "bc", "d", "ef"}},
+	    {"{\"type\":\"array\",\"items\":{\"type\":\"string\"}}", {"[", "\"", "x", "\"", ","}},
+	    {"{\"pattern\":\"^[a-l]{3}o?[a-w]*$\"}", {"\"", "h", "e", "l", "l"}},
+	};
+	for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+		struct grammar *g = compile(CASES[i].schema);
+		struct constraint *c;
+		assert_int_equal(constraint_new(g, f->trie, NULL, 0, &c, NULL), 0);
+		for (size_t s = 0; s < 5; s++) {
+			size_t n = tokenizer_n_vocab(f->tokenizer), count = 0;
+			for (size_t id = 0; id < n; id++) {
+				bool bit = constraint_mask(c)[id >> 5] >> (id & 31) & 1;
+				assert_int_equal(bit, constraint_allows(c, (int32_t)id));
+				count += bit;
+			}
+			assert_true(count > 0 && count < n);
+			assert_int_equal(
+			    constraint_accept_bytes(c, bytes_str(CASES[i].steps[s]), NULL), 0);
 		}
-		assert_true(count > 0 && count < n);
-		assert_int_equal(constraint_accept_bytes(c, bytes_str(steps[s]), NULL), 0);
+		constraint_free(c);
+		grammar_free(g);
 	}
-	constraint_free(c);
-	grammar_free(g);
 }
 
 int main(void)

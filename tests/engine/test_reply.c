@@ -74,6 +74,10 @@ static const struct {
 	"Yes.[TOOL_CALLS] "
 	"[{\"name\":\"f\",\"arguments\":{\"a\":[1]}},{\"name\":\"g\",\"arguments\":{}}]",
 	"[t]Yes.[c]f|{\"a\":[1]}[c]g|{}"},
+    {{{TOOL_FORM_MISTRAL_ARGS, true, false}, true, false},
+	"Hm. [TOOL_CALLS]f[ARGS]{\"a\": \"[ARGS]\"}[TOOL_CALLS]g[ARGS]{}",
+	"[t]Hm.[c]f|{\"a\": \"[ARGS]\"}[c]g|{}"},
+    {{{TOOL_FORM_MISTRAL_ARGS, true, false}, true, false}, "[TOOL_CALLS]f{}", "[t][TOOL_CALLS]f{}"},
     {{{TOOL_FORM_DEEPSEEK, true, true}, true, false},
 	"<think>a</think>b" DS_BEGIN "f\n```json\n{\"x\": 2}\n```" DS_END,
 	"[r]a[t]b[c]f|{\"x\": 2}"},
@@ -109,6 +113,7 @@ static void styles_follow_the_template(void **state)
 	    {"", {TOOL_FORM_JSON, false, false}},
 	    {"{% if tools %}<tool_call>{% endif %}<think>", {TOOL_FORM_HERMES, true, true}},
 	    {"tools [TOOL_CALLS]", {TOOL_FORM_MISTRAL, true, false}},
+	    {"tools [TOOL_CALLS] [ARGS]", {TOOL_FORM_MISTRAL_ARGS, true, false}},
 	    {"tools <|python_tag|>", {TOOL_FORM_LLAMA, true, false}},
 	    {"tools <｜tool▁calls▁begin｜> <tool_call>", {TOOL_FORM_DEEPSEEK, true, false}},
 	    {"tools", {TOOL_FORM_JSON, true, false}},

@@ -18,6 +18,9 @@ struct site {
 	struct catalog *catalog;
 	struct cluster *cluster;
 	struct jobs *jobs;
+	struct store *store; /* with access and records: of guarded sites */
+	struct access *access;
+	struct records *records;
 	struct gateway *gateway;
 	struct fake fake;
 	struct catalog_entry *entry;
@@ -36,8 +39,27 @@ static inline void ignore(void *arg)
 {
 }
 
-static inline void site_up(struct net *n, struct site *t, const char *label, const char *model,
-    const struct fake_step *script, const struct site *through)
+enum site_kind {
+	SITE_OPEN,
+	SITE_GUARDED
+};
+
+static inline void site_guard(struct site *t)
+{
+	const struct store_schema schemas[] = {access_schema, records_schema};
+	struct store_options store = {
+	    .world = t->node.world, .path = "/data/gate.db", .schemas = schemas, .n_schemas = 2};
+	OK(store_open(&store, &t->store, NULL));
+	struct access_options access = {
+	    .world = t->node.world, .store = t->store, .share = ACCESS_FRIENDS};
+	OK(access_new(&access, &t->access, NULL));
+	struct records_options records = {
+	    .world = t->node.world, .store = t->store, .keep_count = 100, .keep_s = 3600};
+	OK(records_new(&records, &t->records, NULL));
+}
+
+static inline void site_up_as(struct net *n, struct site *t, enum site_kind kind, const char *label,
+    const char *model, const struct fake_step *script, const struct site *through)
 {
 	struct p2p_options opt;
 	struct multiaddr listen, bootstrap;
@@ -74,7 +96,11 @@ static inline void site_up(struct net *n, struct site *t, const char *label, con
 	}
 	OK(cluster_new(&cluster, &t->cluster, &err));
 	p2p_set_gate(t->node.host, members_only, t);
+	if (kind == SITE_GUARDED)
+		site_guard(t);
 	struct gateway_options gateway = {.world = t->node.world,
+	    .access = t->access,
+	    .records = t->records,
 	    .jobs = t->jobs,
 	    .catalog = t->catalog,
 	    .cluster = t->cluster,
@@ -85,9 +111,18 @@ static inline void site_up(struct net *n, struct site *t, const char *label, con
 	    .n_cors_origins = 1,
 	    .request_limit = duration_s(600)};
 	universe_host_addr(t->node.world, &gateway.listen);
+	if (kind == SITE_GUARDED)
+		gateway.listen = any_addr(0); /* to be reached from within, too */
 	gateway.listen.port = 31145;
 	OK(gateway_new(&gateway, &t->gateway, &err));
-	gateway_addr(t->gateway, &t->http);
+	universe_host_addr(t->node.world, &t->http);
+	t->http.port = 31145;
+}
+
+static inline void site_up(struct net *n, struct site *t, const char *label, const char *model,
+    const struct fake_step *script, const struct site *through)
+{
+	site_up_as(n, t, SITE_OPEN, label, model, script, through);
 }
 
 static inline void site_down(struct site *t)
@@ -100,6 +135,9 @@ static inline void site_down(struct site *t)
 	node_close(&t->node);
 	jobs_free(t->jobs);
 	catalog_free(t->catalog);
+	records_close(t->records);
+	access_close(t->access);
+	store_close(t->store);
 }
 
 #endif

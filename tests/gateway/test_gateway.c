@@ -261,7 +261,7 @@ static void preflights(struct net *n)
 	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
 		r = get(n, &a, lines[i], "Origin: https://chat.example\r\n", "{");
 		has(r, "Access-Control-Allow-Origin: https://chat.example\r\n");
-		has(r, "Access-Control-Expose-Headers: x-request-id, x-served-by");
+		has(r, "Access-Control-Expose-Headers: x-request-id, request-id, x-served-by");
 	}
 	site_down(&a);
 }

@@ -120,6 +120,13 @@ static void ollama(struct net *n)
 	    "{\"model\":\"tiny\",\"prompt\":\"2+2?\",\"stream\":false}");
 	has(r, "\"response\":\"Four \xe2\x82\xac\"");
 	assert_string_equal(a.fake.prompt, "2+2?");
+	r = ask(
+	    n, &a, "POST /api/embed", "", "{\"model\":\"tiny:latest\",\"input\":[\"abc\",\"a\"]}");
+	assert_int_equal(r->status, 200);
+	has(r, "\"model\":\"tiny\",\"embeddings\":[[3,0.5],[1,0.5]]");
+	has(r, "\"prompt_eval_count\":4");
+	r = ask(n, &a, "POST /api/embeddings", "", "{\"model\":\"tiny\",\"prompt\":\"abc\"}");
+	assert_string_equal(r->body, "{\"embedding\":[3,0.5]}");
 	r = ask(n, &a, "GET /api/tags", "", NULL);
 	has(r, "\"name\":\"tiny:latest\"");
 	r = ask(n, &a, "GET /api/ps", "", NULL);
@@ -176,6 +183,8 @@ static void ollama_errors(struct net *n)
 	    {"POST /api/chat", "{", 400},
 	    {"POST /api/chat", "{\"model\":\"big\"," MESSAGES "}", 404},
 	    {"POST /api/show", "{\"model\":\"big\"}", 404},
+	    {"POST /api/embed", "{\"model\":\"big\",\"input\":\"x\"}", 404},
+	    {"POST /api/embed", "{\"model\":\"tiny\"}", 400},
 	    {"POST /api/show", "{}", 400},
 	    {"GET /api/chat", NULL, 405},
 	    {"POST /api/pull", "{}", 404},

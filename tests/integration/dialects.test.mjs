@@ -200,6 +200,36 @@ for (const where of ['server', 'asker']) {
     }
 }
 
+// ---- servers of these forms -------------------------------------------------------------------
+
+for (const kind of ['ollama', 'anthropic', 'openai']) {
+    test(`every client, by way of a server of the kind ${kind}`, async () => {
+        const front = await Node.start(`front-${kind}`,
+            { args: ['--model', 'none', '--cluster', `front-${kind}`, '--discover-providers=false'] })
+        const url = root(nodes.server)
+        const added = await front.cli('providers', ['add', 'back', '--kind', kind, '--url', url])
+        assert.equal(added.code, 0, added.stderr)
+        await front.seesModel(model)
+        const claude = await anthropic(front).messages.stream({ model, max_tokens: 100, messages })
+            .finalMessage()
+        assert.match(claude.content[0].text, /\b4\b/)
+        assert.equal(claude.stop_reason, 'end_turn')
+        assert.ok(claude.usage.output_tokens > 0)
+        const llama = await ollama(front).chat({ model, messages })
+        assert.match(llama.message.content, /\b4\b/)
+        assert.ok(llama.prompt_eval_count > 0)
+        assert.match((await openai(front).responses.create({ model, input: text })).output_text, /\b4\b/)
+        const chat = await openai(front).chat.completions.create({ model, messages, temperature: 0 })
+        assert.match(chat.choices[0].message.content, /\b4\b/)
+        const short = await openai(front).chat.completions
+            .create({ model, messages: [{ role: 'user', content: 'Tell me a story.' }], max_tokens: 2 })
+        assert.equal(short.choices[0].finish_reason, 'length')
+        const error = await openai(front).chat.completions.create({ model, messages, n: 2 }).catch((e) => e)
+        if (kind !== 'openai') assert.equal(error.param, 'n')
+        await front.child.stop()
+    })
+}
+
 // ---- endings ----------------------------------------------------------------------------------
 
 test('a client of any dialect that leaves ends its answer', async () => {

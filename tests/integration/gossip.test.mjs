@@ -161,6 +161,39 @@ test('what is missed is fetched by gossip, and gossip is answered', { timeout: 6
     await b.hears('asked for')
 })
 
+test('who has a large message says so, and is spared copies: both speak 1.2', { timeout: 60_000 }, async () => {
+    const [a, b] = [await Gossiper.start(), await Gossiper.start()]
+    for (const g of [a, b]) {
+        await g.node.dial(address)
+        await g.meets(idOf(address), BULK)
+        assert.equal(g.pubsub.streamsOutbound.get(idOf(address)).protocol, '/meshsub/1.2.0')
+    }
+    const large = randomBytes(2048).toString('hex')
+    await a.publish(BULK, large)
+    await until('it is heard', () => b.has(large))
+    // Ours told b, which a's message did not come from, before it passed the message on.
+    const refused = () => b.pubsub.idontwants.get(idOf(address))?.size ?? 0
+    await until('ours does not want it again', () => refused() === 1)
+    assert.equal(a.pubsub.idontwants.get(idOf(address))?.size ?? 0, 0)
+    await a.publish(BULK, 'a small one')
+    await b.hears('a small one')
+    assert.equal(refused(), 1)
+
+    // A third one refuses a message before it comes, and has only what it did not refuse.
+    const raw = await forger({ protocol: '/meshsub/1.2.0' })
+    await raw.send(field(3, field(3, field(1, Buffer.from(BULK))))) // GRAFT
+    const author = new Author(), other = await forger()
+    const seqno = Buffer.alloc(8)
+    seqno.writeBigUInt64BE(author.seqno)
+    await raw.send(field(3, field(5, field(1, Buffer.concat([author.id, seqno])))))
+    await sleep(300)
+    await other.send(author.message(BULK, 'refused'))
+    await other.send(author.message(BULK, 'not refused'))
+    await b.hears('refused')
+    await until('the other one', () => raw.heard().includes('not refused'))
+    assert.equal(raw.heard().match(/refused/g).length, 1)
+})
+
 // ---- forgers -----------------------------------------------------------------------------------
 
 const varint = (n) => {
@@ -194,14 +227,16 @@ class Author {
     }
 }
 
-async function forger() {
-    const node = await jsNode()
+async function forger({ protocol = '/meshsub/1.1.0' } = {}) {
+    const node = await jsNode(), heard = []
     nodes.push(node)
-    await node.handle('/meshsub/1.1.0', (stream) => { stream.addEventListener('message', () => {}) })
+    await node.handle(protocol, (stream) => {
+        stream.addEventListener('message', ({ data }) => heard.push(Buffer.from(data.subarray())))
+    })
     await node.dial(address)
-    const stream = await node.dialProtocol(address, '/meshsub/1.1.0')
+    const stream = await node.dialProtocol(address, protocol)
     await write(stream, frame(subscription(BULK)))
-    return { node, send: (rpc) => write(stream, frame(rpc)), stream }
+    return { node, send: (rpc) => write(stream, frame(rpc)), stream, heard: () => Buffer.concat(heard).toString('latin1') }
 }
 
 test('forged messages are rejected and not passed on', { timeout: 60_000 }, async () => {

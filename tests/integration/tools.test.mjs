@@ -4,15 +4,18 @@
 import './lib/polyfill.mjs'
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { createOpenAI } from '@ai-sdk/openai'
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
 import Anthropic from '@anthropic-ai/sdk'
 import { generateText, jsonSchema, stepCountIs, streamText, tool } from 'ai'
 import { Ollama } from 'ollama'
 import OpenAI from 'openai'
-import { BUILD } from './lib/process.mjs'
+import { Node } from './lib/gate.mjs'
+import { BUILD, endAll } from './lib/process.mjs'
 
 const SPEAK = join(BUILD, 'tests', 'dialect', 'dialect_speak')
 const FORMS = [
@@ -26,20 +29,24 @@ const FORMS = [
 // What was understood of each request, newest last.
 let understood = []
 
-// fetch, with a codec at the other end. Answers come in pieces that end anywhere, also inside a
-// character.
-async function fetch(url, init) {
-    const form = FORMS.find(([path]) => new URL(url).pathname === path)
-    assert.ok(form, `no form for ${url}`)
+async function speak(path, asked) {
+    const form = FORMS.find(([of]) => of === path)
+    assert.ok(form, `no form for ${path}`)
     const out = await new Promise((resolve, reject) => {
         const child = execFile(SPEAK, [form[1]], { encoding: 'buffer', maxBuffer: 1 << 26 },
             (error, stdout) => error ? reject(error) : resolve(stdout))
-        child.stdin.end(init.body)
+        child.stdin.end(asked)
     })
     const end = out.indexOf('\n')
     const { status, type, request } = JSON.parse(out.subarray(0, end))
     understood.push(request)
-    const body = out.subarray(end + 1)
+    return { status, type, body: out.subarray(end + 1) }
+}
+
+// fetch, with a codec at the other end. Answers come in pieces that end anywhere, also inside a
+// character.
+async function fetch(url, init) {
+    const { status, type, body } = await speak(new URL(url).pathname, init.body)
     const pieces = new ReadableStream({
         start(to) {
             for (let i = 0; i < body.length; i += 7) to.enqueue(body.subarray(i, i + 7))
@@ -231,3 +238,83 @@ test('what a form cannot do is refused by name', async () => {
     assert.equal(other.param, 'background')
     assert.equal(other.code, 'unsupported')
 })
+
+// ---- through a node -------------------------------------------------------------------------------
+
+// The codecs behind HTTP, as a server that has the model "m".
+async function serve() {
+    const lists = {
+        '/v1/models': { data: [{ id: 'm', type: 'model' }] },
+        '/api/tags': { models: [{ name: 'm:latest', model: 'm:latest' }] }
+    }
+    const server = createServer(async (request, response) => {
+        const path = new URL(request.url, 'http://x').pathname
+        const pieces = []
+        for await (const piece of request) pieces.push(piece)
+        if (!lists[path] && !FORMS.some(([of]) => of === path)) return response.writeHead(404).end()
+        const { status, type, body } = lists[path]
+            ? { status: 200, type: 'application/json', body: JSON.stringify(lists[path]) }
+            : await speak(path, Buffer.concat(pieces))
+        response.writeHead(status, { 'content-type': type }).end(body)
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    after(() => server.close())
+    return `http://127.0.0.1:${server.address().port}`
+}
+
+after(endAll)
+
+const plain = (calls) => calls.map((c) => JSON.parse(c.function.arguments))
+
+for (const kind of ['anthropic', 'ollama']) {
+    test(`tools and thoughts of a server of the kind ${kind}, in every form`, async () => {
+        const url = await serve()
+        const node = await Node.start(`tools-${kind}`,
+            { args: ['--model', 'none', '--cluster', `tools-${kind}`, '--discover-providers=false'] })
+        const added = await node.cli('providers', ['add', 'codec', '--kind', kind, '--url', url])
+        assert.equal(added.code, 0, added.stderr)
+        await node.seesModel('m')
+
+        const openai = new OpenAI({ baseURL: node.http, apiKey: 'unused', maxRetries: 0 })
+        const tools = [{ type: 'function', function: { name: 'weather', parameters: city } }]
+        const image = { type: 'image_url', image_url: { url: `data:image/png;base64,${PNG}` } }
+        const messages = [{ role: 'user', content: [{ type: 'text', text }, image] }]
+        const asked = { model: 'm', messages, tools, reasoning_effort: 'medium', max_tokens: 9000 }
+        const chat = await openai.chat.completions.create(asked)
+        const said = chat.choices[0].message
+        assert.equal(said.content, ASKS)
+        assert.equal(said.reasoning_content, THOUGHT)
+        assert.deepEqual(plain(said.tool_calls), [{ city: 'Zürich' }, { city: 'Bern' }])
+        assert.equal(chat.choices[0].finish_reason, 'tool_calls')
+        says(`image="data:image/png;base64,${PNG}"`, 'effort=medium', 'tool weather')
+        const results = said.tool_calls.map((c) => ({ role: 'tool', tool_call_id: c.id, content: '21' }))
+        const last = await openai.chat.completions
+            .create({ ...asked, messages: [...messages, said, ...results] })
+        assert.equal(last.choices[0].message.content, ANSWER)
+        says('tool content="21" answers="call_a"', 'tool content="21" answers="call_b"')
+
+        const streamed = await openai.responses.stream({
+            model: 'm', input: text, reasoning: { effort: 'medium' }, max_output_tokens: 9000,
+            tools: [{ type: 'function', name: 'weather', parameters: city, strict: false }]
+        }).finalResponse()
+        assert.deepEqual(streamed.output.map((o) => o.type),
+            ['reasoning', 'message', 'function_call', 'function_call'])
+        assert.equal(streamed.output[0].summary[0].text, THOUGHT)
+
+        const claude = await new Anthropic({ baseURL: node.http.replace(/\/v1$/, ''), apiKey: 'unused', maxRetries: 0 })
+            .messages.stream({
+                model: 'm', max_tokens: 9000, messages: [{ role: 'user', content: text }],
+                thinking: { type: 'enabled', budget_tokens: 4096 },
+                tools: [{ name: 'weather', input_schema: city }]
+            }).finalMessage()
+        assert.deepEqual(claude.content.map((c) => c.type), ['thinking', 'text', 'tool_use', 'tool_use'])
+        assert.deepEqual(claude.content[3].input, { city: 'Bern' })
+
+        const llama = await new Ollama({ host: node.http.replace(/\/v1$/, '') })
+            .chat({ model: 'm', messages: [{ role: 'user', content: text }], tools, think: true })
+        assert.equal(llama.message.thinking, THOUGHT)
+        assert.deepEqual(llama.message.tool_calls.map((c) => c.function.arguments),
+            [{ city: 'Zürich' }, { city: 'Bern' }])
+        await node.child.stop()
+    })
+}

@@ -278,6 +278,32 @@ static void follow(struct rig *r)
 	rig_down(r);
 }
 
+/* Several may have one id: whoever reads passes by what is not for it. */
+static int only_failed(void *arg, const struct request_record *r, struct err *err)
+{
+	*(uint64_t *)arg = r->seq;
+	return r->code ? 0 : E_NOT_FOUND;
+}
+
+static void same_ids(struct rig *r)
+{
+	uint64_t seq = 0;
+
+	rig_up(r, 100, 3600);
+	one(r->book, "a", E_UPSTREAM);
+	one(r->book, "a", 0);
+	OK(records_get(r->book, "a", only_failed, &seq, NULL));
+	assert_int_equal(seq, 1);
+	rig_down(r);
+	rig_up(r, 100, 3600);
+	one(r->book, "b", 0);
+	seq = 0;
+	OK(records_get(r->book, "a", only_failed, &seq, NULL));
+	assert_int_equal(seq, 1);
+	assert_int_equal(records_get(r->book, "b", only_failed, &seq, NULL), E_NOT_FOUND);
+	rig_down(r);
+}
+
 /* ---- keeping and losing ---------------------------------------------------------------------- */
 
 static size_t count(struct rig *r, size_t limit)
@@ -440,6 +466,7 @@ int main(void)
 	    RIG_TEST(hashes),
 	    RIG_TEST(lists),
 	    RIG_TEST(follow),
+	    RIG_TEST(same_ids),
 	    RIG_TEST(retention),
 	    RIG_TEST(overflow),
 	    RIG_TEST(full_disk),

@@ -57,7 +57,8 @@ static void count_item(struct rig *g, unsigned to, const struct gossip_item *ite
 	struct bytes id, record;
 
 	g->sent[to][item->kind]++;
-	if (item->kind == GOSSIP_IHAVE || item->kind == GOSSIP_IWANT) {
+	if (item->kind == GOSSIP_IHAVE || item->kind == GOSSIP_IWANT ||
+	    item->kind == GOSSIP_IDONTWANT) {
 		while (gossip_ids_next(&c, item->kind, &id)) {
 			assert_in_range(id.n, 1, GOSSIP_ID_MAX);
 			g->ids[to]++;

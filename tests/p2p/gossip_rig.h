@@ -18,8 +18,8 @@ struct rig {
 	struct instant now;
 	uint64_t seqno;
 	/* since the last clear */
-	unsigned sent[PEERS_MAX][GOSSIP_PRUNE + 1]; /* items of each kind sent to a peer */
-	unsigned ids[PEERS_MAX];                    /* in IWANTs */
+	unsigned sent[PEERS_MAX][GOSSIP_IDONTWANT + 1]; /* items of each kind sent to a peer */
+	unsigned ids[PEERS_MAX];                        /* in IWANTs */
 	uint64_t backoff[PEERS_MAX];
 	unsigned px[PEERS_MAX];
 	struct bytes last_id[PEERS_MAX];

@@ -18,6 +18,7 @@ struct bytes unhex(int slot, const char *hex);
 int run_bans_tests(void);
 int run_gossip_score_tests(void);
 int run_gossip_tests(void);
+int run_gossip_unwanted_tests(void);
 int run_gossip_wire_tests(void);
 int run_identify_tests(void);
 int run_mdns_tests(void);

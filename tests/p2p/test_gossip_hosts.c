@@ -92,7 +92,7 @@ static void story_two(struct net *n)
 	assert_true(peer_id_equal(&a.from, &b.node.id.peer_id));
 
 	assert_int_equal(p2p_gossip_peers(a.gossip, seen, 4), 1);
-	assert_string_equal(seen[0].protocol, GOSSIP_PROTOCOL_11);
+	assert_string_equal(seen[0].protocol, GOSSIP_PROTOCOL_12);
 	assert_true(seen[0].connected && seen[0].outbound && seen[0].score > 0);
 	assert_int_equal(seen[0].meshes, 1);
 

@@ -26,6 +26,7 @@ static void build_rpc(struct buf *out)
 	gossip_put_graft(out, bytes_str("d"));
 	gossip_put_prune(out, bytes_str("e"), 300, px, 2);
 	gossip_put_prune(out, bytes_str("f"), 0, NULL, 0);
+	gossip_put_ids(out, GOSSIP_IDONTWANT, (struct bytes){0}, ids, 2);
 	assert_false(out->failed);
 }
 
@@ -73,6 +74,8 @@ static void test_round_trip(void **state)
 	assert_false(gossip_px_next(&c, &peer, &record));
 	next_item(&w, &item, GOSSIP_PRUNE, "f");
 	assert_int_equal(item.backoff, 0);
+	next_item(&w, &item, GOSSIP_IDONTWANT, "");
+	expect_ids(&item);
 	assert_int_equal(gossip_walk_next(&w, &item, NULL), 0);
 	buf_free(&rpc);
 }
@@ -91,6 +94,7 @@ static void test_merged_control(void **state)
 	OK(gossip_rpc_check(rpc, NULL));
 	next_item(&w, &item, GOSSIP_GRAFT, "a");
 	next_item(&w, &item, GOSSIP_GRAFT, "b");
+	next_item(&w, &item, GOSSIP_IDONTWANT, "");
 	assert_int_equal(gossip_walk_next(&w, &item, NULL), 0);
 }
 

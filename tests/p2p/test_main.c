@@ -30,5 +30,6 @@ int main(void)
 	failed += run_gossip_wire_tests();
 	failed += run_gossip_tests();
 	failed += run_gossip_score_tests();
+	failed += run_gossip_unwanted_tests();
 	return failed ? 1 : 0;
 }

@@ -377,6 +377,31 @@ static void tools_are_heard_of(void **state)
 	done(history);
 }
 
+/* Where both are asked for, it is the one or the other. */
+static void a_format_beside_tools_leaves_the_choice(void **state)
+{
+	for (int seed = 0; seed < 6; seed++) {
+		struct heard *h =
+		    ask("{" USER("What is 2 plus 2?") "," TOOLS(
+			    "false") ",\"seed\":%d,"
+				     "\"temperature\":2,\"response_format\":{\"type\":"
+				     "\"json_schema\",\"json_schema\":{\"name\":\"a\","
+				     "\"schema\":" SCHEMA
+				     "}},\"max_tokens\":900,\"parallel_tool_calls\":false}",
+			seed);
+		const struct inference_choice *c = choice(h, 0);
+		if (c->finish == FINISH_STOP) {
+			json_t *v = read_answer(h);
+			assert_int_equal(json_object_size(v), 3);
+			json_decref(v);
+		} else if (c->finish == FINISH_TOOL_CALLS) {
+			assert_int_equal(c->n_tool_calls, 1);
+			check_call(&c->tool_calls[0], NULL);
+		}
+		done(h);
+	}
+}
+
 static void strict_tools_leave_text_free(void **state)
 {
 	struct heard *h = ask("{" USER("What is 2 plus 2?") "," TOOLS("true") "," GREEDY "}");
@@ -587,6 +612,7 @@ int main(void)
 	    cmocka_unit_test(a_schema_is_kept),
 	    cmocka_unit_test(required_calls_come),
 	    cmocka_unit_test(tools_are_heard_of),
+	    cmocka_unit_test(a_format_beside_tools_leaves_the_choice),
 	    cmocka_unit_test(strict_tools_leave_text_free),
 	    cmocka_unit_test(a_cut_answer_goes_on),
 	    cmocka_unit_test(text_alone_will_do),

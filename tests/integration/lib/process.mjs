@@ -51,14 +51,15 @@ export async function freePort() {
 }
 
 export class Child {
-    constructor(program, args, { env, input, cwd } = {}) {
+    // Standard input is empty, or `input`, or, `interactive`, left to the caller.
+    constructor(program, args, { env, input, cwd, interactive = false } = {}) {
         this.command = [program, ...args].join(' ')
         this.stdout = []
         this.stderr = ''
         this.process = spawn(program, args, {
             cwd: cwd ?? ROOT,
             env: { ...process.env, ...env },
-            stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe']
+            stdio: [input === undefined && !interactive ? 'ignore' : 'pipe', 'pipe', 'pipe']
         })
         children.add(this)
         this.process.stdout.on('data', (data) => this.stdout.push(data))

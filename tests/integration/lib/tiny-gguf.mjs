@@ -47,7 +47,7 @@ function generator(seed) {
 }
 
 export function writeTinyModel(path, { name = 'tiny-endless', embd = 256, ff = 768, layers = 6,
-    heads = 4, context = 8192, seed = 7 } = {}) {
+    heads = 4, context = 8192, seed = 7, template, gap } = {}) {
     const vocab = vocabulary()
     const random = generator(seed)
     const matrix = (rows, columns) => {
@@ -95,6 +95,10 @@ export function writeTinyModel(path, { name = 'tiny-endless', embd = 256, ff = 7
         pair('tokenizer.ggml.eos_token_id', U32, 2),
         pair('tokenizer.ggml.add_bos_token', BOOL, true)
     ]
+    // A chat template, and the ids of three tokens that frame a gap to be filled.
+    if (template) pairs.push(pair('tokenizer.chat_template', STRING, template))
+    gap?.forEach((id, i) =>
+        pairs.push(pair(`tokenizer.ggml.fim_${['pre', 'suf', 'mid'][i]}_token_id`, U32, id)))
     write(path, pairs, tensors)
     return name
 }
