@@ -233,7 +233,7 @@ static void pulse(void *arg)
 	finish(&r);
 	/* What came without any text counts as silence. */
 	struct rig b;
-	struct reply begun = {0};
+	static struct reply begun;
 	start(&b, begins_silently);
 	began = rt_now();
 	buf_reset(&out);
