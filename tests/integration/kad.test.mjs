@@ -299,18 +299,29 @@ function fields(message) {
 
 const hexOfPeer = (id) => Buffer.from(id.toMultihash().bytes).toString('hex')
 
-async function announce(id, key) {
+async function announce(node, id, key) {
     const entry = `0a26${hexOfPeer(id)}` + '1208' + '047f000001060fa0' // /ip4/127.0.0.1/tcp/4000
-    const add = framed(`08021222${key}4a${(entry.length / 2).toString(16)}${entry}`)
-    const stream = await js.dialProtocol(multiaddr(ours.address), PROTOCOL)
-    await write(stream, Buffer.concat([add, framed(`08031222${key}`)]))
-    const [answer] = await messages(stream, 1)
+    const stream = await node.dialProtocol(multiaddr(ours.address), PROTOCOL)
+    await write(stream, framed(`08021222${key}4a${(entry.length / 2).toString(16)}${entry}`))
     await stream.close()
-    return fields(answer)
 }
 
+async function hasProviders(node, key) {
+    const stream = await node.dialProtocol(multiaddr(ours.address), PROTOCOL)
+    await write(stream, framed(`08031222${key}`))
+    const [answer] = await messages(stream, 1)
+    await stream.close()
+    return fields(answer).includes(9)
+}
+
+// From nodes of their own: forgeries cost the stream and are counted, and what came before is too.
 test('only what a peer says about itself makes a provider', async () => {
-    const stranger = peerIdFromString(idOf(other.address))
-    assert.ok(!(await announce(stranger, `1220${'22'.repeat(32)}`)).includes(9))
-    assert.ok((await announce(js.peerId, `1220${'22'.repeat(32)}`)).includes(9))
+    const key = `1220${'22'.repeat(32)}`
+    const forger = await jsNode(), honest = await jsNode()
+    await announce(forger, peerIdFromString(idOf(other.address)), key).catch(() => {})
+    assert.equal(await hasProviders(honest, key), false)
+    await announce(honest, honest.peerId, key)
+    assert.equal(await hasProviders(honest, key), true)
+    await forger.stop()
+    await honest.stop()
 })
