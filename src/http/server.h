@@ -115,6 +115,8 @@ int http_response_write(struct http_exchange *x, struct bytes data, struct err *
 int http_response_flush(struct http_exchange *x, struct err *err) WARN_UNUSED;
 /* [parks] Less than the announced length is E_INVALID. */
 int http_response_end(struct http_exchange *x, struct err *err) WARN_UNUSED;
+/* [parks] Both: the last piece and the end go out together. */
+int http_response_last(struct http_exchange *x, struct bytes data, struct err *err) WARN_UNUSED;
 
 /* Whether an answer has begun (http_response_begin succeeded), and whether any of it went out. */
 bool http_response_begun(const struct http_exchange *x);
