@@ -29,8 +29,7 @@ static void check(bool ok)
 
 static void allowed(int rc)
 {
-	check(rc == 0 || rc == E_PROTOCOL || rc == E_TOO_LARGE || rc == E_CLOSED ||
-	      rc == E_RESET);
+	check(rc == 0 || rc == E_PROTOCOL || rc == E_TOO_LARGE || rc == E_CLOSED || rc == E_RESET);
 }
 
 static void hello(struct stream *s)

@@ -39,7 +39,7 @@ static const struct marks MARKS[] = {
 
 static bool mentions(struct bytes source, const char *word)
 {
-	return source.n && memmem(source.p, source.n, word, strlen(word));
+	return source.p && source.n && memmem(source.p, source.n, word, strlen(word));
 }
 
 struct reply_style reply_style_of(struct bytes source)

@@ -429,6 +429,36 @@ int http_response_flush(struct http_exchange *x, struct err *err)
 	return rc != 0 ? rc : send_in_turn(x, (struct bytes){0}, err);
 }
 
+/* The last chunk with what ends them all. */
+static int send_last(struct http_exchange *x, struct bytes data, struct err *err)
+{
+	char size[24];
+	struct bytes v[3] = {{0}, data, bytes_str("\r\n0\r\n\r\n")};
+	int rc = sem_acquire(&x->turn, err);
+
+	if (rc != 0)
+		return rc;
+	snprintf(size, sizeof(size), "%zx\r\n", data.n);
+	v[0] = bytes_str(size);
+	rc = send_pieces(x, v, 3, err);
+	if (rc == 0)
+		x->answer = HTTP_ANSWER_DONE;
+	sem_release(&x->turn);
+	return rc;
+}
+
+int http_response_last(struct http_exchange *x, struct bytes data, struct err *err)
+{
+	int rc = check_open(x, err);
+
+	if (rc != 0)
+		return rc;
+	if (x->chunked && !x->no_body && data.n > 0 && data.n <= HTTP_WRITE_PIECE)
+		return send_last(x, data, err);
+	rc = http_response_write(x, data, err);
+	return rc != 0 ? rc : http_response_end(x, err);
+}
+
 int http_response_end(struct http_exchange *x, struct err *err)
 {
 	struct bytes last = bytes_str("0\r\n\r\n");

@@ -119,6 +119,8 @@ int http_response_write(struct http_exchange *x, struct bytes data, struct err *
 int http_response_flush(struct http_exchange *x, struct err *err) WARN_UNUSED;
 /* [parks] Less than the announced length is E_INVALID. */
 int http_response_end(struct http_exchange *x, struct err *err) WARN_UNUSED;
+/* [parks] Both: the last piece and the end go out together. */
+int http_response_last(struct http_exchange *x, struct bytes data, struct err *err) WARN_UNUSED;
 
 /* [parks] An interim answer (100 to 199, not 101) with these headers, before the answer begins.
  * Left out for HTTP/1.0 clients, which know none. */

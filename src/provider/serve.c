@@ -141,18 +141,19 @@ static int begin_stream(struct out *o, struct err *err)
 	http_response_header(o->x, "x-accel-buffering", "no");
 	if (strcmp(o->call->dialect->stream_type, SSE_MEDIA_TYPE) == 0)
 		http_exchange_pulse(o->x, bytes_str(":\n\n")); /* a comment */
-	int rc =
-	    http_response_begin(o->x, 200, o->call->dialect->stream_type, HTTP_LENGTH_CHUNKED, err);
-	return rc ? rc : http_response_flush(o->x, err);
+	return http_response_begin(
+	    o->x, 200, o->call->dialect->stream_type, HTTP_LENGTH_CHUNKED, err);
 }
 
-/* Sends what is in o->piece, the first of it after the status line. */
-static int send_piece(struct out *o, struct err *err)
+/* Sends what is in o->piece, the first of it after the status line; with the end, when `last`. */
+static int send_piece(struct out *o, bool last, struct err *err)
 {
 	int rc = buf_ok(&o->piece, err);
-	if (rc == 0 && o->piece.n > 0)
+	if (rc == 0 && (last || o->piece.n > 0))
 		rc = begin_stream(o, err);
-	if (rc == 0 && o->piece.n > 0)
+	if (rc == 0 && last)
+		rc = http_response_last(o->x, buf_view(&o->piece), err);
+	else if (rc == 0 && o->piece.n > 0)
 		rc = http_response_write(o->x, buf_view(&o->piece), err);
 	buf_reset(&o->piece);
 	return rc;
@@ -164,19 +165,24 @@ static struct dialect_writer *writer_now(struct out *o)
 	return o->writer;
 }
 
+/* What a beginning and the end of a choice become waits for what comes with them: the first text,
+ * or the end of all. Until then nothing is lost: a failure has its status still, or no invented
+ * end. */
+static bool can_wait(const struct inference_event *e)
+{
+	return e->kind == INFERENCE_STARTED || e->kind == INFERENCE_CHOICE_END;
+}
+
 static int emit_stream(void *arg, const struct inference_event *e, struct err *err)
 {
 	struct out *o = arg;
 	int rc = sem_acquire(&o->turn, err);
 	if (rc)
 		return rc;
-	o->any_since_pulse = true;
+	o->any_since_pulse |= !can_wait(e);
 	o->call->dialect->event(writer_now(o), e, &o->piece);
-	rc = send_piece(o, err);
-	if (rc == 0 && e->kind == INFERENCE_FINISHED)
-		rc = begin_stream(o, err);
-	if (rc == 0 && e->kind == INFERENCE_FINISHED)
-		rc = http_response_end(o->x, err);
+	rc = can_wait(e) ? buf_ok(&o->piece, err)
+			 : send_piece(o, e->kind == INFERENCE_FINISHED, err);
 	sem_release(&o->turn);
 	return rc;
 }
@@ -193,7 +199,7 @@ static void pulse(void *arg)
 		if (sem_acquire(&o->turn, NULL) != 0)
 			return;
 		o->call->dialect->pulse(writer_now(o), &o->piece);
-		int rc = send_piece(o, NULL);
+		int rc = send_piece(o, false, NULL);
 		sem_release(&o->turn);
 		if (rc)
 			return;
@@ -207,9 +213,7 @@ static int stream_failure(struct out *o, const struct err *why)
 	scope_open_shielded(&sc, duration_ms(GOODBYE_LIMIT_MS));
 	buf_reset(&o->piece);
 	o->call->dialect->failure(writer_now(o), why, &o->piece);
-	int rc = send_piece(o, NULL);
-	if (rc == 0)
-		rc = http_response_end(o->x, NULL);
+	int rc = send_piece(o, true, NULL);
 	scope_close(&sc);
 	return rc;
 }

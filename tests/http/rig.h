@@ -55,6 +55,16 @@ static int h_stream(struct http_exchange *x, void *arg, struct err *err)
 	return rc; /* the server ends it */
 }
 
+/* Chunked with HTTP/1.1, to the connection's end with 1.0. */
+static int h_last(struct http_exchange *x, void *arg, struct err *err)
+{
+	int rc = http_response_begin(x, 200, NULL, HTTP_LENGTH_CHUNKED, err);
+
+	if (rc == 0)
+		rc = http_response_write(x, bytes_str("abc"), err);
+	return rc != 0 ? rc : http_response_last(x, bytes_str("end"), err);
+}
+
 static int h_short(struct http_exchange *x, void *arg, struct err *err)
 {
 	struct rig *r = arg;
@@ -207,6 +217,7 @@ static const struct http_route routes[] = {
     {"GET", "/hello", h_hello},
     {"POST", "/echo", h_echo},
     {"GET", "/stream", h_stream},
+    {"GET", "/last", h_last},
     {"GET", "/short", h_short},
     {"GET", "/late", h_late},
     {"GET", "/held", h_held},

@@ -41,6 +41,10 @@ static void answers(void)
 	    "Content-Length: 5\r\n\r\nhello"
 	    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
 	    "3\r\nabc\r\n2\r\nbc\r\n1\r\nc\r\n0\r\n\r\n");
+	check(GET("/last") "GET /last HTTP/1.0\r\n\r\n",
+	    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	    "3\r\nabc\r\n3\r\nend\r\n0\r\n\r\n"
+	    "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabcend");
 	check("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
 	      "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 	      "2\r\nxy\r\n1\r\nz\r\n0\r\n\r\n"

@@ -110,6 +110,10 @@ static const struct fake_step fails_late[] = {
     {FAKE_STARTED}, {FAKE_TEXT, 0, "Fo"}, {FAKE_FAIL, E_RESET, "the engine died"}};
 static const struct fake_step silent[] = {
     {FAKE_WAIT, 35000}, {FAKE_STARTED}, {FAKE_TEXT, 0, "Four"}, {FAKE_FINISH}};
+static const struct fake_step begins_then_fails[] = {
+    {FAKE_STARTED}, {FAKE_FAIL, E_UNAVAILABLE, "the engine is gone"}};
+static const struct fake_step begins_silently[] = {
+    {FAKE_STARTED}, {FAKE_WAIT, 15000}, {FAKE_TEXT, 0, "Four"}, {FAKE_FINISH}};
 static const struct fake_step silent_then_fails[] = {
     {FAKE_WAIT, 15000}, {FAKE_FAIL, E_RESET, "oh"}};
 static const struct fake_step empty[] = {{FAKE_STARTED}, {FAKE_FINISH}};
@@ -179,6 +183,8 @@ static void early_failure(void *arg)
 		has_not(r, "x-served-by");
 		has_not(r, "data:");
 	}
+	/* That it had begun changes nothing, as long as nothing of the answer is there. */
+	assert_int_equal(one(begins_then_fails, "", STREAMED, NULL)->status, 503);
 	static const struct fake_step busy[] = {{FAKE_FAIL, E_BUSY}};
 	struct reply *r = one(busy, "", PLAIN, NULL);
 	assert_int_equal(r->status, 429);
@@ -225,6 +231,21 @@ static void pulse(void *arg)
 	assert_in_range(pulses, 3, 3);
 	stream_close(r.client);
 	finish(&r);
+	/* What came without any text counts as silence. */
+	struct rig b;
+	static struct reply begun;
+	start(&b, begins_silently);
+	began = rt_now();
+	buf_reset(&out);
+	request_put(&out, COMPLETIONS, "", STREAMED);
+	OK(stream_write(b.client, out.p, out.n, NULL));
+	assert_true(reply_read(b.client, &begun, ": keep-alive"));
+	assert_in_range(duration_to_ms(instant_since(rt_now(), began)), 9000, 11000);
+	has(&begun, "\"role\":\"assistant\"");
+	assert_false(reply_read(b.client, &begun, NULL));
+	has(&begun, "[DONE]");
+	stream_close(b.client);
+	finish(&b);
 	/* After a pulse the status is spent: a failure is an event. */
 	struct reply *late = one(silent_then_fails, "", STREAMED, NULL);
 	assert_int_equal(late->status, 200);
