@@ -72,6 +72,7 @@ function makeService() {
         if (!route) { res.writeHead(404); return res.end(`no ${req.url}`) }
         route(req, res)
     })
+    server.on('connection', (socket) => socket.on('error', () => {})) // nodes are killed here
     server.on('checkContinue', (req, res) => {
         if (req.url === '/unwanted') { res.writeHead(417, { connection: 'close' }); return res.end('no') }
         res.writeContinue()
@@ -81,7 +82,6 @@ function makeService() {
         if (req.url === '/refuses') return socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno')
         const accept = createHash('sha1').update(`${req.headers['sec-websocket-key'] ?? ''}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
         socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${req.headers.upgrade}\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`)
-        socket.on('error', () => {})
         socket.on('data', (data) => socket.write(data))
         socket.on('end', () => { socket.end('bye') })
     })
