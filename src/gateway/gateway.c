@@ -104,7 +104,7 @@ static int run_job(struct caller *caller, struct emitting *m, struct err *err)
 	char from[PEER_ID_TEXT_MAX] = "a client";
 	if (caller->peer)
 		peer_id_print(caller->peer, from);
-	rt_log(LOG_INFO, "gateway", "%s from %s: %s%s%s in %lld ms", call->ctx.request_id, from,
+	rt_log(LOG_DEBUG, "gateway", "%s from %s: %s%s%s in %lld ms", call->ctx.request_id, from,
 	    rc ? err_text(err) : "answered", m->job.served_by_label[0] ? " by " : "",
 	    m->job.served_by_label, (long long)duration_to_ms(instant_since(rt_now(), began)));
 	return rc;

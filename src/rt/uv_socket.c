@@ -142,6 +142,7 @@ struct sock {
 	struct watch watch;
 	int fd;
 	bool reset;
+	bool drained; /* the latest read took all there was: the next one waits first */
 	unsigned ops; /* since the last wait or yield */
 };
 
@@ -190,7 +191,11 @@ static ssize_t sock_read(struct stream *stream, void *buf, size_t cap, struct er
 		int rc = sock_before(s, err);
 		if (rc)
 			return rc;
-		ssize_t n = recv(s->fd, buf, cap, 0);
+		ssize_t n = -1;
+		errno = EAGAIN;
+		if (!s->drained)
+			n = recv(s->fd, buf, cap, 0);
+		s->drained = n > 0 && (size_t)n < cap;
 		if (n == 0 && sock_broken(s))
 			return sock_error(s, ECONNRESET, "read", err);
 		if (n >= 0)
