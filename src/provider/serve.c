@@ -10,6 +10,7 @@
 #include <string.h>
 #include <talloc.h>
 
+#define REQUEST_ID_RANDOM 6
 #define PULSE_MS          10000
 #define ANSWER_MAX        (16u << 20) /* bytes kept of an answer that is not streamed … */
 #define DOCUMENT_MAX      (64u << 20) /* … and of the document it becomes */
@@ -30,12 +31,14 @@ struct out {
 	bool any_since_pulse;
 };
 
+/* Milliseconds, then chance: ids that grow with time cost the store's index next to nothing. */
 void serve_new_request_id(struct world *w, char out[64])
 {
-	uint8_t random[12];
-	world_random(w, random, sizeof random);
+	uint8_t id[8 + REQUEST_ID_RANDOM];
+	put_u64be(id, (uint64_t)world_wall_ms(w));
+	world_random(w, id + 8, REQUEST_ID_RANDOM);
 	memcpy(out, "req_", 4);
-	hex_encode(bytes_of(random, sizeof random), out + 4);
+	hex_encode(bytes_of(id + 2, sizeof id - 2), out + 4);
 }
 
 /* A client's own id is kept when it is harmless in logs and headers. */

@@ -90,10 +90,15 @@ static void watch_event(uv_poll_t *poll, int status, int events)
 		return;
 	}
 	int armed = w->armed;
-	if ((events & UV_READABLE) && w->readable.head)
+	/* Without a reader it is disarmed, but not at once: most come back for it soon. */
+	if ((events & UV_READABLE) && w->readable.head) {
 		waitq_wake_one(&w->readable);
-	else if (events & UV_READABLE)
+		w->unread = false;
+	} else if ((events & UV_READABLE) && !w->unread) {
+		w->unread = true;
+	} else if (events & UV_READABLE) {
 		armed &= ~UV_READABLE;
+	}
 	if (events & UV_WRITABLE) {
 		waitq_wake_one(&w->writable);
 		armed &= ~UV_WRITABLE;
@@ -116,6 +121,8 @@ int watch_wait(struct watch *w, int event, struct err *err)
 {
 	if (!(w->armed & event))
 		watch_arm(w, w->armed | event);
+	if (event == UV_READABLE)
+		w->unread = false;
 	struct waitq *q = event == UV_READABLE ? &w->readable : &w->writable;
 	INVARIANT(!q->head);
 	return waitq_wait(q, err);
