@@ -49,7 +49,8 @@ static int cloud_request(
 	.models = openai_models_parse
 
 const struct upstream gate_upstream = {.name = "gate", .request = node_request, COMMON};
-const struct upstream openai_upstream = {.name = "openai", .request = foreign_request, .whole = true, COMMON};
+const struct upstream openai_upstream = {
+    .name = "openai", .request = foreign_request, .whole = true, COMMON};
 const struct upstream openai_cloud_upstream = {
     .name = "openai.cloud", .request = cloud_request, .whole = true, COMMON};
 
