@@ -24,7 +24,7 @@
 
 #define PORTS_MAX     4
 #define STREAM_EVENTS 20
-#define WARM_UP       20
+#define WARM_UP       5
 #define READ_MAX      65536
 #define DIAL_BATCH    64 /* connections that are made at once */
 #define LIMIT_S       120

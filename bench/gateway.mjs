@@ -20,7 +20,7 @@ import { gate, Node } from '../tests/integration/lib/gate.mjs'
 import { BUILD, Child, freePort, temporaryFolder, until } from '../tests/integration/lib/process.mjs'
 
 const ROUNDS = 5, SECONDS = Number(process.env.SECONDS_EACH ?? 3), CONNECTIONS = 64
-const LATENCIES = 1000, STREAMS = 100, STREAM_EVENTS = 250
+const LATENCIES = 1000, STREAMS = 40, STREAM_EVENTS = 250
 const OUR_CORE = String(cpus().length - 1), OTHER_CORE = '0'
 const LOAD = join(BUILD, 'bench/gateway-load')
 const named = process.argv.slice(2).map((a) => a.split('='))

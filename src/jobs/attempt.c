@@ -278,7 +278,8 @@ static unsigned begin_record(struct lane *l)
 {
 	struct job *job = l->run->job;
 	const struct model_entry *m = entry_model(l->e, job->req->model);
-	return record_attempt(job->record, l->e->node.label, m ? m->id : job->req->model);
+	return record_attempt(
+	    job->record, l->e->node.label, l->e->provider->name, m ? m->id : job->req->model);
 }
 
 void attempt(struct lane *l)

@@ -89,6 +89,8 @@ static int read_headers(const struct http_head *head, struct serve_call *call, s
 	if (rc == 0)
 		rc = header_int(head, HEADER_DEADLINE, DEADLINE_MS_MAX, &call->deadline_ms, err);
 	call->ctx.hops = rc == 0 && hops > 0 ? (unsigned)hops : 0;
+	const char *explain = http_head_get(head, HEADER_EXPLAIN);
+	call->explain = explain && strcmp(explain, "0") != 0;
 	return rc;
 }
 
@@ -133,6 +135,8 @@ static void identify_answer(struct http_exchange *x, const struct serve_call *ca
 		http_response_header(x, HEADER_SERVED_BY, call->served_by);
 	if (call->served_by_label[0])
 		http_response_header(x, "x-served-by-label", call->served_by_label);
+	if (call->explanation)
+		http_response_header(x, HEADER_EXPLAIN, call->explanation);
 }
 
 static int begin_stream(struct out *o, struct err *err)
@@ -275,6 +279,8 @@ static int answer_failure(struct out *o, const struct err *why, struct err *err)
 	} else {
 		struct scope sc;
 		scope_open_shielded(&sc, duration_ms(GOODBYE_LIMIT_MS));
+		if (o->call->explanation)
+			http_response_header(o->x, HEADER_EXPLAIN, o->call->explanation);
 		rc = serve_error(o->x, o->call->dialect, why, NULL);
 		scope_close(&sc);
 	}
