@@ -38,7 +38,8 @@ int cors_check(const struct cors_policy *policy, const char *host, const char *o
 	"x-stainless-timeout, x-stainless-helper-method, x-api-key, anthropic-version, "           \
 	"anthropic-beta, anthropic-dangerous-direct-browser-access, x-request-id, "                \
 	"x-target-node, x-gate-deadline-ms, x-explain"
-#define CORS_EXPOSED   "x-request-id, request-id, x-served-by, x-served-by-label, x-explain, retry-after"
+#define CORS_EXPOSED                                                                               \
+	"x-request-id, request-id, x-served-by, x-served-by-label, x-explain, retry-after"
 #define CORS_MAX_AGE_S "600"
 
 #endif
