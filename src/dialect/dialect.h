@@ -123,7 +123,11 @@ struct upstream {
 	const char *name; /* "openai", "anthropic", "ollama" */
 	enum upstream_framing framing;
 
-	/* Appends the body of a streamed request and sets *path (static text, below the base URL).
+	/* Whether a client that does not stream has its answer asked for as one document, too; else
+	 * all answers are streams. Either way the answer may come as the other. */
+	bool whole;
+
+	/* Appends the body of a request and sets *path (static text, below the base URL).
 	 * E_UNSUPPORTED with err->param for what the form cannot say; E_TOO_LARGE. */
 	int (*request)(const struct inference_request *req, const char **path, struct buf *out,
 	    struct err *err);

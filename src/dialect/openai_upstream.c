@@ -6,11 +6,13 @@
 static int ask(const struct inference_request *req, enum openai_form form, const char **path,
     struct buf *out, struct err *err)
 {
-	struct inference_request streamed = *req;
+	struct inference_request asked = *req;
 
-	streamed.stream = streamed.include_usage = true;
+	/* Nodes stream always: an answer that breaks off can go on elsewhere. */
+	asked.stream = req->stream || form == OPENAI_FORM_NODE;
+	asked.include_usage = asked.stream;
 	*path = req->kind == INFERENCE_CHAT ? "/v1/chat/completions" : "/v1/completions";
-	return openai_put_request(&streamed, form, out, err);
+	return openai_put_request(&asked, form, out, err);
 }
 
 static int node_request(
@@ -47,9 +49,10 @@ static int cloud_request(
 	.models = openai_models_parse
 
 const struct upstream gate_upstream = {.name = "gate", .request = node_request, COMMON};
-const struct upstream openai_upstream = {.name = "openai", .request = foreign_request, COMMON};
+const struct upstream openai_upstream = {
+    .name = "openai", .request = foreign_request, .whole = true, COMMON};
 const struct upstream openai_cloud_upstream = {
-    .name = "openai.cloud", .request = cloud_request, COMMON};
+    .name = "openai.cloud", .request = cloud_request, .whole = true, COMMON};
 
 const struct upstream *openai_upstream_at(const char *host)
 {

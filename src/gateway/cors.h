@@ -37,8 +37,9 @@ int cors_check(const struct cors_policy *policy, const char *host, const char *o
 	"x-stainless-runtime, x-stainless-runtime-version, x-stainless-retry-count, "              \
 	"x-stainless-timeout, x-stainless-helper-method, x-api-key, anthropic-version, "           \
 	"anthropic-beta, anthropic-dangerous-direct-browser-access, x-request-id, "                \
-	"x-target-node, x-gate-service, x-gate-key, x-gate-deadline-ms"
-#define CORS_EXPOSED   "x-request-id, request-id, x-served-by, x-served-by-label, retry-after"
+	"x-target-node, x-gate-service, x-gate-key, x-gate-deadline-ms, x-explain"
+#define CORS_EXPOSED                                                                               \
+	"x-request-id, request-id, x-served-by, x-served-by-label, x-explain, retry-after"
 #define CORS_MAX_AGE_S "600"
 
 #endif

@@ -14,11 +14,13 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <talloc.h>
 
 #define MODELS_MAX      1024 /* (model, node) pairs in a list */
 #define MODELS_BODY_MAX (2u << 20)
 #define HEALTH_BODY_MAX 8192
 #define HANDLERS_END_MS 10000
+#define EXPLAIN_MAX     4096 /* bytes of a decision in a header */
 
 struct gateway {
 	struct gateway_options opt;
@@ -43,6 +45,25 @@ struct emitting {
 	bool told;
 };
 
+/* For a header: of printable ASCII, and no longer than clients take. */
+static void explain(struct emitting *m)
+{
+	struct serve_call *call = m->call;
+	const struct buf *all = m->job.decisions;
+	void *mem = call->embed ? (void *)(uintptr_t)call->embed : (void *)(uintptr_t)call->req;
+	if (!call->explain || all->failed || all->n == 0)
+		return;
+	const char *text = (const char *)all->p + m->job.latest;
+	size_t n = all->n - m->job.latest, plain = 0;
+	while (plain < n && text[plain] >= ' ' && text[plain] <= '~')
+		plain++;
+	talloc_free(call->explanation);
+	call->explanation =
+	    n <= EXPLAIN_MAX && plain == n
+		? talloc_strndup(mem, text, n)
+		: talloc_strdup(mem, "too long: see " REQUESTS_PATH " with the request's id");
+}
+
 /* Before the first event, what the answer's head shows becomes known. */
 static int emit_with_origin(void *arg, const struct inference_event *e, struct err *err)
 {
@@ -54,6 +75,7 @@ static int emit_with_origin(void *arg, const struct inference_event *e, struct e
 		memcpy(m->call->served_by_label, m->job.served_by_label,
 		    sizeof m->call->served_by_label);
 		memcpy(m->call->model, m->job.model, sizeof m->call->model);
+		explain(m);
 	}
 	return m->emit(m->arg, e, err);
 }
@@ -98,6 +120,8 @@ static int run_job(struct caller *caller, struct emitting *m, struct err *err)
 	if (rc == 0)
 		rc = jobs_run(g->opt.jobs, &m->job, emit_with_origin, m, err);
 	caller->tokens = m->told ? usage_sum(&m->job.usage) : 0;
+	if (!m->told)
+		explain(m);
 	if (!decisions.failed)
 		record_candidates(m->job.record, buf_view(&decisions));
 	record_usage(m->job.record, &m->job.usage);
@@ -106,7 +130,7 @@ static int run_job(struct caller *caller, struct emitting *m, struct err *err)
 	char from[PEER_ID_TEXT_MAX] = "a client";
 	if (caller->peer)
 		peer_id_print(caller->peer, from);
-	rt_log(LOG_INFO, "gateway", "%s from %s: %s%s%s in %lld ms", call->ctx.request_id, from,
+	rt_log(LOG_DEBUG, "gateway", "%s from %s: %s%s%s in %lld ms", call->ctx.request_id, from,
 	    rc ? err_text(err) : "answered", m->job.served_by_label[0] ? " by " : "",
 	    m->job.served_by_label, (long long)duration_to_ms(instant_since(rt_now(), began)));
 	return rc;

@@ -41,7 +41,7 @@ struct gateway_options {
 	size_t n_exposed;
 };
 
-#define GATEWAY_CONNECTIONS_DEFAULT 4096
+#define GATEWAY_CONNECTIONS_DEFAULT 16384
 
 /* Binds and serves, over TCP and as handler of HTTP_OVER_P2P. E_IN_USE, E_FORBIDDEN from the bind;
  * the errors of proxy_new. */

@@ -150,6 +150,8 @@ int http_body_read_all(struct http_exchange *x, size_t limit, struct buf *out, s
 #define WATCH_POLL_SOON_MS 5
 #define WATCH_SOON_POLLS   20
 #define PROBE_EVERY_POLLS  40 /* about a second */
+/* Most answers are done before a fiber that watches would be worth its while. */
+#define WATCH_AFTER_MS 5
 
 static int send_body(struct http_exchange *x, struct bytes data, struct err *err);
 
@@ -209,6 +211,14 @@ static void watch_client(void *arg)
 	scope_cancel(&x->scope);
 }
 
+/* Without memory for it, the client is watched by what is written to it. */
+static void begin_watch(void *arg)
+{
+	struct http_exchange *x = arg;
+
+	(void)!fiber_spawn(&x->scope, "http watch", watch_client, x, NULL);
+}
+
 int http_exchange_watch(struct http_exchange *x, struct err *err)
 {
 	struct http_server *c = x->server;
@@ -223,7 +233,7 @@ int http_exchange_watch(struct http_exchange *x, struct err *err)
 		return rc;
 	if (!c->parser.done)
 		return err_set(err, E_INVALID, "a client is watched after its body was read");
-	rc = fiber_spawn(&x->scope, "http watch", watch_client, x, err);
+	rc = timer_set(&x->watch_timer, duration_ms(WATCH_AFTER_MS), begin_watch, x, err);
 	x->watching = rc == 0;
 	return rc;
 }

@@ -42,6 +42,7 @@ struct http_exchange {
 	enum http_answer answer;
 	bool chunked, to_close, no_body; /* the answer's framing */
 	bool watching, hung_up;
+	struct timer watch_timer; /* until the watch begins */
 	struct sem turn;    /* of the writers: the handler, and the watch that asks who is there */
 	struct bytes pulse; /* set by the handler */
 	bool asked;         /* 100 Continue went out, or was not needed */

@@ -286,6 +286,7 @@ static int run_handler(struct http_server *c, struct http_exchange *x, struct er
 	err_clear(err);
 	scope_open(&x->scope, DURATION_FOREVER);
 	rc = c->service->handle(x, c->arg, err);
+	timer_stop(&x->watch_timer);
 	scope_close(&x->scope); /* the watch ends here */
 	rc = complete_answer(x, rc, err);
 	if (g)

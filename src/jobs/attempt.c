@@ -93,19 +93,20 @@ static int take_event(void *arg, const struct inference_event *e, struct err *er
 
 /* ---- silence --------------------------------------------------------------------------------- */
 
+/* When it may have been silent for too long: events only take note of when they came. */
+static struct duration until_stall(const struct lane *l)
+{
+	bool begun = l->run->winner == l;
+	struct duration may = begun ? duration_ms(JOB_STALL_MS) : l->patience;
+	return instant_since(instant_add(l->last_event, may), rt_now());
+}
+
 static void watch_stall(void *arg)
 {
 	struct lane *l = arg;
-	for (;;) {
-		bool begun = l->run->winner == l;
-		struct instant due =
-		    instant_add(l->last_event, begun ? duration_ms(JOB_STALL_MS) : l->patience);
-		struct duration left = instant_since(due, rt_now());
-		if (left.ns == 0)
-			break;
-		if (fiber_sleep(left) != 0)
-			return;
-	}
+	struct duration left = until_stall(l);
+	if (left.ns > 0 && timer_set(&l->stall, left, watch_stall, l, NULL) == 0)
+		return;
 	l->stalled = true;
 	scope_cancel(&l->scope);
 }
@@ -219,12 +220,13 @@ static void infer(struct lane *l)
 	struct inference_request req = outgoing(l);
 	l->began = l->last_event = rt_now();
 	scope_open(&l->scope, DURATION_FOREVER);
-	l->rc = fiber_spawn(NULL, "stall", watch_stall, l, &l->err);
+	l->rc = timer_set(&l->stall, until_stall(l), watch_stall, l, &l->err);
 	if (l->rc == 0 && l->run->job->embed)
 		l->rc = embed(l, &req);
 	else if (l->rc == 0)
 		l->rc =
 		    provider_infer(l->e->provider, &req, &l->run->job->ctx, take_event, l, &l->err);
+	timer_stop(&l->stall);
 	scope_close(&l->scope);
 	if (l->rc == E_CANCELLED && l->stalled) {
 		struct duration silent = instant_since(rt_now(), l->last_event);
@@ -276,7 +278,8 @@ static unsigned begin_record(struct lane *l)
 {
 	struct job *job = l->run->job;
 	const struct model_entry *m = entry_model(l->e, job->req->model);
-	return record_attempt(job->record, l->e->node.label, m ? m->id : job->req->model);
+	return record_attempt(
+	    job->record, l->e->node.label, l->e->provider->name, m ? m->id : job->req->model);
 }
 
 void attempt(struct lane *l)

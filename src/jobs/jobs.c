@@ -189,6 +189,7 @@ static void explain(struct run *r, const struct decision *d)
 	if (!out)
 		return;
 	buf_str(out, out->n ? "," : "");
+	r->job->latest = out->n;
 	decision_explain(d, out);
 }
 

@@ -63,6 +63,7 @@ struct job {
 	 * lost, separated by commas. Its limit is the caller's; what does not fit makes it fail
 	 * (buf_ok). NULL: not wanted. */
 	struct buf *decisions;
+	size_t latest;         /* where in it the latest begins */
 	struct record *record; /* told of attempts and events (records.h); NULL: none */
 	/* Filled before the first event; what answered last, where one continued another. */
 	struct peer_id served_by;

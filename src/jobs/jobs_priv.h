@@ -117,6 +117,7 @@ struct lane {
 	struct duration patience; /* for its first event */
 	struct scope life;        /* of its fiber, in a race */
 	struct scope scope;       /* of the provider's work */
+	struct timer stall;
 	struct instant last_event;
 	struct instant began;
 	struct err err;

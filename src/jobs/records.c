@@ -132,7 +132,8 @@ void record_candidates(struct record *r, struct bytes json)
 				 : NULL;
 }
 
-unsigned record_attempt(struct record *r, const char *target, const char *model)
+unsigned record_attempt(
+    struct record *r, const char *target, const char *provider, const char *model)
 {
 	if (!r)
 		return 0;
@@ -146,6 +147,7 @@ unsigned record_attempt(struct record *r, const char *target, const char *model)
 	struct record_tried *t = &r->view.tried[r->view.n_tried++];
 	*t = (struct record_tried){.began_us = now, .ended_us = -1};
 	copy(t->target, sizeof t->target, target);
+	copy(t->provider, sizeof t->provider, provider);
 	return i;
 }
 

@@ -11,7 +11,7 @@
  *   struct record *r = records_begin(book, &origin, id, "openai", model);
  *   record_prompt(r, req);
  *   record_candidates(r, decisions);
- *   unsigned a = record_attempt(r, label, model);
+ *   unsigned a = record_attempt(r, label, provider, model);
  *   record_event(r); …                       each event of the answer: first and last count
  *   record_attempt_end(r, a, rc, err_text(&err));
  *   record_usage(r, &usage);
@@ -82,7 +82,8 @@ void record_prompt(struct record *r, const struct inference_request *req);
 void record_candidates(struct record *r, struct bytes json);
 /* A provider is asked: the first one ends the time in the queue. Which it is, for its end; more
  * than RECORD_ATTEMPTS_MAX are not told apart any more. */
-unsigned record_attempt(struct record *r, const char *target, const char *model);
+unsigned record_attempt(
+    struct record *r, const char *target, const char *provider, const char *model);
 /* `code` 0 or an E_ code, with its text. */
 void record_attempt_end(struct record *r, unsigned attempt, int code, const char *text);
 void record_event(struct record *r);
@@ -94,8 +95,9 @@ void records_end(struct records *book, struct record *r, int code, const char *t
 /* ---- reading ------------------------------------------------------------------------------- */
 
 struct record_tried {
-	char target[RECORD_NAME_MAX];
-	int64_t began_us, ended_us; /* since the request was received; −1 not yet */
+	char target[RECORD_NAME_MAX];   /* the node … */
+	char provider[RECORD_NAME_MAX]; /* … and which of its own was asked, as it calls it */
+	int64_t began_us, ended_us;     /* since the request was received; −1 not yet */
 	int code;
 	char text[RECORD_TEXT_MAX];
 };

@@ -37,9 +37,9 @@ json_t *record_tried_json(const struct request_record *r)
 	for (unsigned i = 0; i < r->n_tried; i++) {
 		const struct record_tried *t = &r->tried[i];
 		json_array_append_new(
-		    list, json_pack("{s:s, s:o, s:o, s:o}", "target", t->target, "began_us",
-			      known(t->began_us), "ended_us", known(t->ended_us), "error",
-			      error_json(t->code, t->text)));
+		    list, json_pack("{s:s, s:s, s:o, s:o, s:o}", "target", t->target, "provider",
+			      t->provider, "began_us", known(t->began_us), "ended_us",
+			      known(t->ended_us), "error", error_json(t->code, t->text)));
 	}
 	return list;
 }
@@ -57,6 +57,7 @@ void record_tried_read(const json_t *list, struct request_record *out)
 		struct record_tried *t = &out->tried[out->n_tried++];
 		const json_t *error = json_object_get(v, "error");
 		snprintf(t->target, sizeof t->target, "%s", json_get_string(v, "target", ""));
+		snprintf(t->provider, sizeof t->provider, "%s", json_get_string(v, "provider", ""));
 		t->began_us = json_get_int(v, "began_us", -1);
 		t->ended_us = json_get_int(v, "ended_us", -1);
 		t->code = json_is_object(error)

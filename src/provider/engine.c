@@ -200,16 +200,22 @@ static void keeper(void *arg)
 
 /* ---- the provider -------------------------------------------------------------------------- */
 
+static int open_stream(struct engine_provider *e, struct stream **out, struct err *err)
+{
+	if (!e->ready)
+		return err_set(err, E_UNAVAILABLE, "the engine is not ready: %s", e->reason);
+	int rc = mux_open(e->mux, out, err);
+	return rc ? err_wrap(err, rc, "engine") : 0;
+}
+
 static int engine_infer(struct provider *base, const struct inference_request *req,
     const struct request_context *ctx, inference_emit_fn emit, void *arg, struct err *err)
 {
 	struct engine_provider *e = (struct engine_provider *)base;
-	if (!e->ready)
-		return err_set(err, E_UNAVAILABLE, "the engine is not ready: %s", e->reason);
 	struct stream *s;
-	int rc = mux_open(e->mux, &s, err);
+	int rc = open_stream(e, &s, err);
 	if (rc)
-		return err_wrap(err, rc, "engine");
+		return rc;
 	return upstream_infer_once(s, &engine_server, req, ctx, emit, arg, err);
 }
 
@@ -217,12 +223,10 @@ static int engine_embed(struct provider *base, const struct embedding_request *r
     const struct request_context *ctx, void *mem, struct embedding_result *out, struct err *err)
 {
 	struct engine_provider *e = (struct engine_provider *)base;
-	if (!e->ready)
-		return err_set(err, E_UNAVAILABLE, "the engine is not ready: %s", e->reason);
 	struct stream *s;
-	int rc = mux_open(e->mux, &s, err);
+	int rc = open_stream(e, &s, err);
 	if (rc)
-		return err_wrap(err, rc, "engine");
+		return rc;
 	return upstream_embed_once(s, &engine_server, req, ctx, mem, out, err);
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <talloc.h>
 
+#define REQUEST_ID_RANDOM 6
 #define PULSE_MS          10000
 #define ANSWER_MAX        (16u << 20) /* bytes kept of an answer that is not streamed … */
 #define DOCUMENT_MAX      (64u << 20) /* … and of the document it becomes */
@@ -30,12 +31,14 @@ struct out {
 	bool any_since_pulse;
 };
 
+/* Milliseconds, then chance: ids that grow with time cost the store's index next to nothing. */
 void serve_new_request_id(struct world *w, char out[64])
 {
-	uint8_t random[12];
-	world_random(w, random, sizeof random);
+	uint8_t id[8 + REQUEST_ID_RANDOM];
+	put_u64be(id, (uint64_t)world_wall_ms(w));
+	world_random(w, id + 8, REQUEST_ID_RANDOM);
 	memcpy(out, "req_", 4);
-	hex_encode(bytes_of(random, sizeof random), out + 4);
+	hex_encode(bytes_of(id + 2, sizeof id - 2), out + 4);
 }
 
 /* A client's own id is kept when it is harmless in logs and headers. */
@@ -86,6 +89,8 @@ static int read_headers(const struct http_head *head, struct serve_call *call, s
 	if (rc == 0)
 		rc = header_int(head, HEADER_DEADLINE, DEADLINE_MS_MAX, &call->deadline_ms, err);
 	call->ctx.hops = rc == 0 && hops > 0 ? (unsigned)hops : 0;
+	const char *explain = http_head_get(head, HEADER_EXPLAIN);
+	call->explain = explain && strcmp(explain, "0") != 0;
 	return rc;
 }
 
@@ -130,6 +135,8 @@ static void identify_answer(struct http_exchange *x, const struct serve_call *ca
 		http_response_header(x, HEADER_SERVED_BY, call->served_by);
 	if (call->served_by_label[0])
 		http_response_header(x, "x-served-by-label", call->served_by_label);
+	if (call->explanation)
+		http_response_header(x, HEADER_EXPLAIN, call->explanation);
 }
 
 static int begin_stream(struct out *o, struct err *err)
@@ -276,6 +283,8 @@ static int answer_failure(struct out *o, const struct err *why, struct err *err)
 	} else {
 		struct scope sc;
 		scope_open_shielded(&sc, duration_ms(GOODBYE_LIMIT_MS));
+		if (o->call->explanation)
+			http_response_header(o->x, HEADER_EXPLAIN, o->call->explanation);
 		rc = serve_error(o->x, o->call->dialect, why, NULL);
 		scope_close(&sc);
 	}

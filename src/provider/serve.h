@@ -22,6 +22,10 @@ struct serve_call {
 	struct request_context ctx;
 	const char *target_node; /* the X-Target-Node header, or NULL */
 	int64_t deadline_ms;     /* the X-Gate-Deadline-Ms header, or −1 */
+	bool explain;            /* the X-Explain header is there, and not "0" */
+	/* Of the service, when it is asked for: why who answers was chosen, for a header. A talloc
+	 * child of the request; NULL: nothing is known. */
+	char *explanation;
 	/* Filled by the service before its first event. The answering node's id and label are shown
 	 * in response headers; "" leaves them out. */
 	char served_by[65];

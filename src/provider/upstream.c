@@ -87,10 +87,11 @@ static int send_request(struct http_client *http, const struct upstream_server *
 {
 	struct buf body = BUF_INIT(REQUEST_MAX);
 	const char *path;
+	bool whole = server->dialect->whole && !req->stream;
+	const char *accept = whole ? "application/json" : stream_type(server->dialect);
 	int rc = server->dialect->request(req, &path, &body, err);
 	if (rc == 0)
-		rc = post(
-		    http, server, path, stream_type(server->dialect), buf_view(&body), ctx, err);
+		rc = post(http, server, path, accept, buf_view(&body), ctx, err);
 	buf_free(&body);
 	return rc;
 }

@@ -13,6 +13,7 @@
 #define HEADER_DEADLINE    "x-gate-deadline-ms" /* time left for the answer */
 #define HEADER_TARGET_NODE "x-target-node"
 #define HEADER_SERVED_BY   "x-served-by" /* NodeId of the node that answers */
+#define HEADER_EXPLAIN     "x-explain"
 
 #define UPSTREAM_HEADERS_MAX 8
 #define UPSTREAM_PATH_MAX    1024

@@ -2,7 +2,7 @@
  * says what happens next.
  *
  * Must stay true: a fiber is in at most one of {running, ready queue, one wait queue}; a parked one
- * is in the timer heap exactly when its wake_at is not INSTANT_NEVER. */
+ * is in the timer heap exactly when its alarm is not at INSTANT_NEVER. */
 #include "rt/rt_priv.h"
 
 #include <stdlib.h>
@@ -50,69 +50,103 @@ static void queue_remove(struct waitq *q, struct fiber *f)
 	f->q_next = f->q_prev = NULL;
 }
 
-/* ---- timers: a binary heap of fibers ordered by wake_at ------------------------------------ */
+/* ---- timers: a binary heap of alarms, the earliest first ------------------------------------ */
 
-static void heap_place(struct rt *rt, size_t i, struct fiber *f)
+static void heap_place(struct rt *rt, size_t i, struct alarm *a)
 {
-	rt->heap[i] = f;
-	f->heap_index = i;
+	rt->heap[i] = a;
+	a->index = i;
 }
 
-static void heap_up(struct rt *rt, size_t i, struct fiber *f)
+static void heap_up(struct rt *rt, size_t i, struct alarm *a)
 {
-	while (i > 0 && instant_before(f->wake_at, rt->heap[(i - 1) / 2]->wake_at)) {
+	while (i > 0 && instant_before(a->at, rt->heap[(i - 1) / 2]->at)) {
 		heap_place(rt, i, rt->heap[(i - 1) / 2]);
 		i = (i - 1) / 2;
 	}
-	heap_place(rt, i, f);
+	heap_place(rt, i, a);
 }
 
-static void heap_down(struct rt *rt, size_t i, struct fiber *f)
+static void heap_down(struct rt *rt, size_t i, struct alarm *a)
 {
 	for (;;) {
 		size_t child = 2 * i + 1;
 		if (child >= rt->n_heap)
 			break;
 		if (child + 1 < rt->n_heap &&
-		    instant_before(rt->heap[child + 1]->wake_at, rt->heap[child]->wake_at))
+		    instant_before(rt->heap[child + 1]->at, rt->heap[child]->at))
 			child++;
-		if (!instant_before(rt->heap[child]->wake_at, f->wake_at))
+		if (!instant_before(rt->heap[child]->at, a->at))
 			break;
 		heap_place(rt, i, rt->heap[child]);
 		i = child;
 	}
-	heap_place(rt, i, f);
+	heap_place(rt, i, a);
 }
 
-static void heap_insert(struct rt *rt, struct fiber *f)
+static void heap_insert(struct rt *rt, struct alarm *a)
 {
-	heap_up(rt, rt->n_heap++, f);
+	heap_up(rt, rt->n_heap++, a);
 }
 
-static void heap_remove(struct rt *rt, struct fiber *f)
+static void heap_remove(struct rt *rt, struct alarm *a)
 {
-	size_t i = f->heap_index;
-	struct fiber *last = rt->heap[--rt->n_heap];
-	if (last == f)
+	size_t i = a->index;
+	struct alarm *last = rt->heap[--rt->n_heap];
+	if (last == a)
 		return;
-	if (i > 0 && instant_before(last->wake_at, rt->heap[(i - 1) / 2]->wake_at))
+	if (i > 0 && instant_before(last->at, rt->heap[(i - 1) / 2]->at))
 		heap_up(rt, i, last);
 	else
 		heap_down(rt, i, last);
 }
 
-/* Every fiber has a place in the heap, so that parking never fails. */
+/* Every fiber and every timer that is set has a place in the heap, so that parking never fails. */
 static int heap_room(struct rt *rt, struct err *err)
 {
-	if (rt->n_fibers < rt->cap_heap)
+	if (rt->n_fibers + rt->n_timers < rt->cap_heap)
 		return 0;
 	size_t cap = rt->cap_heap ? rt->cap_heap * 2 : 64;
-	struct fiber **heap = realloc(rt->heap, cap * sizeof(struct fiber *));
+	struct alarm **heap = realloc(rt->heap, cap * sizeof(struct alarm *));
 	if (!heap)
 		return err_set(err, E_MEMORY, "no memory for another fiber");
 	rt->heap = heap;
 	rt->cap_heap = cap;
 	return 0;
+}
+
+int timer_set(
+    struct timer *t, struct duration after, void (*fn)(void *), void *arg, struct err *err)
+{
+	struct rt *rt = running_rt;
+	INVARIANT(rt && !t->rt);
+	int rc = heap_room(rt, err);
+	if (rc)
+		return rc;
+	*t = (struct timer){.alarm = {.at = instant_add(rt_now(), after), .timer = t},
+	    .rt = rt,
+	    .fn = fn,
+	    .arg = arg};
+	rt->n_timers++;
+	heap_insert(rt, &t->alarm);
+	return 0;
+}
+
+void timer_stop(struct timer *t)
+{
+	if (!t->rt)
+		return;
+	heap_remove(t->rt, &t->alarm);
+	t->rt->n_timers--;
+	t->rt = NULL;
+}
+
+static void timer_ring(struct timer *t)
+{
+	void (*fn)(void *) = t->fn;
+	void *arg = t->arg;
+	timer_stop(t);
+	fn(arg);
 }
 
 /* ---- parking and waking -------------------------------------------------------------------- */
@@ -133,11 +167,11 @@ int fiber_park(struct waitq *q, struct instant until, bool uninterruptible, bool
 	f->state = FIBER_PARKED;
 	f->uninterruptible = uninterruptible;
 	f->waiting = q;
-	f->wake_at = until;
+	f->alarm.at = until;
 	if (q)
 		queue_append(q, f);
 	if (until.ns != INT64_MAX)
-		heap_insert(f->rt, f);
+		heap_insert(f->rt, &f->alarm);
 	fiber_switch_out(f);
 	return f->wake_rc;
 }
@@ -148,9 +182,9 @@ void fiber_wake(struct fiber *f, int rc)
 	if (f->waiting)
 		queue_remove(f->waiting, f);
 	f->waiting = NULL;
-	if (f->wake_at.ns != INT64_MAX)
-		heap_remove(f->rt, f);
-	f->wake_at = INSTANT_NEVER;
+	if (f->alarm.at.ns != INT64_MAX)
+		heap_remove(f->rt, &f->alarm);
+	f->alarm.at = INSTANT_NEVER;
 	f->wake_rc = rc;
 	f->state = FIBER_READY;
 	queue_append(&f->rt->ready, f);
@@ -253,7 +287,7 @@ static int fiber_new(struct rt *rt, const char *name, void (*fn)(void *), void *
 	f->name = name;
 	f->fn = fn;
 	f->arg = arg;
-	f->wake_at = INSTANT_NEVER;
+	f->alarm.at = INSTANT_NEVER;
 	f->state = FIBER_READY;
 	rt->n_fibers++;
 	queue_append(&rt->ready, f);
@@ -347,13 +381,23 @@ static void run_posts(struct rt *rt)
 	}
 }
 
+static struct fiber *fiber_of(struct alarm *a)
+{
+	return (struct fiber *)((char *)a - offsetof(struct fiber, alarm));
+}
+
 static void wake_due(struct rt *rt)
 {
 	if (rt->n_heap == 0)
 		return;
 	struct instant now = rt->reactor->ops->now(rt->reactor);
-	while (rt->n_heap > 0 && !instant_before(now, rt->heap[0]->wake_at))
-		fiber_wake(rt->heap[0], E_TIMEOUT);
+	while (rt->n_heap > 0 && !instant_before(now, rt->heap[0]->at)) {
+		struct alarm *a = rt->heap[0];
+		if (a->timer)
+			timer_ring(a->timer);
+		else
+			fiber_wake(fiber_of(a), E_TIMEOUT);
+	}
 }
 
 bool rt_turn(struct rt *rt, struct instant until)
@@ -367,7 +411,7 @@ bool rt_turn(struct rt *rt, struct instant until)
 		if (rt->ready.head)
 			until = (struct instant){0};
 		else if (rt->n_heap > 0)
-			until = instant_min(until, rt->heap[0]->wake_at);
+			until = instant_min(until, rt->heap[0]->at);
 		rt->reactor->ops->poll(rt->reactor, until);
 		wake_due(rt);
 	}

@@ -128,6 +128,30 @@ void fiber_yield(void);
 /* [parks] 0 after the time has passed; E_CANCELLED or E_TIMEOUT when the scope ends the wait. */
 int fiber_sleep(struct duration d) WARN_UNUSED;
 
+/* ---- timers -------------------------------------------------------------------------------- */
+
+/* A place in the scheduler's heap. Fields are private. */
+struct alarm {
+	struct instant at;
+	size_t index;
+	struct timer *timer; /* NULL: a fiber's own */
+};
+
+/* For what usually does not happen, where a fiber that sleeps would cost too much. Fields are
+ * private; zero-initialised is not set. Lives at least until it rang or was stopped. */
+struct timer {
+	struct alarm alarm;
+	struct rt *rt; /* NULL: not set */
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+/* Runs `fn(arg)` once, after `after`, on the loop outside any fiber: it must not park, but
+ * may set a timer again and spawn fibers in a scope that it names. E_MEMORY. */
+int timer_set(struct timer *t, struct duration after, void (*fn)(void *), void *arg,
+    struct err *err) WARN_UNUSED;
+void timer_stop(struct timer *t); /* one that is not set, too */
+
 /* Gives back the memory that the calling fiber's stack has touched and does not use any more:
  * before a wait that may be long. */
 void fiber_trim(void);

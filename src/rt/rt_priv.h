@@ -7,6 +7,7 @@
 #include "rt/rt.h"
 
 #include <pthread.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum fiber_state {
@@ -45,8 +46,7 @@ struct fiber {
 	struct fiber *q_next, *q_prev; /* the wait queue or the run queue */
 	int wake_rc;
 	bool uninterruptible;
-	struct instant wake_at; /* INSTANT_NEVER: not in the timer heap */
-	size_t heap_index;
+	struct alarm alarm; /* at INSTANT_NEVER: not in the timer heap */
 	fcontext_t context;
 	struct stack stack;
 	void *asan_fake_stack;
@@ -65,8 +65,8 @@ struct rt {
 	struct fiber *running;
 	struct waitq ready;
 	size_t n_fibers;
-	struct fiber **heap; /* parked fibers with a time, earliest first */
-	size_t n_heap, cap_heap;
+	struct alarm **heap; /* of parked fibers with a time, and of timers; earliest first */
+	size_t n_heap, cap_heap, n_timers;
 	struct stack_pool stacks;
 	pthread_mutex_t post_lock;
 	struct post *posts, **posts_tail;

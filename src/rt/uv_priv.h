@@ -33,7 +33,8 @@ struct world_uv *world_uv_of(struct world *w);
 /* A readiness watch on a nonblocking descriptor: at most one fiber waits for each direction. */
 struct watch {
 	uv_poll_t poll;
-	int armed; /* UV_READABLE | UV_WRITABLE now watched */
+	int armed;   /* UV_READABLE | UV_WRITABLE now watched */
+	bool unread; /* the latest readiness found no reader */
 	struct waitq readable, writable;
 	void (*freed)(struct watch *w); /* runs when the loop has let go of it */
 };

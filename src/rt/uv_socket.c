@@ -90,10 +90,15 @@ static void watch_event(uv_poll_t *poll, int status, int events)
 		return;
 	}
 	int armed = w->armed;
-	if ((events & UV_READABLE) && w->readable.head)
+	/* Without a reader it is disarmed, but not at once: most come back for it soon. */
+	if ((events & UV_READABLE) && w->readable.head) {
 		waitq_wake_one(&w->readable);
-	else if (events & UV_READABLE)
+		w->unread = false;
+	} else if ((events & UV_READABLE) && !w->unread) {
+		w->unread = true;
+	} else if (events & UV_READABLE) {
 		armed &= ~UV_READABLE;
+	}
 	if (events & UV_WRITABLE) {
 		waitq_wake_one(&w->writable);
 		armed &= ~UV_WRITABLE;
@@ -116,6 +121,8 @@ int watch_wait(struct watch *w, int event, struct err *err)
 {
 	if (!(w->armed & event))
 		watch_arm(w, w->armed | event);
+	if (event == UV_READABLE)
+		w->unread = false;
 	struct waitq *q = event == UV_READABLE ? &w->readable : &w->writable;
 	INVARIANT(!q->head);
 	return waitq_wait(q, err);
@@ -142,6 +149,7 @@ struct sock {
 	struct watch watch;
 	int fd;
 	bool reset;
+	bool drained; /* the latest read took all there was: the next one waits first */
 	unsigned ops; /* since the last wait or yield */
 };
 
@@ -190,7 +198,11 @@ static ssize_t sock_read(struct stream *stream, void *buf, size_t cap, struct er
 		int rc = sock_before(s, err);
 		if (rc)
 			return rc;
-		ssize_t n = recv(s->fd, buf, cap, 0);
+		ssize_t n = -1;
+		errno = EAGAIN;
+		if (!s->drained)
+			n = recv(s->fd, buf, cap, 0);
+		s->drained = n > 0 && (size_t)n < cap;
 		if (n == 0 && sock_broken(s))
 			return sock_error(s, ECONNRESET, "read", err);
 		if (n >= 0)

@@ -412,6 +412,9 @@ static void test_forms(void **state)
 	written(&gate_upstream, r,
 	    ASKED ",\"temperature\":0.7,\"repeat_penalty\":1.1,\"top_k\":3,\"max_tokens\":5" REST
 		  ",\"return_token_ids\":true,\"user\":\"u\"}");
+	/* Others stream when the client does. */
+	written(&openai_upstream, parse_ok(mem, "{" M "}"), ASKED "}");
+	r->stream = true;
 	written(&openai_upstream, r,
 	    ASKED
 	    ",\"temperature\":0.7,\"repeat_penalty\":1.1,\"repetition_penalty\":1.1,\"top_k\":3,"
@@ -423,7 +426,7 @@ static void test_forms(void **state)
 	written(&openai_cloud_upstream,
 	    parse_ok(mem, "{\"messages\":[{\"role\":\"assistant\",\"content\":\"x\","
 			  "\"reasoning_content\":\"hm\"}]}"),
-	    "{\"model\":\"\",\"messages\":[{\"role\":\"assistant\",\"content\":\"x\"}]" REST "}");
+	    "{\"model\":\"\",\"messages\":[{\"role\":\"assistant\",\"content\":\"x\"}]}");
 	r = parse_ok(mem, "{" M ",\"gate_continue\":{\"text\":\"Fo\",\"token_ids\":[1,2]}}");
 	assert_true(is(r->continuation.text, "Fo") && r->continuation.n_tokens == 2);
 	written(&gate_upstream, r,

@@ -68,7 +68,7 @@ static void one(struct records *book, const char *id, int code)
 {
 	struct record_origin origin = {RECORD_ADDRESS, "10.0.0.1", ""};
 	struct record *r = records_begin(book, &origin, id, "openai", "tiny");
-	unsigned a = record_attempt(r, "attic", "tiny");
+	unsigned a = record_attempt(r, "attic", "own", "tiny");
 
 	record_attempt_end(r, a, code, "why");
 	records_end(book, r, code, "why");
@@ -95,8 +95,8 @@ static void check_full(struct rig *r, bool from_store)
 	static const char *const parts[] = {
 	    "\"attempts\":[{\"began_us\":",
 	    "\"error\":{\"code\":\"connection_reset\",\"message\":\"died\",\"name\":\"E_RESET\"},"
-	    "\"target\":\"attic\"}",
-	    "\"error\":null,\"target\":\"cellar\"}]",
+	    "\"provider\":\"own\",\"target\":\"attic\"}",
+	    "\"error\":null,\"provider\":\"own\",\"target\":\"cellar\"}]",
 	    "\"candidates\":[{\"ms\":12.5,\"node\":\"attic\"},{\"node\":\"cellar\"}]",
 	    "\"cost_msat\":42",
 	    "\"dialect\":\"anthropic\",\"error\":null,\"id\":\"req_1\",\"model\":\"big\"",
@@ -131,10 +131,10 @@ static void full(struct rig *r)
 	record_prompt(rec, &req);
 	record_candidates(rec, bytes_str("{\"node\":\"attic\",\"ms\":12.5},{\"node\":\"cellar\"}"));
 	OK(fiber_sleep(duration_ms(100)));
-	unsigned a = record_attempt(rec, "attic", "big-q4");
+	unsigned a = record_attempt(rec, "attic", "own", "big-q4");
 	OK(fiber_sleep(duration_ms(50)));
 	record_attempt_end(rec, a, E_RESET, "died");
-	a = record_attempt(rec, "cellar", "big-q4");
+	a = record_attempt(rec, "cellar", "own", "big-q4");
 	OK(fiber_sleep(duration_ms(200)));
 	record_event(rec);
 	OK(fiber_sleep(duration_ms(50)));
@@ -453,7 +453,7 @@ static void nobody(void **state)
 
 	assert_null(r);
 	record_candidates(r, bytes_str("{}"));
-	record_attempt_end(r, record_attempt(r, "t", "m"), 0, NULL);
+	record_attempt_end(r, record_attempt(r, "t", "own", "m"), 0, NULL);
 	record_event(r);
 	record_cost(r, 1);
 	records_end(NULL, r, 0, NULL);

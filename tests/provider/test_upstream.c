@@ -23,6 +23,7 @@ struct server {
 	const char *body; /* of a chunked answer, or the whole answer when it begins with "HTTP" */
 	size_t piece;     /* bytes at a time */
 	bool hold;        /* keep the stream open afterwards */
+	bool document;    /* asked without a stream */
 	char request[8192];
 	bool reset;
 };
@@ -34,7 +35,8 @@ static void serve(void *arg)
 	size_t have = 0;
 
 	/* The request ends with its JSON body. */
-	while (have < sizeof v->request - 1 && !strstr(v->request, "\"stream\":true")) {
+	while (have < sizeof v->request - 1 &&
+	       !strstr(v->request, v->document ? "\"2+2?\"}]}" : "\"stream\":true")) {
 		ssize_t n =
 		    stream_read(v->s, v->request + have, sizeof v->request - 1 - have, NULL);
 		if (n <= 0)
@@ -100,7 +102,8 @@ static struct inference_message question = {"user", {(const uint8_t *)"2+2?", 4}
 
 static int ask(struct server *v, struct heard *h, struct duration limit, struct err *err)
 {
-	struct inference_request req = {.model = "tiny", .messages = &question, .n_messages = 1};
+	struct inference_request req = {
+	    .model = "tiny", .messages = &question, .n_messages = 1, .stream = true};
 	struct request_context ctx = {"req_test", 1};
 	struct stream *mine;
 	struct scope sc;
@@ -266,7 +269,8 @@ static void serve_twice(void *arg)
 		char request[8192] = "";
 		size_t have = 0;
 
-		while (!strstr(request, "include_usage\":true}}")) {
+		/* The document is asked for as such. */
+		while (!strstr(request, v->document ? "\"2+2?\"}]}" : "include_usage\":true}}")) {
 			ssize_t n =
 			    stream_read(v->s, request + have, sizeof request - 1 - have, NULL);
 			assert_true(n > 0);
@@ -276,6 +280,7 @@ static void serve_twice(void *arg)
 		assert_non_null(strstr(request, "POST /base/v1/chat/completions HTTP/1.1\r\n"));
 		assert_non_null(strstr(request, "authorization: Bearer k\r\n"));
 		assert_null(strstr(request, "x-gate-hops"));
+		assert_true(v->document == !!strstr(request, "accept: application/json\r\n"));
 		assert_null(strstr(request, "x-gate-deadline"));
 		OK(stream_write(v->s, v->body, strlen(v->body), NULL));
 	}
@@ -297,11 +302,12 @@ static void kept_connection(void *arg)
 
 	for (size_t k = 0; k < 2; k++) {
 		struct buf body = BUF_INIT(4096);
-		struct server v = {0};
+		struct server v = {.document = k == 0};
 		struct http_client *http;
 		struct stream *mine;
 		struct scope sc;
 
+		req.stream = k > 0;
 		if (k == 0)
 			buf_printf(&body,
 			    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
