@@ -13,20 +13,35 @@
 
 /* ---- help ---------------------------------------------------------------------------------- */
 
+#define FLAG_MAX 48 /* bytes of a flag with the name of its value */
+
+static bool of_command(const struct cli_flag *f, const struct cli_command *c)
+{
+	return !f->command || strcmp(f->command, c->name) == 0;
+}
+
+static size_t flag_width(const struct cli_flag *f, char left[FLAG_MAX])
+{
+	const char *value = f->metavar ? f->metavar : "";
+	snprintf(left, FLAG_MAX, "--%s%s%s", f->name, value[0] ? " " : "", value);
+	return cli_width(left);
+}
+
 static void print_command_help(const struct cli_command *c)
 {
-	size_t n;
+	size_t n, widest = 0;
+	char left[FLAG_MAX];
 	const struct cli_flag *flags = cli_flags(&n);
 	printf("gate %s%s%s\n\n%s.\n\nFlags:\n", c->name, c->arguments[0] ? " " : "", c->arguments,
 	    c->about);
-	for (size_t i = 0; i < n; i++) {
-		const struct cli_flag *f = &flags[i];
-		if (f->command && strcmp(f->command, c->name) != 0)
-			continue;
-		char left[48];
-		snprintf(left, sizeof left, "--%s %s", f->name, f->metavar ? f->metavar : "");
-		printf("  %-22s %s\n", left, f->help);
-	}
+	for (size_t i = 0; i < n; i++)
+		if (of_command(&flags[i], c) && flag_width(&flags[i], left) > widest)
+			widest = flag_width(&flags[i], left);
+	for (size_t i = 0; i < n; i++)
+		if (of_command(&flags[i], c)) {
+			int pad = (int)(widest - flag_width(&flags[i], left));
+			printf("  %s%*s  %s\n", left, pad, "", flags[i].help);
+		}
 }
 
 static void print_help(void)
@@ -227,7 +242,10 @@ int cli_main(int argc, char **argv, const struct cli_start *start)
 	struct err err = {0};
 	const struct cli_command *command = command_of(argv[0]);
 	if (!command) {
-		err_set(&err, E_INVALID, "unknown command \"%s\" (see gate help)", argv[0]);
+		err_set(&err, E_INVALID,
+		    argv[0][0] == '-' ? "%s: flags come after the command (see gate help)"
+				      : "unknown command \"%s\" (see gate help)",
+		    argv[0]);
 		tell("", wants_json(argc, argv), E_INVALID, err_text(&err));
 		return CLI_USAGE;
 	}

@@ -140,6 +140,8 @@ int cli_put_number(const struct cli_number *n, json_t *params, struct err *err) 
 void cli_print_json(const json_t *value);
 /* A member's text, "-" when there is none. */
 const char *cli_text_of(const json_t *object, const char *key);
+/* Characters, not bytes: labels may be UTF-8. */
+size_t cli_width(const char *s);
 /* A table; `cell` writes the text of one cell of one element. */
 void cli_print_list(const json_t *list, const char *const *heads, size_t columns,
     void (*cell)(const json_t *item, size_t column, char *out, size_t cap));

@@ -45,8 +45,7 @@ int cli_no_words(struct cli *cli, struct err *err)
 
 #define COLUMNS_MAX 16
 
-/* Characters, not bytes: labels may be UTF-8. */
-static size_t width(const char *s)
+size_t cli_width(const char *s)
 {
 	size_t n = 0;
 	for (; *s; s++)
@@ -58,15 +57,15 @@ static void print_table(const char *const *heads, size_t columns, char ***rows, 
 {
 	size_t widest[COLUMNS_MAX];
 	for (size_t c = 0; c < columns; c++) {
-		widest[c] = width(heads[c]);
+		widest[c] = cli_width(heads[c]);
 		for (size_t r = 0; r < n; r++)
-			if (width(rows[r][c]) > widest[c])
-				widest[c] = width(rows[r][c]);
+			if (cli_width(rows[r][c]) > widest[c])
+				widest[c] = cli_width(rows[r][c]);
 	}
 	for (size_t r = 0; r <= n; r++)
 		for (size_t c = 0; c < columns; c++) {
 			const char *cell = r == 0 ? heads[c] : rows[r - 1][c];
-			size_t pad = c + 1 < columns ? widest[c] - width(cell) + 2 : 0;
+			size_t pad = c + 1 < columns ? widest[c] - cli_width(cell) + 2 : 0;
 			printf("%s%*s%s", cell, (int)pad, "", c + 1 < columns ? "" : "\n");
 		}
 }

@@ -50,6 +50,13 @@ static void print_source(const json_t *r, char *out, size_t cap)
 	snprintf(out, cap, "%s%s%.24s", kind, name[0] ? " " : "", name);
 }
 
+/* What was not said shows as what is not known. */
+static const char *shown(const json_t *r, const char *key)
+{
+	const char *text = cli_text_of(r, key);
+	return text[0] ? text : "-";
+}
+
 static void cell(const json_t *r, size_t column, char *out, size_t cap)
 {
 	const json_t *t = json_object_get(r, "timings_us"), *e = json_object_get(r, "error");
@@ -65,12 +72,10 @@ static void cell(const json_t *r, size_t column, char *out, size_t cap)
 		break;
 	case 3:
 		snprintf(out, cap, "%s",
-		    cli_text_of(
-			r, json_get_string(r, "served_model", "")[0] ? "served_model" : "model"));
+		    shown(r, json_get_string(r, "served_model", "")[0] ? "served_model" : "model"));
 		break;
 	case 4:
-		snprintf(
-		    out, cap, "%s", cli_text_of(r, "target")[0] ? cli_text_of(r, "target") : "-");
+		snprintf(out, cap, "%s", shown(r, "target"));
 		break;
 	case 5:
 		print_ms(json_get_int(t, "total", -1), out, cap);

@@ -31,7 +31,10 @@ int control_route_explain(struct control *c, const json_t *params, const struct 
 	struct job job = {.target_node = json_get_string(params, "target", NULL),
 	    .has_strategy = strategy != NULL};
 	if (strategy && !schedule_strategy_parse(strategy, &job.strategy))
-		return err_set(err, E_INVALID, "\"%.32s\" is no strategy", strategy);
+		return err_set(err, E_INVALID,
+		    "\"%.32s\" is no strategy: prefer-local, local-only, load-balance, cheapest or "
+		    "fastest",
+		    strategy);
 	int rc = read_request(params, &req, err);
 	if (rc)
 		return rc;

@@ -84,13 +84,22 @@ static struct together sum_up(const struct model_entry *const *same, size_t n)
 	return t;
 }
 
+/* A node may have a model several times, from several providers, and is named once. */
+static bool named_before(const struct model_entry *const *same, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (strcmp(same[k]->owner, same[i]->owner) == 0)
+			return true;
+	return false;
+}
+
 static void put_nodes(struct buf *out, const struct model_entry *const *same, size_t n)
 {
 	bool any = false;
 
 	buf_str(out, ",\"nodes\":[");
 	for (size_t i = 0; i < n; i++) {
-		if (!same[i]->owner[0])
+		if (!same[i]->owner[0] || named_before(same, i))
 			continue;
 		if (any)
 			buf_u8(out, ',');

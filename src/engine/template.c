@@ -160,7 +160,9 @@ int chat_template_render_json(const struct chat_template *t, const json_t *messa
 	bool fall_back = rc && rc != E_INVALID && rc != E_MEMORY;
 	if (fall_back)
 		rc = jinja_render(t->chatml, globals, options->now_s, out, err);
-	else if (rc)
+	if (fall_back && rc == E_LIMIT) /* of ours, which a sane prompt does not exhaust */
+		rc = err_set(err, E_CONTEXT_LENGTH, "the messages are too long for any context");
+	else if (rc && !fall_back)
 		err_set(err, rc, "%s", err_text(&why));
 	if (fell_back)
 		*fell_back = fall_back;

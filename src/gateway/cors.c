@@ -3,11 +3,20 @@
 
 #include "rt/world.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #define HOST_MAX 64 /* of a host that can be one of ours */
 #define LETTERS  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-"
+
+#define DIGITS "0123456789"
+
+/* Nothing, or a colon and a port. */
+static bool is_port(const char *p)
+{
+	return !*p || (p[0] == ':' && p[1 + strspn(p + 1, DIGITS)] == '\0');
+}
 
 /* The host of "127.0.0.1:31145", "[::1]", "localhost:8080". */
 static bool host_of(const char *authority, char out[HOST_MAX])
@@ -15,7 +24,7 @@ static bool host_of(const char *authority, char out[HOST_MAX])
 	bool bracket = authority[0] == '[';
 	const char *start = authority + bracket;
 	size_t n = strcspn(start, bracket ? "]" : ":");
-	if (n >= HOST_MAX || (bracket && start[n] != ']'))
+	if (n >= HOST_MAX || (bracket && start[n] != ']') || !is_port(start + n + bracket))
 		return false;
 	memcpy(out, start, n);
 	out[n] = '\0';
@@ -69,6 +78,17 @@ static bool may_use(const struct cors_policy *policy, const char *host, const ch
 	if (!scheme)
 		return false;
 	return is_local(scheme + 3, true) || (host && strcasecmp(scheme + 3, host) == 0);
+}
+
+/* SPEC RFC 9112, section 3.2.2: the host of an absolute target replaces that of the header. */
+const char *cors_host(const struct http_head *head, char out[CORS_ORIGIN_MAX])
+{
+	const char *target = http_head_target(head), *host = strstr(target, "://");
+	if (target[0] == '/' || !host)
+		return http_head_get(head, "host");
+	host += strlen("://");
+	snprintf(out, CORS_ORIGIN_MAX, "%.*s", (int)strcspn(host, "/?#"), host);
+	return out;
 }
 
 int cors_check(

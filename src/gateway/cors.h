@@ -8,6 +8,7 @@
 #define GATEWAY_CORS_H
 
 #include "base/err.h"
+#include "http/message.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,6 +24,9 @@ struct cors_policy {
 /* Whether `text` can be named as an origin: scheme://host[:port], or "null" (files, sandboxed
  * frames). E_INVALID, with the form that it should have. */
 int cors_origin_check(const char *text, struct err *err) WARN_UNUSED;
+
+/* The host that a request is for, NULL without one; an absolute target's is copied to `out`. */
+const char *cors_host(const struct http_head *head, char out[CORS_ORIGIN_MAX]);
 
 /* Whether a request with these headers (NULL: absent) may be served. E_FORBIDDEN. A request without
  * an origin is not a page's. */

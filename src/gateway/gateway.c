@@ -323,7 +323,8 @@ static int check_browser(struct gateway *g, struct http_exchange *x, struct err 
 	const struct http_head *head = http_request(x);
 	const char *origin = http_head_get(head, "origin");
 	struct cors_policy policy = {g->opt.cors_origins, g->opt.n_cors_origins};
-	int rc = cors_check(&policy, http_head_get(head, "host"), origin, err);
+	char host[CORS_ORIGIN_MAX];
+	int rc = cors_check(&policy, cors_host(head, host), origin, err);
 	if (rc || !origin)
 		return rc;
 	http_response_header(x, "Access-Control-Allow-Origin", origin);

@@ -251,22 +251,36 @@ static int respond_whole(struct out *o, const struct inference_result *result, s
 	return rc;
 }
 
+/* An answer that does not fit is told apart from a request that somebody found too large. */
+struct whole {
+	struct inference_result *result;
+	bool full;
+};
+
+static int collect_whole(void *arg, const struct inference_event *e, struct err *err)
+{
+	struct whole *w = arg;
+	int rc = inference_collect(w->result, e, err);
+	w->full = rc == E_TOO_LARGE;
+	return rc;
+}
+
 /* `*answered`: whether an error is one of telling the client, no longer of the inference. */
 static int run_whole(
     struct out *o, const struct serve_service *svc, bool *answered, struct err *err)
 {
-	struct inference_result *result =
-	    inference_result_new(o->writer, o->call->req->choices, ANSWER_MAX);
-	if (!result)
+	struct whole whole = {
+	    .result = inference_result_new(o->writer, o->call->req->choices, ANSWER_MAX)};
+	if (!whole.result)
 		return err_set(err, E_MEMORY, "no memory for an answer");
-	int rc = svc->infer(svc->arg, o->call, inference_collect, result, err);
-	if (rc == E_TOO_LARGE) /* not the client's request */
+	int rc = svc->infer(svc->arg, o->call, collect_whole, &whole, err);
+	if (rc == E_TOO_LARGE && whole.full)
 		rc = err_set(err, E_UPSTREAM, "the answer is too large: ask for it as a stream");
 	if (rc == 0) {
 		*answered = true;
-		rc = respond_whole(o, result, err);
+		rc = respond_whole(o, whole.result, err);
 	}
-	talloc_free(result);
+	talloc_free(whole.result);
 	return rc;
 }
 

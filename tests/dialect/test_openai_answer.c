@@ -536,13 +536,14 @@ static void test_models(void **state)
 	    {.id = "a", .created_s = 20, .n_ctx = 100, .owner = "n1", .owner_label = "one"},
 	    {.id = "b\"", .created_s = 5, .ready = true},
 	    {.id = "a", .created_s = 10, .n_ctx = 200, .ready = true, .owner = "n2"},
+	    {.id = "a", .created_s = 30, .owner = "n1"}, /* another provider of the same node */
 	};
 	void *mem = talloc_new(NULL);
 	struct buf out = BUF_INIT(1 << 16);
 	struct model_entry *back;
 	size_t n;
 
-	openai_models_write(&out, models, 3);
+	openai_models_write(&out, models, 4);
 	assert_int_equal(openai_models_parse(mem, buf_view(&out), &back, &n, NULL), 0);
 	assert_int_equal(n, 3);
 	assert_string_equal(back[0].id, "a");

@@ -48,6 +48,29 @@ test('version and help', async () => {
     }
 })
 
+test('the columns of help line up, whatever the letters and however long the flags', async () => {
+    for (const command of ['peers', 'keys', 'invite', 'providers']) {
+        const { stdout } = await gate([command, '--help'])
+        const flags = stdout.split('\n').filter((l) => l.startsWith('  --'))
+        const columns = flags.map((l) => /^ {2}--\S+( \S+)? {2,}/u.exec(l)?.[0].length)
+        assert.deepEqual(columns, flags.map(() => columns[0]), stdout)
+    }
+})
+
+test('flags before the command', () =>
+    refuses(EXIT_USAGE, [/--data-dir: flags come after the command/], ['--data-dir', 'x', 'keys']))
+test('a strategy that there is not names those that there are', () =>
+    refuses(EXIT_USAGE, [/"foo" is no strategy: prefer-local, .*fastest/], ['route', '--data-dir', node.data, '--strategy', 'foo']))
+test('a request that named no model leaves no hole in the list', async () => {
+    const refused = await node.chat({ messages: [{ role: 'user', content: 'x' }] }, { headers: { 'x-target-node': 'nobody' } })
+    assert.equal(refused.status, 404)
+    const id = refused.headers.get('x-request-id')
+    await until('it is on record', async () => {
+        const { stdout } = await node.cli('requests')
+        return new RegExp(`${id}  address 127\\.0\\.0\\.1 +- +- `).test(stdout)
+    })
+})
+
 test('an unknown command', () => refuses(EXIT_USAGE, [/frobnicate/], ['frobnicate']))
 test('an unknown flag', () => refuses(EXIT_USAGE, [/--frobnicate/], start('--frobnicate')))
 test('a flag without its value', () => refuses(EXIT_USAGE, [/--port/], ['start', '--port']))
