@@ -36,6 +36,10 @@ int http_client_send(
 int http_client_head(
     struct http_client *c, const struct http_head **head, struct err *err) WARN_UNUSED;
 
+/* [parks] Waits for more of the answer without the buffer that reading needs, for answers that may
+ * be silent for long. 0 (also when more is there already), or an error as of reading. */
+int http_client_wait(struct http_client *c, struct err *err) WARN_UNUSED;
+
 /* [parks] At most cap > 0 bytes of the answer's body; 0 at its end, E_CLOSED when it was cut short.
  */
 ssize_t http_client_read(struct http_client *c, void *buf, size_t cap, struct err *err);
