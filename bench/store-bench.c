@@ -87,7 +87,7 @@ static void tell(struct records *book, unsigned i)
 	snprintf(id, sizeof id, "req_%024x", i);
 	struct record *r = records_begin(book, &origin, id, "openai.chat", "llama-3.2-3b");
 	record_candidates(r, bytes_str("{\"strategy\":\"prefer-local\",\"candidates\":[]}"));
-	unsigned a = record_attempt(r, "attic", "llama-3.2-3b");
+	unsigned a = record_attempt(r, "attic", "ollama", "llama-3.2-3b");
 	record_event(r);
 	record_event(r);
 	record_attempt_end(r, a, 0, NULL);
