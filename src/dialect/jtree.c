@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <talloc.h>
 
-#define NODES_FIRST 64
+#define NODES_FIRST 32
 #define FEW_MEMBERS 24 /* up to here names are compared each with each */
 
 struct jtree {

@@ -295,6 +295,20 @@ ssize_t http_client_read(struct http_client *c, void *buf, size_t cap, struct er
 	return n;
 }
 
+int http_client_wait(struct http_client *c, struct err *err)
+{
+	ssize_t n;
+
+	if (c->state != CLIENT_BODY)
+		return err_set(err, E_INVALID, "no answer to wait for");
+	if (c->parser.done || c->in.body.n > 0 || http_reader_held(&c->in) > 0)
+		return 0;
+	n = http_reader_rest(&c->in, err);
+	if (n < 0 && n != E_TIMEOUT && n != E_CANCELLED)
+		c->state = CLIENT_BROKEN;
+	return n < 0 ? (int)n : 0;
+}
+
 int http_client_read_all(struct http_client *c, size_t limit, struct buf *out, struct err *err)
 {
 	size_t total = 0;

@@ -58,6 +58,10 @@ int http_client_next_head(
  * failure too (E_MEMORY; the stream is closed then). */
 int http_client_switch(struct http_client *c, struct stream **out, struct err *err) WARN_UNUSED;
 
+/* [parks] Waits for more of the answer without the buffer that reading needs, for answers that may
+ * be silent for long. 0 (also when more is there already), or an error as of reading. */
+int http_client_wait(struct http_client *c, struct err *err) WARN_UNUSED;
+
 /* [parks] At most cap > 0 bytes of the answer's body; 0 at its end, E_CLOSED when it was cut short.
  */
 ssize_t http_client_read(struct http_client *c, void *buf, size_t cap, struct err *err);

@@ -196,7 +196,10 @@ static void watch_client(void *arg)
 	ssize_t n;
 
 	do {
-		n = http_reader_fill(&c->in, NULL);
+		/* Nothing is expected: the big buffer would lie idle. */
+		n = http_reader_held(&c->in) == 0 && c->in.body.n == 0
+			? http_reader_rest(&c->in, NULL)
+			: http_reader_fill(&c->in, NULL);
 		if (n == 0) {
 			int64_t pause = pause_after_end(x, ends++);
 

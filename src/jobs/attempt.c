@@ -9,6 +9,26 @@
 #define BUSY_MAX_MS   30000
 #define PATIENT_MS    10000 /* who waited so long for nothing has seen a failure, whoever gave up */
 
+/* ---- silence --------------------------------------------------------------------------------- */
+
+/* When it may have been silent for too long: events only take note of when they came. */
+static struct duration until_stall(const struct lane *l)
+{
+	bool begun = l->run->winner == l;
+	struct duration may = begun ? duration_ms(JOB_STALL_MS) : l->patience;
+	return instant_since(instant_add(l->last_event, may), rt_now());
+}
+
+static void watch_stall(void *arg)
+{
+	struct lane *l = arg;
+	struct duration left = until_stall(l);
+	if (left.ns > 0 && timer_set(&l->stall, left, watch_stall, l, NULL) == 0)
+		return;
+	l->stalled = true;
+	scope_cancel(&l->scope);
+}
+
 /* ---- events ---------------------------------------------------------------------------------- */
 
 static void describe(struct lane *l)
@@ -32,6 +52,9 @@ static int win(struct lane *l, struct err *err)
 		return r->winner == l ? 0 : err_set(err, E_CANCELLED, "another was faster");
 	r->winner = l;
 	waitq_wake_all(&r->progress);
+	/* From now on it is the pauses that count. Without memory for it the deadline ends them. */
+	timer_stop(&l->stall);
+	(void)!timer_set(&l->stall, until_stall(l), watch_stall, l, NULL);
 	describe(l);
 	if (!r->told) {
 		r->told = true;
@@ -89,26 +112,6 @@ static int take_event(void *arg, const struct inference_event *e, struct err *er
 	}
 	l->refused_by_client = rc != 0;
 	return rc;
-}
-
-/* ---- silence --------------------------------------------------------------------------------- */
-
-/* When it may have been silent for too long: events only take note of when they came. */
-static struct duration until_stall(const struct lane *l)
-{
-	bool begun = l->run->winner == l;
-	struct duration may = begun ? duration_ms(JOB_STALL_MS) : l->patience;
-	return instant_since(instant_add(l->last_event, may), rt_now());
-}
-
-static void watch_stall(void *arg)
-{
-	struct lane *l = arg;
-	struct duration left = until_stall(l);
-	if (left.ns > 0 && timer_set(&l->stall, left, watch_stall, l, NULL) == 0)
-		return;
-	l->stalled = true;
-	scope_cancel(&l->scope);
 }
 
 /* ---- what is learnt -------------------------------------------------------------------------- */

@@ -82,7 +82,7 @@ static void draw(struct gathering *g, const char *model)
 
 static void find_target(struct gathering *g, const char *model)
 {
-	for (size_t i = 0; i < g->d->known && g->d->n < DECIDE_ALL_MAX; i++) {
+	for (size_t i = 0; i < g->d->known && g->d->n < g->d->cap; i++) {
 		struct catalog_entry *e = catalog_at(g->run->jobs->opt.catalog, model, i);
 		if (peer_id_equal(&e->node.id, &g->target))
 			g->d->entries[g->d->n++] = e;
@@ -96,13 +96,12 @@ static void gather(struct gathering *g)
 	struct catalog *catalog = g->run->jobs->opt.catalog;
 	const char *model = run_model(g->run);
 	struct decision *d = g->d;
-	d->known = catalog_count(catalog, model);
 	if (d->known > DECIDE_ALL_MAX && g->forced)
 		find_target(g, model);
 	else if (d->known > DECIDE_ALL_MAX && !g->own_only)
 		draw(g, model);
 	else
-		d->n = catalog_find(catalog, model, g->own_only, d->entries, DECIDE_ALL_MAX);
+		d->n = catalog_find(catalog, model, g->own_only, d->entries, d->cap);
 }
 
 /* ---- facts ----------------------------------------------------------------------------------- */
@@ -289,6 +288,24 @@ static bool target_absent(const struct gathering *g)
 	return g->forced;
 }
 
+static struct decision *decision_new(size_t known)
+{
+	size_t cap = known < DECIDE_ALL_MAX ? known : DECIDE_ALL_MAX;
+	struct decision *d;
+	d = calloc(1, sizeof *d + cap * (sizeof *d->facts + sizeof *d->verdicts +
+					    sizeof *d->entries + sizeof *d->order));
+	if (!d)
+		return NULL;
+	d->known = known;
+	d->cap = cap;
+	d->facts = (struct schedule_facts *)(d + 1);
+	d->verdicts = (struct schedule_verdict *)(d->facts + cap);
+	d->entries = (struct catalog_entry **)(d->verdicts + cap);
+	d->order = (size_t *)(d->entries + cap);
+	d->opens_at = INSTANT_NEVER;
+	return d;
+}
+
 int decide(struct run *r, struct decision **out, struct err *err)
 {
 	struct job *job = r->job;
@@ -297,10 +314,9 @@ int decide(struct run *r, struct decision **out, struct err *err)
 	int rc = g.forced ? target_id(r->jobs, job->target_node, &g.target, err) : 0;
 	if (rc)
 		return rc;
-	g.d = calloc(1, sizeof *g.d);
+	g.d = decision_new(catalog_count(r->jobs->opt.catalog, run_model(r)));
 	if (!g.d)
 		return err_set(err, E_MEMORY, "no memory for a decision");
-	g.d->opens_at = INSTANT_NEVER;
 	g.d->ask = (struct schedule_ask){
 	    .strategy = job->has_strategy ? job->strategy : r->jobs->opt.strategy,
 	    .prompt_tok = r->conversation.prompt_tok,

@@ -46,10 +46,18 @@ void jobs_stats(const struct jobs *j, struct jobs_stats *out)
 
 /* ---- one round ------------------------------------------------------------------------------- */
 
-/* While others could answer, one gets half of the time that is left. */
-static struct duration patience(const struct decision *d)
+/* A document is silent for as long as it takes to make it. */
+static bool comes_at_once(const struct run *r, const struct catalog_entry *e)
 {
-	struct duration left = scope_remaining(), stall = duration_ms(JOB_STALL_MS);
+	return !r->job->req->stream && strcmp(e->provider->ops->kind, "remote") == 0;
+}
+
+/* While others could answer, one gets half of the time that is left. */
+static struct duration patience(
+    const struct run *r, const struct decision *d, const struct catalog_entry *e)
+{
+	struct duration left = scope_remaining();
+	struct duration stall = comes_at_once(r, e) ? DURATION_FOREVER : duration_ms(JOB_STALL_MS);
 	if (d->eligible < 2 || left.ns / 2 > stall.ns)
 		return stall;
 	return duration_ns(left.ns / 2);
@@ -57,7 +65,8 @@ static struct duration patience(const struct decision *d)
 
 static struct lane lane_of(struct run *r, struct decision *d, size_t rank)
 {
-	return (struct lane){.run = r, .e = d->entries[d->order[rank]], .patience = patience(d)};
+	struct catalog_entry *e = d->entries[d->order[rank]];
+	return (struct lane){.run = r, .e = e, .patience = patience(r, d, e)};
 }
 
 static void lane_fiber(void *arg)

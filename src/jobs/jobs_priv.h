@@ -84,10 +84,13 @@ struct decision {
 	size_t n;     /* of these, looked at */
 	size_t eligible;
 	struct instant opens_at; /* when the first that only has to wait may be asked */
-	struct catalog_entry *entries[DECIDE_ALL_MAX];
-	struct schedule_facts facts[DECIDE_ALL_MAX];
-	struct schedule_verdict verdicts[DECIDE_ALL_MAX];
-	size_t order[DECIDE_ALL_MAX];
+	size_t cap;
+	/* cap of each, behind this struct in one piece of memory: it lives as long as the attempt.
+	 */
+	struct schedule_facts *facts;
+	struct schedule_verdict *verdicts;
+	struct catalog_entry **entries;
+	size_t *order;
 };
 
 /* The model that is asked for now. */

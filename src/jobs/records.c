@@ -62,6 +62,7 @@ static void release(struct record *r)
 	if (--r->refs > 0)
 		return;
 	free(r->view.candidates);
+	free(r->view.tried);
 	free(r);
 }
 
@@ -142,8 +143,11 @@ unsigned record_attempt(
 		r->view.started_us = now;
 	COPY(served_model, model);
 	unsigned i = r->view.n_tried;
-	if (i == RECORD_ATTEMPTS_MAX)
-		return i;
+	struct record_tried *all =
+	    i < RECORD_ATTEMPTS_MAX ? realloc(r->view.tried, (i + 1) * sizeof *all) : NULL;
+	if (!all)
+		return RECORD_ATTEMPTS_MAX;
+	r->view.tried = all;
 	struct record_tried *t = &r->view.tried[r->view.n_tried++];
 	*t = (struct record_tried){.began_us = now, .ended_us = -1};
 	copy(t->target, sizeof t->target, target);
@@ -223,7 +227,8 @@ void records_end(struct records *book, struct record *r, int code, const char *t
 	r->view.code = code;
 	COPY(text, code ? text : "");
 	r->view.seq = ++book->seq;
-	r->size = sizeof *r + (r->view.candidates ? strlen(r->view.candidates) : 0);
+	r->size = sizeof *r + r->view.n_tried * sizeof *r->view.tried +
+		  (r->view.candidates ? strlen(r->view.candidates) : 0);
 	DL_DELETE(book->open, r);
 	book->n_open--;
 	DL_APPEND(book->ended, r);

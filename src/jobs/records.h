@@ -111,7 +111,7 @@ struct request_record {
 	char model[MODEL_ID_MAX], served_model[MODEL_ID_MAX];
 	char prompt_sha256[65]; /* "" not known */
 	char target[RECORD_NAME_MAX];
-	struct record_tried tried[RECORD_ATTEMPTS_MAX];
+	struct record_tried *tried; /* n_tried of them; never outlive the record */
 	unsigned n_tried;
 	char *candidates;    /* JSON, as told; NULL: none. Never outlives the record */
 	int64_t received_ms; /* since the Unix epoch */

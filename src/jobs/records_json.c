@@ -2,6 +2,7 @@
 #include "jobs/records_priv.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 const char *record_source_name(enum record_source source)
 {
@@ -50,6 +51,9 @@ void record_tried_read(const json_t *list, struct request_record *out)
 	const json_t *v;
 
 	out->n_tried = 0;
+	out->tried = calloc(RECORD_ATTEMPTS_MAX, sizeof *out->tried);
+	if (!out->tried)
+		return;
 	json_array_foreach(list, i, v)
 	{
 		if (i == RECORD_ATTEMPTS_MAX)

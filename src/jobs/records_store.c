@@ -138,8 +138,10 @@ int records_store_read(struct store_tx *tx, void *arg, struct err *err)
 
 void record_shelf_free(struct record_shelf *s)
 {
-	for (size_t i = 0; i < s->n; i++)
+	for (size_t i = 0; i < s->n; i++) {
 		free(s->of[i].candidates);
+		free(s->of[i].tried);
+	}
 	free(s->of);
 }
 

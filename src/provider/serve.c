@@ -29,7 +29,11 @@ struct out {
 	struct sem turn;
 	struct buf piece; /* being written */
 	bool any_since_pulse;
+	struct timer pulse_timer;
+	struct scope scope; /* of the pulse */
 };
+
+static void begin_pulse(struct out *o);
 
 /* Milliseconds, then chance: ids that grow with time cost the store's index next to nothing. */
 void serve_new_request_id(struct world *w, char out[64])
@@ -194,23 +198,33 @@ static int emit_stream(void *arg, const struct inference_event *e, struct err *e
 	return rc;
 }
 
-/* While nothing comes, the client hears a sign of life now and then. */
+/* While nothing comes, the client hears a sign of life now and then. The fiber that says it lives
+ * no longer than that takes: thousands may be silent at once. */
 static void pulse(void *arg)
 {
 	struct out *o = arg;
-	while (fiber_sleep(duration_ms(PULSE_MS)) == 0) {
-		bool quiet = !o->any_since_pulse;
-		o->any_since_pulse = false;
-		if (!quiet)
-			continue;
-		if (sem_acquire(&o->turn, NULL) != 0)
-			return;
-		o->call->dialect->pulse(writer_now(o), &o->piece);
-		int rc = send_piece(o, false, NULL);
-		sem_release(&o->turn);
-		if (rc)
-			return;
-	}
+	if (sem_acquire(&o->turn, NULL) != 0)
+		return;
+	o->call->dialect->pulse(writer_now(o), &o->piece);
+	int rc = send_piece(o, false, NULL);
+	sem_release(&o->turn);
+	if (rc == 0)
+		begin_pulse(o);
+}
+
+static void pulse_due(void *arg)
+{
+	struct out *o = arg;
+	bool quiet = !o->any_since_pulse;
+	o->any_since_pulse = false;
+	if (!quiet || fiber_spawn(&o->scope, "pulse", pulse, o, NULL) != 0)
+		begin_pulse(o);
+}
+
+static void begin_pulse(struct out *o)
+{
+	/* Without memory there are no more of them. */
+	(void)!timer_set(&o->pulse_timer, duration_ms(PULSE_MS), pulse_due, o, NULL);
 }
 
 /* The failure of an answer that has begun. */
@@ -227,12 +241,13 @@ static int stream_failure(struct out *o, const struct err *why)
 
 static int run_stream(struct out *o, const struct serve_service *svc, struct err *err)
 {
-	struct scope sc;
-	scope_open(&sc, DURATION_FOREVER);
-	int rc = fiber_spawn(NULL, "pulse", pulse, o, err);
-	if (rc == 0)
-		rc = svc->infer(svc->arg, o->call, emit_stream, o, err);
-	scope_close(&sc);
+	scope_open(&o->scope, DURATION_FOREVER);
+	begin_pulse(o);
+	int rc = svc->infer(svc->arg, o->call, emit_stream, o, err);
+	timer_stop(&o->pulse_timer);
+	scope_cancel(&o->scope);
+	scope_close(&o->scope);
+	timer_stop(&o->pulse_timer); /* by a last pulse */
 	return rc;
 }
 

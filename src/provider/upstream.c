@@ -12,7 +12,8 @@
 #define EMBEDDINGS_MAX (64u << 20)
 #define EVENT_MAX      (4u << 20)  /* bytes of an event or a line … */
 #define WHOLE_MAX      (32u << 20) /* … and of an answer that is no stream */
-#define READ_SIZE      4096
+#define READ_SIZE      1024        /* it lies on a stack that may wait for long */
+#define SILENT_MS      100
 #define END_WAIT_MS    20 /* for the end of a body whose answer is complete */
 
 /* ---- asking -------------------------------------------------------------------------------- */
@@ -170,11 +171,25 @@ static int take_lines(struct framing *f, struct bytes in, struct err *err)
 	return rc;
 }
 
+/* A silent answer gives back the memory that its beginning needed. */
+static ssize_t read_patiently(struct http_client *http, void *piece, size_t cap, struct err *err)
+{
+	struct scope sc;
+	scope_open(&sc, duration_ms(SILENT_MS));
+	ssize_t n = http_client_read(http, piece, cap, err);
+	scope_close(&sc);
+	if (n != E_TIMEOUT || scope_check(NULL) != 0)
+		return n;
+	fiber_trim();
+	int rc = http_client_wait(http, err);
+	return rc ? rc : http_client_read(http, piece, cap, err);
+}
+
 static int read_stream(struct http_client *http, struct framing *f, struct err *err)
 {
 	while (!f->reader->finished) {
 		char piece[READ_SIZE];
-		ssize_t n = http_client_read(http, piece, sizeof piece, err);
+		ssize_t n = read_patiently(http, piece, sizeof piece, err);
 		if (n < 0)
 			return (int)n;
 		struct bytes in = bytes_of(piece, (size_t)n);

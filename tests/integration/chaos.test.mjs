@@ -2,6 +2,7 @@
 // explain each choice. Also what happens when a client hangs up.
 import './lib/polyfill.mjs'
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { createServer, request } from 'node:http'
 import { after, before, test } from 'node:test'
 import { Node } from './lib/gate.mjs'
@@ -28,6 +29,23 @@ const manners = {
         res.writeHead(200, { 'content-type': 'text/event-stream' })
         res.write(chunk({ content: 'Zür' }) + chunk({ content: 'ich' }))
         setTimeout(() => res.destroy(), 5)
+    },
+    // Twenty pieces, 20 ms apart.
+    async paced(res) {
+        res.writeHead(200, { 'content-type': 'text/event-stream' })
+        for (let i = 0; i < 20; i++, await sleep(20)) res.write(chunk({ content: `${i} ` }))
+        res.end(LAST)
+    },
+    // As much as the other side takes, up to 64 MiB.
+    async floods(res, body, mock) {
+        res.setMaxListeners(0)
+        const piece = chunk({ content: 'x'.repeat(65536) })
+        res.writeHead(200, { 'content-type': 'text/event-stream' })
+        for (mock.sent = 0; mock.sent < 64 << 20 && !res.destroyed; mock.sent += piece.length) {
+            if (res.write(piece)) continue
+            await Promise.race([new Promise((done) => res.once('drain', done)), new Promise((done) => res.once('close', done))])
+        }
+        res.end(LAST)
     },
     // One byte of a character at a time would be hidden by JSON's escapes: pieces cut raw UTF-8.
     async good(res, body) {
@@ -69,7 +87,7 @@ class Mock {
         }
         this.asked++
         res.on('close', () => { if (!res.writableFinished) this.hungUp.push(Date.now()) })
-        manners[this.manner](res, JSON.parse(body))
+        manners[this.manner](res, JSON.parse(body), this)
     }
 
     die() {
@@ -292,4 +310,50 @@ test('a client that hangs up ends the work within 100 ms, here and through a pee
             assert.ok(Math.min(...times) <= 100, `${at.label}: ${times}`)
         }
     }
+})
+
+test('fifty streams go on side by side', { timeout: 60_000 }, async () => {
+    mocks.paced = await Mock.start('paced', 'paced')
+    await mocks.paced.addTo(node)
+    await node.seesModel('only-paced')
+    const order = []
+    await Promise.all(Array.from({ length: 50 }, async (_, who) => {
+        const res = await node.chat({ model: 'only-paced', stream: true, messages: [{ role: 'user', content: 'x' }] })
+        const decoder = new TextDecoder('utf-8', { fatal: true })
+        let text = ''
+        for await (const piece of res.body) {
+            order.push(who)
+            text += decoder.decode(piece) // fatal: no piece may end within a character
+        }
+        for (let i = 0; i < 20; i++) assert.ok(text.includes(`"content":"${i} "`), `${i} of ${who}`)
+        assert.match(text, /data: \[DONE\]\n\n$/)
+    }))
+    // Each has begun before any has half of its pieces.
+    const half = order.findIndex((who, i) => order.slice(0, i + 1).filter((w) => w === who).length > 15)
+    assert.equal(new Set(order.slice(0, half)).size, 50)
+})
+
+test('a client that does not read holds up its provider, and nothing piles up', { timeout: 60_000 }, async (t) => {
+    mocks.flood = await Mock.start('flood', 'floods')
+    await mocks.flood.addTo(node)
+    await node.seesModel('only-flood')
+    const resident = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${node.child.pid}/status`, 'utf8'))[1])
+    const before = resident()
+    const req = request(`${node.http}/chat/completions`, { method: 'POST', agent: false, headers: { 'content-type': 'application/json' } })
+    req.on('error', () => {})
+    req.on('response', (res) => res.pause())
+    req.end(JSON.stringify({ model: 'only-flood', stream: true, messages: [{ role: 'user', content: 'x' }] }))
+    await until('the flood stands still', async () => {
+        const sent = mocks.flood.sent
+        await sleep(500)
+        return sent > 0 && mocks.flood.sent === sent
+    })
+    t.diagnostic(`${mocks.flood.sent >> 10} KiB sent, ${resident() - before} KiB more resident`)
+    assert.ok(mocks.flood.sent < 32 << 20, 'the node or the kernel took it all')
+    assert.ok(resident() - before < 24 << 10)
+    const res = await node.chat({ model: 'only-garbage', messages: [{ role: 'user', content: 'x' }] })
+    assert.equal(res.status, 200)
+    assert.equal((await res.json()).choices[0].message.content, TEXT)
+    req.destroy()
+    await until('the flood ends', () => mocks.flood.hungUp.length === 1)
 })
