@@ -7,6 +7,7 @@
 //   stream   the same streamed, 20 events 5 ms apart: added to the first event and to the gaps
 //   many     2,000 streams at once of 50 events/s: every event carries its number
 //   idle     10,000 streams that got one event (fewer where descriptors are limited): resident memory of the node
+//   route    what a routing decision costs (bench/route-bench)
 //   growth   not run unless named, with seconds (growth=120): resident memory under load, its slope
 //
 // Arguments choose among them; none means all but growth. The node and nginx get one core (the last), the server
@@ -160,6 +161,10 @@ if (wants('idle')) {
         `${((at - before) * 1024 / IDLE).toFixed(1)} KiB a stream`)
     if (line.first !== IDLE) process.exitCode = 1
     child.stdin.end()
+}
+
+if (wants('route')) {
+    console.log(execFileSync('taskset', ['-c', OTHER_CORE, join(BUILD, 'bench/route-bench')]).toString().trimEnd())
 }
 
 if (wants('growth')) {
