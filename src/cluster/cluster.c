@@ -207,7 +207,7 @@ static void local_models(struct cluster *c, struct member_state *out)
 		struct catalog_entry *e = catalog_own(c->opt.catalog, i);
 		if (!e)
 			break;
-		if (!e->node.unshared)
+		if (!e->node.unshared && catalog_offers(e))
 			tell_provider(e, out);
 		catalog_release(e);
 	}

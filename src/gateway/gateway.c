@@ -224,11 +224,31 @@ static struct model_entry *list_models(struct gateway *g, bool own_only, size_t 
 	return models;
 }
 
+/* Aliases of what is listed, for this node's own clients: as the first model that they mean. */
+static size_t add_aliases(struct gateway *g, struct model_entry *models, size_t n)
+{
+	size_t n_aliases, total = n;
+	const struct alias *a = jobs_aliases(g->opt.jobs, &n_aliases);
+	for (const struct alias *end = a + n_aliases; a && a < end; a++) {
+		size_t before = total;
+		for (size_t t = 0; t < a->n_targets && total == before; t++)
+			for (size_t i = 0; i < n && total < MODELS_MAX; i++) {
+				if (strcmp(models[i].id, a->targets[t]) != 0)
+					continue;
+				models[total] = models[i];
+				memcpy(models[total++].id, a->name, sizeof a->name);
+			}
+	}
+	return total;
+}
+
 /* Peers see what this node serves itself: what others serve they hear from those. Nobody sees what
  * it may not use. */
 struct model_entry *gateway_models(struct caller *caller, size_t *n)
 {
 	struct model_entry *models = list_models(caller->gateway, caller->peer != NULL, n);
+	if (models && !caller->peer)
+		*n = add_aliases(caller->gateway, models, *n);
 	size_t kept = 0;
 	for (size_t i = 0; i < *n; i++)
 		if (access_allows_model(&caller->grant, models[i].id))

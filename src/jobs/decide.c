@@ -34,6 +34,7 @@ struct gathering {
 	struct run *run;
 	struct decision *d;
 	bool forced, own_only;
+	bool nodes_only; /* a request that names no model is for nodes' own, where there are any */
 	struct peer_id target;
 };
 
@@ -91,6 +92,13 @@ static void find_target(struct gathering *g, const char *model)
 	}
 }
 
+/* A server at an address, not a node's engine: it may cost, and what it is good for nobody knows.
+ */
+static bool is_server(const struct catalog_entry *e)
+{
+	return strcmp(e->provider->ops->kind, "remote") == 0;
+}
+
 static void gather(struct gathering *g)
 {
 	struct catalog *catalog = g->run->jobs->opt.catalog;
@@ -102,6 +110,8 @@ static void gather(struct gathering *g)
 		draw(g, model);
 	else
 		d->n = catalog_find(catalog, model, g->own_only, d->entries, d->cap);
+	for (size_t i = 0; i < d->n && !model[0]; i++)
+		g->nodes_only = g->nodes_only || !is_server(d->entries[i]);
 }
 
 /* ---- facts ----------------------------------------------------------------------------------- */
@@ -149,6 +159,8 @@ static enum schedule_exclusion exclusion(
 	provider_status(e->provider, &status);
 	if (g->forced && !peer_id_equal(&e->node.id, &g->target))
 		return SCHEDULE_NOT_TARGET;
+	if (g->nodes_only && is_server(e))
+		return SCHEDULE_UNNAMED;
 	if (e->node.unshared && g->run->job->ctx.hops > 0)
 		return SCHEDULE_FORBIDDEN;
 	if (has_failed(g->run, s->id))

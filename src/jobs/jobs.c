@@ -44,6 +44,12 @@ void jobs_stats(const struct jobs *j, struct jobs_stats *out)
 	*out = j->stats;
 }
 
+const struct alias *jobs_aliases(const struct jobs *j, size_t *n)
+{
+	*n = j->opt.n_aliases;
+	return j->opt.aliases;
+}
+
 /* ---- one round ------------------------------------------------------------------------------- */
 
 /* A document is silent for as long as it takes to make it. */

@@ -105,6 +105,9 @@ void jobs_stop(struct jobs *j, struct duration grace);
 
 void jobs_stats(const struct jobs *j, struct jobs_stats *out);
 
+/* The other names of models, as given to jobs_new. */
+const struct alias *jobs_aliases(const struct jobs *j, size_t *n);
+
 /* The breaker of a provider, for whoever shows it. */
 const char *jobs_breaker(const struct catalog_entry *e);
 

@@ -366,6 +366,26 @@ static int start_fleet(struct node *n, struct err *err)
 	return fleet_new(&opt, &n->fleet, err);
 }
 
+/* One name means one thing, and not by way of another alias. */
+static int read_alias(struct node *n, const char *text, struct err *err)
+{
+	struct alias *a = &n->aliases[n->n_aliases];
+	const struct alias *through = NULL;
+	int rc = alias_parse(text, a, err);
+	if (rc == 0 && alias_find(n->aliases, n->n_aliases, a->name))
+		rc = err_set(err, E_INVALID, "\"%.64s\" is there twice", a->name);
+	for (size_t i = 0; rc == 0 && !through && i < a->n_targets; i++)
+		through = alias_find(n->aliases, n->n_aliases, a->targets[i]);
+	for (size_t i = 0; rc == 0 && !through && i < n->n_aliases; i++)
+		for (size_t k = 0; k < n->aliases[i].n_targets; k++)
+			if (strcmp(n->aliases[i].targets[k], a->name) == 0)
+				through = a;
+	if (through)
+		rc = err_set(
+		    err, E_INVALID, "\"%.64s\" is an alias itself: name its models", through->name);
+	return rc ? err_wrap(err, rc, "--alias") : 0;
+}
+
 static int read_aliases(struct node *n, struct err *err)
 {
 	const struct config *c = n->config;
@@ -374,7 +394,7 @@ static int read_aliases(struct node *n, struct err *err)
 		return err_set(err, E_MEMORY, "no memory for aliases");
 	int rc = 0;
 	for (; rc == 0 && n->n_aliases < c->n_aliases; n->n_aliases++)
-		rc = alias_parse(c->aliases[n->n_aliases], &n->aliases[n->n_aliases], err);
+		rc = read_alias(n, c->aliases[n->n_aliases], err);
 	return rc;
 }
 

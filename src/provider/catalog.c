@@ -241,12 +241,21 @@ struct catalog_entry *catalog_own(struct catalog *c, size_t at)
 	return hold_at(c->own, "", at);
 }
 
+bool catalog_offers(const struct catalog_entry *e)
+{
+	struct provider_status status;
+	provider_status(e->provider, &status);
+	return status.health != PROVIDER_UNHEALTHY || strcmp(e->provider->ops->kind, "remote") != 0;
+}
+
 size_t catalog_models(struct catalog *c, struct model_entry *out, size_t cap)
 {
 	size_t total = 0;
 	for (struct catalog_entry *e = c->first; e; e = e->next) {
 		size_t n;
 		const struct model_entry *models = provider_models(e->provider, &n);
+		if (!catalog_offers(e))
+			continue;
 		for (size_t i = 0; i < n && total < cap; i++) {
 			struct model_entry *m = &out[total++];
 			*m = models[i];

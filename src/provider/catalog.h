@@ -80,8 +80,12 @@ struct catalog_entry *catalog_at(struct catalog *c, const char *model, size_t at
 /* Number `at` of this node's own entries that serve any model, held; NULL when there are fewer. */
 struct catalog_entry *catalog_own(struct catalog *c, size_t at);
 
-/* All (model, node) pairs, at most cap; returns how many were written. An entry has nearly 500
- * bytes: not an array for a fiber's stack. */
+/* Whether it is worth listing: a server that is out of reach is known, so that a request for it is
+ * told to come back, but offered to nobody. */
+bool catalog_offers(const struct catalog_entry *e);
+
+/* All (model, node) pairs that are offered, at most cap; returns how many were written. An entry
+ * has nearly 500 bytes: not an array for a fiber's stack. */
 size_t catalog_models(struct catalog *c, struct model_entry *out, size_t cap);
 
 /* Which node `name` means: a NodeId, a PeerId, or a label that only one node has. E_NOT_FOUND, or

@@ -108,9 +108,8 @@ static void look_failed(struct remote_provider *r, const struct err *why)
 	snprintf(r->reason, sizeof r->reason, "%s", err_text(why));
 	if (r->failures < UNHEALTHY_AFTER && r->reached)
 		return; /* degraded: its models stay listed */
-	if (r->n_models > 0 || !r->looked)
+	if (r->failures == UNHEALTHY_AFTER || !r->looked)
 		rt_log(LOG_WARN, "provider", "%s is out of reach: %s", r->name, r->reason);
-	set_models(r, NULL, 0);
 }
 
 static void look_went_well(struct remote_provider *r, const struct listing *l)

@@ -1,7 +1,7 @@
 /* A server at an address as a provider: Ollama, LM Studio, llama.cpp, vLLM, exo, a vendor in the
  * cloud. Its list of models is fetched in the background and answered from memory; it is healthy
- * when the latest look at it went well, degraded after one failed look, unhealthy after more, and
- * lists nothing then. */
+ * when the latest look at it went well, degraded after one failed look, unhealthy after more. What
+ * it listed last stays known. */
 #ifndef PROVIDER_REMOTE_H
 #define PROVIDER_REMOTE_H
 

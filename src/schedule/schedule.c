@@ -51,6 +51,8 @@ const char *schedule_exclusion_text(enum schedule_exclusion e)
 		return "not the target";
 	case SCHEDULE_NOT_LOCAL:
 		return "not this node";
+	case SCHEDULE_UNNAMED:
+		return "asked only by a model's name";
 	case SCHEDULE_UNHEALTHY:
 		return "unhealthy";
 	case SCHEDULE_BROKEN:

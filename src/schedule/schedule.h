@@ -37,6 +37,7 @@ enum schedule_exclusion {
 	SCHEDULE_ELIGIBLE,
 	SCHEDULE_NOT_TARGET, /* the request names another node */
 	SCHEDULE_NOT_LOCAL,  /* local-only, or a request that came from a peer */
+	SCHEDULE_UNNAMED,    /* asked only for a model that is named */
 	SCHEDULE_UNHEALTHY,
 	SCHEDULE_BROKEN,     /* its circuit breaker is open */
 	SCHEDULE_FULL,       /* no place in its queue */

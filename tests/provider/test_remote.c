@@ -234,7 +234,7 @@ static void comes_and_goes(void *arg)
 	assert_int_equal(n, 2);
 	eventually(10, health(p) == PROVIDER_UNHEALTHY);
 	provider_models(p, &n);
-	assert_int_equal(n, 0);
+	assert_int_equal(n, 2); /* known, though nobody lists them: see catalog_offers */
 	backend_up(&b);
 	unsigned before = changes;
 	eventually(70, health(p) == PROVIDER_HEALTHY);
